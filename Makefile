@@ -1,0 +1,77 @@
+# On a fresh machine with Python (and its venv module), g++ and make, one command does everything:
+#   make bench    build, then run the benchmark
+#   make test     build, then run the tests
+# Everything else, CMake and Ninja included, comes from pip and goes into $(VENV).
+
+PYTHON ?= python3
+VENV   ?= .venv
+WERROR ?= ON
+ARGS   ?=
+
+BIN     := $(VENV)/bin
+DEPS    := $(VENV)/.deps
+BUILT   := $(VENV)/.built
+DOCS    := $(VENV)/.docs
+SOURCES := $(shell find cpp cmake python -type f ! -name '*.pyc') CMakeLists.txt pyproject.toml README.md LICENSE
+CXX_SOURCES := $(shell find cpp -name '*.h' -o -name '*.cc')
+
+# Prints the build requirements, the dependencies and those extras of pyproject.toml that follow.
+REQUIREMENTS := $(BIN)/python tools/requirements.py
+
+.PHONY: all bench test lint format stubs docs wheel clean distclean
+
+all: $(BUILT)
+
+bench: $(BUILT)
+	$(BIN)/python -m nonlin.bench $(ARGS)
+
+test: $(BUILT)
+	$(BIN)/pytest $(ARGS)
+
+lint: $(DEPS)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(CXX_SOURCES)
+
+format: $(DEPS)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(CXX_SOURCES)
+
+# After a change of the table, or of what the extension offers.
+stubs: $(BUILT)
+	$(BIN)/python tools/stubs.py
+	$(BIN)/ruff check --quiet --fix --ignore E501 python/nonlin/*.pyi
+	$(BIN)/ruff format --quiet python/nonlin/*.pyi
+
+docs: $(BUILT) $(DOCS)
+	$(BIN)/sphinx-build -W --keep-going docs build/docs
+
+wheel: $(DEPS)
+	$(BIN)/pip wheel --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf build dist docs/generated $(BUILT) .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)
+
+$(DEPS): pyproject.toml tools/requirements.py
+	$(PYTHON) -m venv $(VENV)
+	$(REQUIREMENTS) build bench test lint > $(VENV)/requirements.txt
+	$(BIN)/pip install -r $(VENV)/requirements.txt
+	touch $@
+
+$(DOCS): $(DEPS)
+	$(REQUIREMENTS) docs > $(VENV)/requirements.txt
+	$(BIN)/pip install -r $(VENV)/requirements.txt
+	touch $@
+
+# Without isolation, and in a build folder that stays: only what changed is compiled again.
+$(BUILT): $(DEPS) $(SOURCES)
+	tools/install_highway.sh
+	$(BIN)/pip install --verbose --no-build-isolation --no-deps \
+	  -C build-dir=build/{wheel_tag} -C cmake.define.NONLIN_WERROR=$(WERROR) .
+	touch $@

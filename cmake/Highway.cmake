@@ -1,0 +1,48 @@
+# Defines hwy::hwy: an installed Highway where there is one, else a pinned release, built as a static library.
+
+find_package(hwy 1.0.3 CONFIG QUIET)
+if(hwy_FOUND)
+  message(STATUS "Found Highway ${hwy_VERSION}: ${hwy_DIR}")
+  return()
+endif()
+
+set(highway_version 1.4.0)
+set(highway_sha256 e72241ac9524bb653ae52ced768b508045d4438726a303f10181a38f764a453c)
+set(highway_url https://github.com/google/highway/archive/refs/tags/${highway_version}.tar.gz)
+set(highway_archive ${CMAKE_CURRENT_BINARY_DIR}/highway-${highway_version}.tar.gz)
+
+# Downloaded here and not by FetchContent, whose error says nothing of the ways out.
+if(NOT FETCHCONTENT_SOURCE_DIR_HIGHWAY AND NOT EXISTS ${highway_archive})
+  message(STATUS "No Highway >= 1.0.3 installed: downloading ${highway_url}")
+  file(DOWNLOAD ${highway_url} ${highway_archive} STATUS status INACTIVITY_TIMEOUT 30 TIMEOUT 300)
+  file(SHA256 ${highway_archive} sha256)
+  if(NOT sha256 STREQUAL highway_sha256)
+    file(REMOVE ${highway_archive})
+    message(FATAL_ERROR
+      "nonlin needs Highway >= 1.0.3 (https://github.com/google/highway). None is installed, and\n"
+      "  ${highway_url}\n"
+      "could not be downloaded (status ${status}, SHA256 ${sha256}).\n"
+      "Install it with one of\n"
+      "  apt install libhwy-dev        (Debian 12, Ubuntu 23.04, and later)\n"
+      "  dnf install highway-devel     (Fedora)\n"
+      "  brew install highway          (macOS)\n"
+      "  conda install -c conda-forge libhwy\n"
+      "or unpack its sources somewhere and point at them:\n"
+      "  CMAKE_ARGS=-DFETCHCONTENT_SOURCE_DIR_HIGHWAY=/path/to/highway pip install .")
+  endif()
+endif()
+
+foreach(unwanted CONTRIB EXAMPLES INSTALL TESTS)
+  set(HWY_ENABLE_${unwanted} OFF CACHE INTERNAL "")
+endforeach()
+set(HWY_FORCE_STATIC_LIBS ON CACHE INTERNAL "")
+
+include(FetchContent)
+FetchContent_Declare(highway URL ${highway_archive} URL_HASH SHA256=${highway_sha256})
+FetchContent_MakeAvailable(highway)
+if(NOT TARGET hwy::hwy)
+  add_library(hwy::hwy ALIAS hwy)
+endif()
+# Its headers are not held to our warnings.
+get_target_property(highway_include hwy INTERFACE_INCLUDE_DIRECTORIES)
+set_target_properties(hwy PROPERTIES INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${highway_include}")
