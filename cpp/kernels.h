@@ -1,0 +1,85 @@
+// The seam between kernels and everything above them: plain pointers and numbers. Neither a SIMD type nor a Python type
+// crosses it. Implementations are compiled once per instruction set; the tables hold those of the set in use.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace nonlin {
+
+enum DType : int { kFloat32, kFloat64, kDTypes };
+
+constexpr size_t ItemSize(int dtype) { return dtype == kFloat32 ? 4 : 8; }
+
+// ---------------------------------------------------------------- elementwise
+
+constexpr int kMaxInputs = 4, kMaxOutputs = 2;
+
+// Contiguous arrays of n elements. steps[i] is 1, or 0 for an input of one value that serves all n. An output may be an
+// input's very array.
+using MapKernel = void (*)(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n);
+
+struct ActivationKernels {
+  MapKernel forward[kDTypes], backward[kDTypes];
+};
+
+struct Activation {
+  const char* name;
+  const char* inputs;           // names; "=1.0" gives a parameter's default
+  const char* backward_inputs;  // names
+  double ulp32, ulp64;          // bounds of the forward error
+  double cost;                  // cycles per float32 element
+  const char *summary, *source, *example, *backward_example;
+};
+
+extern const Activation kActivations[];
+extern const int kActivationCount;
+const ActivationKernels* GetActivationKernels();  // in the order of kActivations
+
+// ---------------------------------------------------------------- rows
+
+enum class Operand {
+  kRowIn,      // (n): a row of classes
+  kRowOut,     // (n)
+  kMaskIn,     // (n), boolean
+  kSharedIn,   // (n), the same for all rows: contiguous, or with stride 0 absent
+  kScalarIn,   // ()
+  kScalarOut,  // ()
+  kIndexIn,    // (), int64: a class, or negative for a row that does not count
+};
+
+constexpr int kMaxRowOperands = 10;
+
+struct OperandList {
+  Operand kinds[kMaxRowOperands];
+  int count;
+};
+
+template <class... Kinds>
+constexpr OperandList Operands(Kinds... kinds) {
+  return {{kinds...}, sizeof...(kinds)};
+}
+
+struct RowOperand {
+  char* data;
+  ptrdiff_t row, item;  // strides in bytes
+};
+
+// Rows [begin, end). `scratch` has room for `scratch_size` elements. A result may be an operand's very array.
+struct RowKernels {
+  OperandList operands;
+  void (*run[kDTypes])(const RowOperand* operands, size_t classes, size_t begin, size_t end, void* scratch);
+  size_t (*scratch_size[kDTypes])(size_t classes);
+};
+
+struct RowOperation {
+  const char* name;
+  double cost;  // cycles per float32 element
+  const char* doc;
+};
+
+extern const RowOperation kRowOperations[];
+extern const int kRowOperationCount;
+const RowKernels* GetRowKernels();  // in the order of kRowOperations
+
+}  // namespace nonlin

@@ -1,0 +1,51 @@
+// Elementwise kernels. Highway includes this file again for every instruction set; what stands after HWY_ONCE is
+// compiled once.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels_map.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels.h"
+#include "simd/map-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nonlin {
+namespace HWY_NAMESPACE {
+
+constexpr size_t CountNames(const char* names) {
+  size_t count = 1;
+  for (; *names; ++names) count += *names == ' ';
+  return count;
+}
+
+const ActivationKernels* ActivationTable() {
+  static const ActivationKernels kTable[] = {
+#define NONLIN_ACTIVATION(name, Struct, inputs, backward_inputs, ...)                                       \
+  {{Map<ForwardOf<Struct>, float, CountNames(inputs)>, Map<ForwardOf<Struct>, double, CountNames(inputs)>}, \
+   {Map<BackwardOf<Struct>, float, CountNames(backward_inputs)>,                                            \
+    Map<BackwardOf<Struct>, double, CountNames(backward_inputs)>}},
+#include "activations.def"
+#undef NONLIN_ACTIVATION
+  };
+  return kTable;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace nonlin
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace nonlin {
+
+HWY_EXPORT(ActivationTable);
+
+const ActivationKernels* GetActivationKernels() { return HWY_DYNAMIC_DISPATCH(ActivationTable)(); }
+
+const Activation kActivations[] = {
+#define NONLIN_ACTIVATION(name, Struct, ...) {#name, __VA_ARGS__},
+#include "activations.def"
+#undef NONLIN_ACTIVATION
+};
+const int kActivationCount = sizeof(kActivations) / sizeof(kActivations[0]);
+
+}  // namespace nonlin
+#endif  // HWY_ONCE

@@ -1,0 +1,486 @@
+// The activations: one struct each, `Forward` and `Backward` on vectors. A struct knows its formula and nothing of loops
+// or memory; its row in activations.def makes it a function. The mathematics is FORMULAS in docs/formulas.md.
+
+#if defined(NONLIN_SIMD_ACTIVATIONS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef NONLIN_SIMD_ACTIVATIONS_INL_H_
+#undef NONLIN_SIMD_ACTIVATIONS_INL_H_
+#else
+#define NONLIN_SIMD_ACTIVATIONS_INL_H_
+#endif
+
+#include "simd/vmath-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nonlin {
+namespace HWY_NAMESPACE {
+
+// ---------------------------------------------------------------- piecewise linear
+
+struct Relu {
+  template <class D, class V>
+  static V Forward(D d, V x) {
+    const V zero = hn::Zero(d);
+    return hn::IfThenElse(hn::Le(x, zero), zero, x);  // so that -0.0 gives 0.0 and NaN stays
+  }
+  template <class D, class V>
+  static V Backward(D d, V grad, V x) {
+    return hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), grad);
+  }
+};
+
+struct Relu6 {
+  template <class D, class V>
+  static V Forward(D d, V x) {
+    const V six = hn::Set(d, 6);
+    return Relu::Forward(d, hn::IfThenElse(hn::Gt(x, six), six, x));
+  }
+  template <class D, class V>
+  static V Backward(D d, V grad, V x) {
+    return hn::IfThenElseZero(hn::And(hn::Gt(x, hn::Zero(d)), hn::Lt(x, hn::Set(d, 6))), grad);
+  }
+};
+
+struct LeakyRelu {
+  template <class D, class V>
+  static V Forward(D d, V x, V negative_slope) {
+    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, hn::Mul(negative_slope, x));
+  }
+  template <class D, class V>
+  static V Backward(D d, V grad, V x, V negative_slope) {
+    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), grad, hn::Mul(negative_slope, grad));
+  }
+};
+
+struct HardTanh {
+  template <class D, class V>
+  static V Forward(D, V x, V min_val, V max_val) {
+    const V raised = hn::IfThenElse(hn::Lt(x, min_val), min_val, x);
+    return hn::IfThenElse(hn::Gt(raised, max_val), max_val, raised);
+  }
+  template <class D, class V>
+  static V Backward(D, V grad, V x, V min_val, V max_val) {
+    return hn::IfThenElseZero(hn::And(hn::Gt(x, min_val), hn::Lt(x, max_val)), grad);
+  }
+};
+
+struct HardSigmoid {
+  // (x + 3) / 6 before it is rounded
+  template <class D, class V>
+  static Two<V> Inside(D d, V x) {
+    using C = ConstantsOf<D>;
+    const Two<V> sixth{hn::Set(d, C::kSixth), hn::Set(d, C::kSixthRest)};
+    const Two<V> h = TwoProduct(d, TwoSum(x, hn::Set(d, 3)), sixth);
+    return FastTwoSum(h.hi, h.lo);
+  }
+  template <class D, class V>
+  static V Forward(D d, V x) {
+    const V three = hn::Set(d, 3);
+    const V y = hn::IfThenElse(hn::Ge(x, three), hn::Set(d, 1), Inside(d, x).hi);
+    return hn::IfThenElse(hn::Le(x, hn::Neg(three)), hn::Zero(d), y);
+  }
+  template <class D, class V>
+  static V Backward(D d, V grad, V x) {
+    const V sixth = hn::Set(d, ConstantsOf<D>::kSixth);
+    return hn::IfThenElseZero(hn::Lt(hn::Abs(x), hn::Set(d, 3)), hn::Mul(grad, sixth));
+  }
+};
+
+struct HardSwish {
+  template <class D, class V>
+  static V Forward(D d, V x) {
+    const V three = hn::Set(d, 3);
+    const Two<V> h = HardSigmoid::Inside(d, x);
+    const V y = hn::IfThenElse(hn::Ge(x, three), x, Fma(d, x, h.hi, hn::Mul(x, h.lo)));
+    return hn::IfThenElse(hn::Le(x, hn::Neg(three)), hn::Zero(d), y);
+  }
+  template <class D, class V>
+  static V Backward(D d, V grad, V x) {
+    const V three = hn::Set(d, 3);
+    const V slope = hn::Mul(Fma(d, x, hn::Set(d, 2), three), hn::Set(d, ConstantsOf<D>::kSixth));
+    const V inside = hn::IfThenElse(hn::Ge(x, three), grad, hn::Mul(grad, slope));
+    return hn::IfThenElse(hn::Le(x, hn::Neg(three)), hn::Zero(d), inside);
+  }
+};
+
+struct Softsign {
+  // 1 + |x|; beyond the limit x / (1 + |x|) rounds to 1
+  template <class D, class V>
+  static Two<V> Denominator(D d, V magnitude) {
+    return TwoSum(hn::Set(d, 1), magnitude);
+  }
+  template <class D, class V>
+  static V Forward(D d, V x) {
+    const V magnitude = Clamp(d, hn::Abs(x), 0, ConstantsOf<D>::kSoftsignSaturated);
+    const Two<V> y = TwoQuotient(d, Two<V>{magnitude, hn::Zero(d)}, Denominator(d, magnitude));
+    return hn::CopySign(Round(y), x);
+  }
+  template <class D, class V>
+  static V Backward(D d, V grad, V x) {
+    const V magnitude = Clamp(d, hn::Abs(x), 0, ConstantsOf<D>::kMax);
+    const Two<V> r = TwoReciprocal(d, Denominator(d, magnitude));
+    const V square = hn::Mul(r.hi, r.hi);
+    return hn::Mul(grad, hn::MulAdd(hn::Add(hn::Add(r.hi, r.hi), r.lo), r.lo, square));
+  }
+};
+
+// ---------------------------------------------------------------- exponential linear
+
+struct Elu {
+  template <class D, class V>
+  static V Forward(D d, V x, V alpha) {
+    const Two<V> e = Expm1(d, Two<V>{x, hn::Zero(d)});
+    const V negative = Fma(d, alpha, e.hi, hn::Mul(alpha, e.lo));
+    return hn::IfThenElse(hn::Ge(x, hn::Zero(d)), x, negative);  // -0.0 stays
+  }
+  template <class D, class V>
+  static V Backward(D d, V grad, V x, V alpha) {
+    const V negative = ExpTimes(d, Two<V>{x, hn::Zero(d)}, Two<V>{alpha, hn::Zero(d)});
+    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), grad, hn::Mul(grad, negative));
+  }
+};
+
+struct Celu {
+  // x / alpha and what its rounding lost
+  template <class D, class V>
+  static Two<V> Ratio(D d, V x, V alpha) {
+    const V z = hn::Div(x, alpha);
+    const V low = hn::Div(FmaNeg(d, z, alpha, x), alpha);
+    return {z, hn::IfThenElseZero(hn::IsFinite(z), low)};
+  }
+  template <class D, class V>
+  static V Forward(D d, V x, V alpha) {
+    const Two<V> e = Expm1(d, Ratio(d, x, alpha));
+    const V negative = Fma(d, alpha, e.hi, hn::Mul(alpha, e.lo));
+    return hn::IfThenElse(hn::Ge(x, hn::Zero(d)), x, negative);
+  }
+  template <class D, class V>
+  static V Backward(D d, V grad, V x, V alpha) {
+    const V slope = ExpTimes(d, Ratio(d, x, alpha), Two<V>{hn::Set(d, 1), hn::Zero(d)});
+    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), grad, hn::Mul(grad, slope));
+  }
+};
+
+struct Selu {
+  template <class D>
+  static Two<hn::Vec<D>> ScaleAlpha(D d) {
+    using C = ConstantsOf<D>;
+    return {hn::Set(d, C::kSeluScaleAlpha), hn::Set(d, C::kSeluScaleAlphaRest)};
+  }
+  template <class D, class V>
+  static V TimesScale(D d, V x) {
+    return hn::MulAdd(x, hn::Set(d, ConstantsOf<D>::kSeluScaleMinus1), x);
+  }
+  template <class D, class V>
+  static V Forward(D d, V x) {
+    const V scale = hn::Set(d, ConstantsOf<D>::kScale);
+    const Two<V> e = Expm1(d, Two<V>{x, hn::Zero(d)});
+    const Two<V> scaled{hn::Mul(e.hi, scale), hn::Mul(e.lo, scale)};
+    return hn::IfThenElse(hn::Ge(x, hn::Zero(d)), TimesScale(d, x), Unscale(d, TwoProduct(d, ScaleAlpha(d), scaled)));
+  }
+  template <class D, class V>
+  static V Backward(D d, V grad, V x) {
+    const V negative = hn::Mul(grad, ExpTimes(d, Two<V>{x, hn::Zero(d)}, ScaleAlpha(d)));
+    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), TimesScale(d, grad), negative);
+  }
+};
+
+// ---------------------------------------------------------------- sigmoid and its integrals
+
+struct Sigmoid {
+  template <class D, class V>
+  static Two<V> Scaled(D d, V x) {
+    using C = ConstantsOf<D>;
+    return ScaledSigmoid(d, Clamp(d, x, C::kLogZero, C::kSigmoidSaturated));
+  }
+  template <class D, class V>
+  static V Forward(D d, V x) {
+    return Unscale(d, Scaled(d, x));
+  }
+  template <class D, class V>
+  static V Backward(D d, V grad, V y) {
+    return hn::Mul(grad, hn::Mul(y, hn::Sub(hn::Set(d, 1), y)));
+  }
+};
+
+struct Tanh {
+  template <class D, class V>
+  static V Forward(D d, V x) {
+    const V magnitude = Clamp(d, hn::Abs(x), 0, ConstantsOf<D>::kTanhSaturated);
+    return hn::CopySign(Round(TanhOfAbs(d, magnitude)), x);
+  }
+  template <class D, class V>
+  static V Backward(D d, V grad, V y) {
+    return hn::Mul(grad, FmaNeg(d, y, y, hn::Set(d, 1)));
+  }
+};
+
+struct Softplus {
+  template <class D, class V>
+  static V Forward(D d, V x, V beta) {
+    using C = ConstantsOf<D>;
+    const Two<V> z = Product(d, x, beta);
+    const auto negative = hn::Lt(z.hi, hn::Zero(d));
+    const V unscale = hn::Set(d, C::kUnscale);
+    const Two<V> e = ScaledTail(d, TwoIfThenElse(negative, z, TwoNegate(z)));
+    const Two<V> log = AddLog1p(d, hn::Zero(d), Two<V>{hn::Mul(e.hi, unscale), hn::Mul(e.lo, unscale)});
+    // log1p(e) is e where e is tiny, and e / beta may be normal where e is not.
+    const auto tiny = hn::Lt(e.hi, hn::Set(d, C::kLog1pTiny));
+    const Two<V> ratio = TwoQuotient(d, TwoIfThenElse(tiny, e, log), Two<V>{beta, hn::Zero(d)});
+    const V back = hn::IfThenElse(tiny, unscale, hn::Set(d, 1));
+    return Sum(hn::IfThenElse(negative, hn::Zero(d), x), Two<V>{hn::Mul(ratio.hi, back), hn::Mul(ratio.lo, back)});
+  }
+  template <class D, class V>
+  static V Backward(D d, V grad, V x, V beta) {
+    using C = ConstantsOf<D>;
+    const Two<V> z = Clamp(d, Product(d, x, beta), C::kLogZero, C::kSigmoidSaturated);
+    return UnscaleTimes(d, ScaledSigmoid(d, z), grad);
+  }
+
+  // e^x * 2^kScaleExponent for x <= 0
+  template <class D, class V>
+  static Two<V> ScaledTail(D d, Two<V> x) {
+    return ScaledExp(d, Clamp(d, x, ConstantsOf<D>::kLogZero, 0));
+  }
+  template <class V>
+  static V Sum(V linear, Two<V> log) {
+    const Two<V> sum = TwoSum(linear, log.hi);
+    const V low = hn::Add(sum.lo, log.lo);
+    return hn::Add(sum.hi, hn::IfThenElseZero(hn::IsFinite(low), low));
+  }
+
+ private:
+  template <class D, class V>
+  static Two<V> Product(D d, V x, V beta) {
+    const Two<V> z = TwoProduct(d, x, beta);
+    return {z.hi, hn::IfThenElseZero(hn::IsFinite(z.hi), z.lo)};
+  }
+};
+
+struct LogSigmoid {  // -softplus(-x)
+  template <class D, class V>
+  static V Forward(D d, V x) {
+    const V zero = hn::Zero(d);
+    const V unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
+    const Two<V> e = Softplus::ScaledTail(d, Two<V>{hn::Neg(hn::Abs(x)), zero});
+    const Two<V> log = AddLog1p(d, zero, Two<V>{hn::Mul(e.hi, unscale), hn::Mul(e.lo, unscale)});
+    return hn::Neg(Softplus::Sum(hn::IfThenElse(hn::Lt(x, zero), hn::Neg(x), zero), log));
+  }
+  template <class D, class V>
+  static V Backward(D d, V grad, V x) {
+    return UnscaleTimes(d, Sigmoid::Scaled(d, hn::Neg(x)), grad);
+  }
+};
+
+// ---------------------------------------------------------------- x times a sigmoid
+//
+// x g(x), with g rising from 0 to 1, for x clamped to [zero, saturated]: below, the product is 0; above, it is x.
+// `Scaled` is g(x) and `ScaledSlope` the derivative of x g(x), both times 2^kScaleExponent.
+
+template <class G>
+struct SelfGated {
+  template <class D, class V>
+  static V Limited(D d, V x) {
+    using C = ConstantsOf<D>;
+    return Clamp(d, x, G::template kZero<C>, G::template kSaturated<C>);
+  }
+  template <class D, class V>
+  static V Forward(D d, V x) {
+    const V limited = Limited(d, x);
+    const Two<V> g = G::Scaled(d, limited);
+    const V product = hn::MulAdd(limited, g.hi, hn::Mul(limited, g.lo));
+    const V y = hn::CopySign(hn::Mul(product, hn::Set(d, ConstantsOf<D>::kUnscale)), x);  // for -0.0
+    return hn::IfThenElse(hn::Gt(x, limited), x, y);
+  }
+  template <class D, class V>
+  static V Backward(D d, V grad, V x) {
+    const V limited = Limited(d, x);
+    return hn::IfThenElse(hn::Gt(x, limited), grad, UnscaleTimes(d, G::ScaledSlope(d, limited), grad));
+  }
+  // factor * x g(x), rounded once
+  template <class D, class V>
+  static V ForwardTimes(D d, V x, V factor) {
+    const V limited = Limited(d, x);
+    const V product = UnscaleTimes(d, TwoProduct(d, limited, G::Scaled(d, limited)), factor);
+    const auto plain = hn::Or(hn::Gt(x, limited), hn::Eq(x, hn::Zero(d)));  // zero for its sign
+    return hn::IfThenElse(plain, hn::Mul(x, factor), product);
+  }
+};
+
+// d/dx (x sigmoid(z(x))) = s (1 + v (1 - s)) with v = x z'(x), times 2^kScaleExponent as s is.
+template <class D, class V>
+HWY_INLINE Two<V> SigmoidGateSlope(D d, Two<V> s, Two<V> v) {
+  const V one = hn::Set(d, 1), unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
+  const Two<V> rest = FastTwoDifference(hn::Set(d, ConstantsOf<D>::kScale), s.hi);
+  const V rest_low = hn::Sub(rest.lo, s.lo);
+  const Two<V> product = TwoProduct(d, v, Two<V>{hn::Mul(rest.hi, unscale), hn::Mul(rest_low, unscale)});
+  const Two<V> w = TwoSum(one, product.hi);
+  return TwoProduct(d, s, Two<V>{w.hi, hn::Add(w.lo, product.lo)});
+}
+
+struct SiluGate {
+  template <class C>
+  static constexpr auto kZero = C::kLogZero;
+  template <class C>
+  static constexpr auto kSaturated = C::kSigmoidSaturated;
+  template <class D, class V>
+  static Two<V> Scaled(D d, V x) {
+    return ScaledSigmoid(d, x);
+  }
+  template <class D, class V>
+  static Two<V> ScaledSlope(D d, V x) {
+    return SigmoidGateSlope(d, ScaledSigmoid<true>(d, x), Two<V>{x, hn::Zero(d)});
+  }
+};
+
+struct GeluTanhGate {
+  template <class C>
+  static constexpr auto kZero = C::kGeluTanhZero;
+  template <class C>
+  static constexpr auto kSaturated = C::kGeluTanhSaturated;
+
+  // x (c1 + factor c3 x^2), c1 = 2 sqrt(2 / pi), c3 = 0.044715 c1
+  template <class D, class V>
+  static Two<V> Cubic(D d, V x, hn::TFromD<D> factor) {
+    using C = ConstantsOf<D>;
+    const V f = hn::Set(d, factor);
+    const Two<V> c3{hn::Set(d, C::kGeluTanhCubic), hn::Set(d, C::kGeluTanhCubicRest)};
+    const Two<V> square = TwoProduct(d, TwoProduct(d, x, x), TwoProduct(d, f, c3));
+    const Two<V> sum = TwoSum(hn::Set(d, C::kGeluTanhLinear), square.hi);
+    const V low = hn::Add(hn::Set(d, C::kGeluTanhLinearRest), hn::Add(sum.lo, square.lo));
+    return TwoProduct(d, x, Two<V>{sum.hi, low});
+  }
+  template <class D, class V>
+  static Two<V> Scaled(D d, V x) {
+    return ScaledSigmoid(d, Cubic(d, x, 1));
+  }
+  template <class D, class V>
+  static Two<V> ScaledSlope(D d, V x) {
+    return SigmoidGateSlope(d, ScaledSigmoid<true>(d, Cubic(d, x, 1)), Cubic(d, x, 3));
+  }
+};
+
+struct GeluGate {  // Phi(x), the normal distribution
+  template <class C>
+  static constexpr auto kZero = C::kGeluZero;
+  template <class C>
+  static constexpr auto kSaturated = C::kGeluSaturated;
+
+  // factor e^(-a^2 / 2), times 2^kScaleExponent
+  template <class D, class V>
+  static Two<V> TimesBell(D d, V a, Two<V> factor) {
+    const auto e = SplitExp(d, TwoProduct(d, hn::Mul(a, hn::Set(d, -0.5)), a));
+    return TimesPower(e, Pow2<ConstantsOf<D>::kScaleExponent>(d, e.k), factor);
+  }
+  template <class D, class V>
+  static Two<V> FromTail(D d, V x, Two<V> tail) {  // tail for x < 0, 1 - tail for x >= 0
+    const Two<V> rest = FastTwoDifference(hn::Set(d, ConstantsOf<D>::kScale), tail.hi);
+    return TwoIfThenElse(hn::Lt(x, hn::Zero(d)), tail, Two<V>{rest.hi, hn::Sub(rest.lo, tail.lo)});
+  }
+  template <class D, class V>
+  static Two<V> Scaled(D d, V x) {
+    const V a = hn::Abs(x);
+    return FromTail(d, x, TimesBell(d, a, NormalTailRatio(d, a)));
+  }
+  template <class D, class V>
+  static Two<V> ScaledSlope(D d, V x) {  // Phi(-a) - a phi(a) = e^(-a^2 / 2) (R(a) - a / sqrt(2 pi))
+    using C = ConstantsOf<D>;
+    const V a = hn::Abs(x);
+    const Two<V> ratio = NormalTailRatio(d, a);
+    const Two<V> line = TwoProduct(d, a, Two<V>{hn::Set(d, C::kInvSqrt2Pi), hn::Set(d, C::kInvSqrt2PiRest)});
+    const Two<V> difference = TwoSum(ratio.hi, hn::Neg(line.hi));
+    const Two<V> factor = TwoSum(difference.hi, hn::Add(difference.lo, hn::Sub(ratio.lo, line.lo)));
+    return FromTail(d, x, TimesBell(d, a, factor));
+  }
+};
+
+struct MishGate {  // tanh(softplus(x)) = n / (n + 2), n = e^x (e^x + 2); for x >= 0 in terms of e^-x
+  template <class C>
+  static constexpr auto kZero = C::kLogZero;
+  template <class C>
+  static constexpr auto kSaturated = C::kTanhSaturated;
+
+  // tanh(softplus(x)) = factor * numerator / denominator, with e = e^-|x|
+  template <class V>
+  struct Fraction {
+    Two<V> e, factor, numerator, denominator;
+  };
+  template <class D, class V>
+  static Fraction<V> Split(D d, V x) {
+    const V zero = hn::Zero(d), one = hn::Set(d, 1), two = hn::Set(d, 2);
+    const V scale = hn::Set(d, ConstantsOf<D>::kScale), unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
+    const auto negative = hn::Lt(x, zero);
+    const Two<V> scaled = ScaledExp(d, hn::Neg(hn::Abs(x)));
+    const Two<V> e{hn::Mul(scaled.hi, unscale), hn::Mul(scaled.lo, unscale)};
+    const Two<V> twice{hn::Add(e.hi, e.hi), hn::Add(e.lo, e.lo)};
+    // x < 0: (2 + e) / (2 + e (2 + e)) e;  x >= 0: (1 + 2 e) / (1 + 2 e + 2 e^2)
+    const Two<V> term = TwoIfThenElse(negative, e, twice);
+    const Two<V> sum = TwoSum(hn::IfThenElse(negative, two, one), term.hi);
+    const Two<V> numerator{sum.hi, hn::Add(sum.lo, term.lo)};
+    const Two<V> product = TwoProduct(d, e, TwoIfThenElse(negative, numerator, twice));
+    const Two<V> base = TwoIfThenElse(negative, Two<V>{two, zero}, numerator);
+    const Two<V> total = TwoSum(base.hi, product.hi);
+    const Two<V> denominator{total.hi, hn::Add(total.lo, hn::Add(base.lo, product.lo))};
+    return {e, TwoIfThenElse(negative, scaled, Two<V>{scale, zero}), numerator, denominator};
+  }
+  template <class D, class V>
+  static Two<V> Scaled(D d, V x) {
+    const Fraction<V> f = Split(d, x);
+    return TwoProduct(d, f.factor, TwoQuotient(d, f.numerator, f.denominator));
+  }
+  // factor (numerator denominator + 4 x (1 + e) w) / denominator^2, w = 1 for x < 0 and e^2 for x >= 0
+  template <class D, class V>
+  static Two<V> ScaledSlope(D d, V x) {
+    const V one = hn::Set(d, 1);
+    const Fraction<V> f = Split(d, x);
+    const Two<V> weight = TwoIfThenElse(hn::Lt(x, hn::Zero(d)), Two<V>{one, hn::Zero(d)}, TwoProduct(d, f.e, f.e));
+    const Two<V> sum = FastTwoSum(one, f.e.hi);
+    const Two<V> extra =
+        TwoProduct(d, hn::Mul(hn::Set(d, 4), x), TwoProduct(d, Two<V>{sum.hi, hn::Add(sum.lo, f.e.lo)}, weight));
+    const Two<V> main = TwoProduct(d, f.numerator, f.denominator);
+    const Two<V> total = TwoSum(main.hi, extra.hi);
+    const Two<V> numerator{total.hi, hn::Add(total.lo, hn::Add(main.lo, extra.lo))};
+    return TwoProduct(d, f.factor, TwoQuotient(d, numerator, TwoProduct(d, f.denominator, f.denominator)));
+  }
+};
+
+using Silu = SelfGated<SiluGate>;
+using Gelu = SelfGated<GeluGate>;
+using GeluTanh = SelfGated<GeluTanhGate>;
+using Mish = SelfGated<MishGate>;
+
+// ---------------------------------------------------------------- gated linear units
+
+template <class V>
+struct GateGradients {
+  V gate, up;
+};
+
+// activation(gate) * up
+template <class Activation>
+struct GatedUnit {
+  template <class D, class V>
+  static V Forward(D d, V gate, V up) {
+    return Activation::ForwardTimes(d, gate, up);
+  }
+  template <class D, class V>
+  static GateGradients<V> Backward(D d, V grad, V gate, V up) {
+    return {Activation::Backward(d, hn::Mul(grad, up), gate), Activation::ForwardTimes(d, gate, grad)};
+  }
+};
+
+struct ReluGate : Relu {
+  template <class D, class V>
+  static V ForwardTimes(D d, V x, V factor) {
+    return hn::Mul(Relu::Forward(d, x), factor);
+  }
+};
+
+using SwiGlu = GatedUnit<Silu>;
+using GeGlu = GatedUnit<Gelu>;
+using ReGlu = GatedUnit<ReluGate>;
+
+}  // namespace HWY_NAMESPACE
+}  // namespace nonlin
+HWY_AFTER_NAMESPACE();
+
+#endif  // NONLIN_SIMD_ACTIVATIONS_INL_H_

@@ -1,0 +1,90 @@
+// The only elementwise loop: an activation's formula over contiguous arrays.
+
+#if defined(NONLIN_SIMD_MAP_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef NONLIN_SIMD_MAP_INL_H_
+#undef NONLIN_SIMD_MAP_INL_H_
+#else
+#define NONLIN_SIMD_MAP_INL_H_
+#endif
+
+#include <utility>
+
+#include "simd/activations-inl.h"
+#include "simd/vio-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nonlin {
+namespace HWY_NAMESPACE {
+
+template <class Activation>
+struct ForwardOf {
+  template <class D, class... V>
+  HWY_INLINE static auto Call(D d, V... v) {
+    return Activation::Forward(d, v...);
+  }
+};
+
+template <class Activation>
+struct BackwardOf {
+  template <class D, class... V>
+  HWY_INLINE static auto Call(D d, V... v) {
+    return Activation::Backward(d, v...);
+  }
+};
+
+// A result, whole or of a tail of n lanes, into the one or two outputs at offset i.
+template <class D, class T, class V>
+HWY_INLINE void Put(D d, V v, T* const* outputs, size_t i) {
+  hn::StoreU(v, d, outputs[0] + i);
+}
+template <class D, class T, class V>
+HWY_INLINE void Put(D d, GateGradients<V> v, T* const* outputs, size_t i) {
+  hn::StoreU(v.gate, d, outputs[0] + i);
+  hn::StoreU(v.up, d, outputs[1] + i);
+}
+template <class D, class T, class V>
+HWY_INLINE void PutTail(D d, V v, T* const* outputs, size_t i, size_t n) {
+  StoreTail(v, d, outputs[0] + i, n);
+}
+template <class D, class T, class V>
+HWY_INLINE void PutTail(D d, GateGradients<V> v, T* const* outputs, size_t i, size_t n) {
+  StoreTail(v.gate, d, outputs[0] + i, n);
+  StoreTail(v.up, d, outputs[1] + i, n);
+}
+
+template <class Call, class T, size_t... kInput>
+HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n,
+                          std::index_sequence<kInput...>) {
+  constexpr size_t kInputs = sizeof...(kInput);
+  const hn::ScalableTag<T> d;
+  const size_t lanes = hn::Lanes(d);
+  // A single value is a vector of copies that is read again and again: no branch in the loop.
+  HWY_ALIGN T copies[kInputs][hn::MaxLanes(d)];
+  const T* in[kInputs];
+  T* const out[2] = {static_cast<T*>(outputs[0]), static_cast<T*>(outputs[1])};
+  for (size_t k = 0; k < kInputs; ++k) {
+    in[k] = static_cast<const T*>(inputs[k]);
+    if (steps[k] == 0) {
+      hn::Store(hn::Set(d, *in[k]), d, copies[k]);
+      in[k] = copies[k];
+    }
+  }
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) Put(d, Call::Call(d, hn::LoadU(d, in[kInput] + i * steps[kInput])...), out, i);
+  if (i < n) {
+    const T filler = 0;
+    PutTail(d, Call::Call(d, LoadTail(d, in[kInput] + i * steps[kInput], n - i, filler)...), out, i, n - i);
+  }
+}
+
+// See MapKernel in kernels.h.
+template <class Call, class T, size_t kInputs>
+void Map(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n) {
+  MapInputs<Call, T>(inputs, steps, outputs, n, std::make_index_sequence<kInputs>());
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace nonlin
+HWY_AFTER_NAMESPACE();
+
+#endif  // NONLIN_SIMD_MAP_INL_H_
