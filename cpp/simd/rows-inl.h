@@ -1,0 +1,538 @@
+// Row kernels: softmax and its family along the class axis.
+//
+// A formula is written once, on "steps". In `Along` a step is a vector of consecutive classes of one row, and sums end
+// with a reduction over the lanes. In `Across` a step is one class of as many rows as there are lanes, side by side in a
+// small buffer. Which of the two runs depends on the number of classes and their stride, never on the number of rows.
+// Wide contiguous rows are read in place; a row's maximum and sum are found block by block in a single read of memory.
+
+#if defined(NONLIN_SIMD_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef NONLIN_SIMD_ROWS_INL_H_
+#undef NONLIN_SIMD_ROWS_INL_H_
+#else
+#define NONLIN_SIMD_ROWS_INL_H_
+#endif
+
+#include "kernels.h"
+#include "simd/vio-inl.h"
+#include "simd/vmath-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nonlin {
+namespace HWY_NAMESPACE {
+
+// ---------------------------------------------------------------- the two layouts
+
+// A row that does not count has a negative class; its class 0 is read in its stead.
+HWY_INLINE size_t Position(int64_t index) { return index < 0 ? 0 : static_cast<size_t>(index); }
+
+template <class T>
+struct Along {
+  using D = hn::ScalableTag<T>;
+  using V = hn::Vec<D>;
+  D d;
+  size_t classes;
+
+  size_t Steps() const { return (classes + hn::Lanes(d) - 1) / hn::Lanes(d); }
+  size_t FullSteps() const { return classes / hn::Lanes(d); }
+  size_t TailLanes() const { return classes % hn::Lanes(d); }
+  size_t Offset(size_t step) const { return step * hn::Lanes(d); }
+
+  V Max(V v) const { return hn::MaxOfLanes(d, v); }
+  V Sum(V v) const { return hn::SumOfLanes(d, v); }
+  V LoadRow(const T* row, size_t step) const {
+    return step < FullSteps() ? hn::LoadU(d, row + Offset(step)) : LoadTail(d, row + Offset(step), TailLanes(), T(0));
+  }
+  V LoadShared(const T* per_class, size_t step) const { return LoadRow(per_class, step); }
+  V LoadSharedAt(const T* per_class, const int64_t* index) const { return hn::Set(d, per_class[Position(*index)]); }
+  V LoadAt(const T* row, const int64_t* index) const { return hn::Set(d, row[Position(*index)]); }
+  template <class F>
+  void UpdateAt(T* row, const int64_t* index, F f) const {
+    T& at = row[Position(*index)];
+    at = hn::GetLane(f(hn::Set(d, at)));
+  }
+  V LoadCounts(const int64_t* index) const { return hn::Set(d, T(*index >= 0)); }
+  V LoadScalar(const T* scalar) const { return hn::Set(d, *scalar); }
+  void StoreScalar(V v, T* scalar) const { *scalar = hn::GetLane(v); }
+};
+
+template <class T>
+struct Across {
+  using D = hn::ScalableTag<T>;
+  using V = hn::Vec<D>;
+  D d;
+  size_t classes;
+
+  size_t Steps() const { return classes; }
+  size_t FullSteps() const { return classes; }
+  static constexpr size_t TailLanes() { return 0; }
+  size_t Offset(size_t step) const { return step * hn::Lanes(d); }
+
+  V Max(V v) const { return v; }
+  V Sum(V v) const { return v; }
+  V LoadRow(const T* rows, size_t step) const { return hn::LoadU(d, rows + Offset(step)); }
+  V LoadShared(const T* per_class, size_t step) const { return hn::Set(d, per_class[step]); }
+  V LoadSharedAt(const T* per_class, const int64_t* index) const {
+    HWY_ALIGN T picked[hn::MaxLanes(d)];
+    for (size_t i = 0; i < hn::Lanes(d); ++i) picked[i] = per_class[Position(index[i])];
+    return hn::Load(d, picked);
+  }
+  V LoadAt(const T* rows, const int64_t* index) const {
+    HWY_ALIGN T picked[hn::MaxLanes(d)];
+    for (size_t i = 0; i < hn::Lanes(d); ++i) picked[i] = rows[Offset(Position(index[i])) + i];
+    return hn::Load(d, picked);
+  }
+  template <class F>
+  void UpdateAt(T* rows, const int64_t* index, F f) const {
+    HWY_ALIGN T updated[hn::MaxLanes(d)];
+    hn::Store(f(LoadAt(rows, index)), d, updated);
+    for (size_t i = 0; i < hn::Lanes(d); ++i) rows[Offset(Position(index[i])) + i] = updated[i];
+  }
+  V LoadCounts(const int64_t* index) const {
+    HWY_ALIGN T counts[hn::MaxLanes(d)];
+    for (size_t i = 0; i < hn::Lanes(d); ++i) counts[i] = T(index[i] >= 0);
+    return hn::Load(d, counts);
+  }
+  V LoadScalar(const T* scalars) const { return hn::LoadU(d, scalars); }
+  void StoreScalar(V v, T* scalars) const { hn::StoreU(v, d, scalars); }
+};
+
+constexpr size_t kBlockSteps = 256;  // in L1: the maximum of a block is found before its sum
+constexpr size_t kRunSteps = 16;     // added up in plain floating point
+
+struct FullStep {
+  static constexpr bool kTail = false;
+};
+struct TailStep {
+  static constexpr bool kTail = true;
+};
+
+// f(step, v, FullStep or TailStep) for the steps [begin, end) of a row; lanes behind its end hold `filler`.
+template <class P, class T, class F>
+HWY_INLINE void ForEach(const P& p, const T* row, size_t begin, size_t end, T filler, F f) {
+  const size_t full = HWY_MIN(end, p.FullSteps());
+  size_t i = begin;
+  for (; i < full; ++i) f(i, hn::LoadU(p.d, row + p.Offset(i)), FullStep());
+  if (i < end) f(i, LoadTail(p.d, row + p.Offset(i), p.TailLanes(), filler), TailStep());
+}
+
+// out = f(step, v) over a whole row; `out` may be `row`.
+template <class P, class T, class F>
+HWY_INLINE void Transform(const P& p, const T* row, T* out, F f) {
+  const size_t full = p.FullSteps();
+  for (size_t i = 0; i < full; ++i) hn::StoreU(f(i, hn::LoadU(p.d, row + p.Offset(i))), p.d, out + p.Offset(i));
+  if (full < p.Steps()) {
+    const T filler = 0;
+    const auto v = LoadTail(p.d, row + p.Offset(full), p.TailLanes(), filler);
+    StoreTail(f(full, v), p.d, out + p.Offset(full), p.TailLanes());
+  }
+}
+
+// Sum of f(step, v) over a row. Runs keep the rounding error from growing with the row; their sums are added exactly.
+template <class P, class T, class F>
+HWY_INLINE hn::Vec<typename P::D> SumOf(const P& p, const T* row, F f) {
+  using V = hn::Vec<typename P::D>;
+  const V zero = hn::Zero(p.d);
+  const size_t steps = p.Steps();
+  Two<V> total{zero, zero};
+  for (size_t begin = 0; begin < steps; begin += kRunSteps) {
+    V run = zero;
+    ForEach(p, row, begin, HWY_MIN(begin + kRunSteps, steps), T(0), [&](size_t i, V v, auto step) HWY_ATTR {
+      V term = f(i, v);
+      if constexpr (step.kTail) term = hn::IfThenElseZero(hn::FirstN(p.d, p.TailLanes()), term);
+      run = hn::Add(run, term);
+    });
+    const Two<V> sum = TwoSum(total.hi, run);
+    total = {sum.hi, hn::Add(total.lo, sum.lo)};
+  }
+  return p.Sum(hn::Add(total.hi, hn::IfThenElseZero(hn::IsFinite(total.lo), total.lo)));
+}
+
+// ---------------------------------------------------------------- exponentials of a row
+
+// The scale of a row's exponentials: e^x is taken as 2^offset e^(x - reference), near 1 at the row's maximum.
+// Subtracting the maximum itself would lose up to half an ULP of the difference, some ULPs of the result. Here the
+// difference is exact wherever the result matters: small rows have reference 0 and are scaled by a power of two, and
+// around a large maximum floating-point subtraction is exact.
+template <class D>
+struct RowScale {
+  using V = hn::Vec<D>;
+  using VI = hn::Vec<hn::RebindToSigned<D>>;
+  V reference, floor;  // of x - reference: below, e^x counts for nothing
+  VI exponent;         // biased, of the power of two that goes with k = 0
+
+  RowScale(D d, V max) {
+    using C = ConstantsOf<D>;
+    const hn::RebindToSigned<D> di;
+    const V zero = hn::Zero(d), bound = hn::Set(d, C::kExactReduction);
+    const V none = hn::Neg(hn::Inf(d));  // the maximum of a row of nothing but -inf, or NaN
+    reference = hn::IfThenElse(hn::Or(hn::Le(hn::Abs(max), bound), hn::Eq(max, none)), zero, max);
+    const V top = hn::IfThenElseZero(hn::IsFinite(max), hn::Sub(max, reference));
+    floor = hn::Add(top, hn::Set(d, C::kRowZero));
+    const V round = hn::Set(d, C::kRound);
+    const V shifted = hn::MulAdd(top, hn::Set(d, C::kLog2E), round);
+    const auto k = hn::Sub(hn::BitCast(di, shifted), hn::BitCast(di, round));
+    exponent = hn::Sub(hn::Set(di, C::kExponentBias + C::kScaleExponent), k);
+  }
+
+  // e^x in the row's scale, times 2^kScaleExponent; within an ULP. The short form of ScaledExp.
+  HWY_INLINE V Exp(D d, V x) const {
+    using C = ConstantsOf<D>;
+    const hn::RebindToSigned<D> di;
+    const V difference = hn::Sub(x, reference);
+    const V a = hn::IfThenElse(hn::Lt(difference, floor), floor, difference);  // NaN stays
+    const V round = hn::Set(d, C::kRound);
+    const V shifted = hn::MulAdd(a, hn::Set(d, C::kLog2E), round);
+    const V n = hn::Sub(shifted, round);
+    const V r = hn::NegMulAdd(n, hn::Set(d, C::kLn2Low), hn::NegMulAdd(n, hn::Set(d, C::kLn2High), a));
+    const V fraction = hn::MulAdd(hn::Mul(r, r), Polynomial(d, r, C::kExp), r);
+    // The low bits of `shifted` are k; those of kRound above them leave the word.
+    const V power = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(hn::BitCast(di, shifted), exponent)));
+    return hn::MulAdd(power, fraction, power);
+  }
+};
+
+// A row's maximum, and its exponentials without one maximum: 1 + rest is softmax's denominator relative to the maximum's
+// numerator, max + log1p(rest) is logsumexp. Keeping the 1 apart keeps the digits of a rest below the type's epsilon.
+template <class D>
+struct RowSum {
+  using V = hn::Vec<D>;
+  RowScale<D> scale;
+  V max, rest;
+  V total;  // of the scaled exponentials, the maximum included
+};
+
+template <class P, class T>
+HWY_INLINE RowSum<typename P::D> SumRow(const P& p, const T* row) {
+  using D = typename P::D;
+  using V = hn::Vec<D>;
+  const D d = p.d;
+  const V zero = hn::Zero(d), one = hn::Set(d, 1);
+  const V lowest = hn::Neg(hn::Inf(d));
+  const T filler = hn::GetLane(lowest);
+  const size_t steps = p.Steps();
+  V max = lowest, count = zero;  // of entries that equal the maximum
+  RowScale<D> scale(d, max);
+  Two<V> others{zero, zero};
+  for (size_t begin = 0; begin < steps; begin += kBlockSteps) {
+    const size_t end = HWY_MIN(begin + kBlockSteps, steps);
+    V new_max = max;
+    // Max(v, m) keeps m where v is NaN, or becomes NaN: the sum shows it either way.
+    ForEach(p, row, begin, end, filler, [&](size_t, V v, auto) HWY_ATTR { new_max = hn::Max(v, new_max); });
+    new_max = p.Max(new_max);
+    const RowScale<D> new_scale(d, new_max);
+    if (begin > 0) {  // what stands so far, in the new scale
+      // Divided first: the factor between the scales may be sub-normal, its product with the new one's 2^64 is not.
+      const V old_top = scale.Exp(d, max);
+      const V carried = hn::IfThenZeroElse(hn::Eq(max, lowest), new_scale.Exp(d, max));
+      const V all = hn::Div(hn::MulAdd(count, old_top, hn::Add(others.hi, others.lo)), old_top);
+      const auto grown = hn::Ne(max, new_max);
+      others.hi = hn::IfThenElse(grown, hn::Mul(all, carried), others.hi);
+      others.lo = hn::IfThenZeroElse(grown, others.lo);
+      count = hn::IfThenZeroElse(grown, count);
+    }
+    max = new_max;
+    scale = new_scale;
+    for (size_t run = begin; run < end; run += kRunSteps) {
+      V sum = zero;
+      ForEach(p, row, run, HWY_MIN(run + kRunSteps, end), filler, [&](size_t, V v, auto step) HWY_ATTR {
+        auto is_max = hn::Eq(v, max);
+        if constexpr (step.kTail) is_max = hn::And(is_max, hn::FirstN(d, p.TailLanes()));
+        sum = hn::Add(sum, hn::IfThenZeroElse(is_max, new_scale.Exp(d, v)));
+        count = hn::Add(count, hn::IfThenElseZero(is_max, one));
+      });
+      const Two<V> total = TwoSum(others.hi, sum);
+      others = {total.hi, hn::Add(others.lo, total.lo)};
+    }
+  }
+  const V sum = p.Sum(hn::Add(others.hi, others.lo));
+  const V maxima = p.Sum(count);
+  const V top = hn::IfThenElse(hn::IsFinite(max), scale.Exp(d, max), hn::Set(d, ConstantsOf<D>::kScale));
+  const V rest = hn::Add(hn::Div(sum, top), hn::Sub(maxima, one));
+  return {scale, max, rest, hn::MulAdd(maxima, top, sum)};
+}
+
+// NaN where the maximum is infinite: softmax has no value there.
+template <class D, class V>
+HWY_INLINE V IfFiniteElseNaN(D d, V max, V value) {
+  return hn::IfThenElse(hn::IsFinite(max), value, hn::NaN(d));
+}
+
+// upstream * softmax(x) along a row. The upstream factor takes the scaling where it is large.
+template <class D>
+struct ScaledSoftmax {
+  using V = hn::Vec<D>;
+  RowScale<D> scale;
+  V factor, after;
+
+  ScaledSoftmax(D d, const RowSum<D>& sum, V upstream) : scale(sum.scale) {
+    const V one = hn::Set(d, 1), unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
+    const V f = hn::Div(upstream, hn::Mul(sum.total, unscale));
+    const auto large = hn::Ge(hn::Abs(f), one);
+    factor = IfFiniteElseNaN(d, sum.max, hn::IfThenElse(large, hn::Mul(f, unscale), f));
+    after = hn::IfThenElse(large, one, unscale);
+  }
+  HWY_INLINE V operator()(D d, V x) const { return hn::Mul(hn::Mul(scale.Exp(d, x), factor), after); }
+};
+
+// log of softmax's denominator, log1p(rest)
+template <class D, class V>
+HWY_INLINE V LogOfSum(D d, V rest) {
+  return Round(Log1p(d, rest));
+}
+
+template <class V>
+HWY_INLINE V Logsumexp(V max, V log) {
+  const Two<V> sum = TwoSum(max, log);
+  return hn::Add(sum.hi, hn::IfThenElseZero(hn::IsFinite(sum.lo), sum.lo));
+}
+
+// ---------------------------------------------------------------- the formulas
+//
+// A row operation names its operands, in the order of its gufunc's signature, and computes one row (Along) or one group
+// of rows (Across). `r` hands out the operands' data.
+
+struct Softmax {
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowOut);
+  template <class D>
+  static hn::Vec<D> OfMasked(D d) {
+    return hn::Zero(d);
+  }
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto d = p.d;
+    const auto* x = r.template Row<0>();
+    const auto sum = SumRow(p, x);
+    const V inverse = IfFiniteElseNaN(d, sum.max, hn::Div(hn::Set(d, 1), sum.total));
+    Transform(p, x, r.template Row<1>(), [&](size_t, V v) HWY_ATTR {
+      const V e = sum.scale.Exp(d, v);
+      const V quotient = hn::Mul(e, inverse);  // and one step to e / total: a row of one class gives 1
+      return hn::MulAdd(hn::NegMulAdd(quotient, sum.total, e), inverse, quotient);
+    });
+  }
+};
+
+struct LogSoftmax {
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowOut);
+  template <class D>
+  static hn::Vec<D> OfMasked(D d) {
+    return hn::Neg(hn::Inf(d));
+  }
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto* x = r.template Row<0>();
+    const auto sum = SumRow(p, x);
+    const V log = IfFiniteElseNaN(p.d, sum.max, LogOfSum(p.d, sum.rest));
+    Transform(p, x, r.template Row<1>(), [&](size_t, V v) HWY_ATTR { return hn::Sub(hn::Sub(v, sum.max), log); });
+  }
+};
+
+struct LogSumExp {
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kScalarOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    const auto sum = SumRow(p, r.template Row<0>());
+    p.StoreScalar(Logsumexp(sum.max, LogOfSum(p.d, sum.rest)), r.template Row<1>());
+  }
+};
+
+struct SoftmaxBackward {
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowIn, Operand::kRowOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto* grad = r.template Row<0>();
+    const auto* y = r.template Row<1>();
+    const V dot = SumOf(p, grad, [&](size_t i, V g) HWY_ATTR { return hn::Mul(g, p.LoadRow(y, i)); });
+    Transform(p, grad, r.template Row<2>(),
+              [&](size_t i, V g) HWY_ATTR { return hn::Mul(p.LoadRow(y, i), hn::Sub(g, dot)); });
+  }
+};
+
+struct LogSoftmaxBackward {
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowIn, Operand::kRowOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto d = p.d;
+    const auto* grad = r.template Row<0>();
+    const auto* y = r.template Row<1>();
+    const V zero = hn::Zero(d), one = hn::Set(d, 1);
+    const V total = SumOf(p, grad, [](size_t, V g) HWY_ATTR { return g; });
+    Transform(p, grad, r.template Row<2>(), [&](size_t i, V g) HWY_ATTR {
+      return hn::NegMulAdd(ExpTimes(d, Two<V>{p.LoadRow(y, i), zero}, Two<V>{one, zero}), total, g);
+    });
+  }
+};
+
+struct LogSumExpBackward {
+  static constexpr OperandList kOperands = Operands(Operand::kScalarIn, Operand::kRowIn, Operand::kRowOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto d = p.d;
+    const auto* x = r.template Row<1>();
+    const auto sum = SumRow(p, x);
+    const ScaledSoftmax gradient(d, sum, p.LoadScalar(r.template Row<0>()));
+    Transform(p, x, r.template Row<2>(), [&](size_t, V v) HWY_ATTR { return gradient(d, v); });
+  }
+};
+
+// `where=`: a masked entry counts as -inf, and its result is what a probability of 0 gives.
+template <class Operation>
+struct Masked {
+  static constexpr bool kRowResult = Operation::kOperands.kinds[1] == Operand::kRowOut;
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kMaskIn, Operation::kOperands.kinds[1]);
+  template <class R>
+  struct WithoutMask {
+    const R& r;
+    template <size_t k>
+    auto* Row() const {
+      return r.template Row<k == 0 ? 0 : 2>();
+    }
+  };
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto d = p.d;
+    const V zero = hn::Zero(d), lowest = hn::Neg(hn::Inf(d));
+    auto* x = r.template Row<0>();  // a packed copy
+    const auto* mask = r.template Row<1>();
+    Transform(p, x, x, [&](size_t i, V v) HWY_ATTR { return hn::IfThenElse(hn::Eq(p.LoadRow(mask, i), zero), lowest, v); });
+    Operation::Run(p, WithoutMask<R>{r});
+    if constexpr (kRowResult) {
+      auto* out = r.template Row<2>();
+      const V masked = Operation::OfMasked(d);
+      Transform(p, out, out,
+                [&](size_t i, V v) HWY_ATTR { return hn::IfThenElse(hn::Eq(p.LoadRow(mask, i), zero), masked, v); });
+    }
+  }
+};
+
+// ---------------------------------------------------------------- the loops over rows
+
+template <class T, int kCount>
+struct GroupData {
+  void* data[kCount];
+  template <size_t k>
+  T* Row() const {
+    return static_cast<T*>(data[k]);
+  }
+  template <size_t k>
+  const int64_t* Index() const {
+    return static_cast<const int64_t*>(data[k]);
+  }
+};
+
+// Copies `count` rows (the last one again for the lanes behind them) between strided memory and a buffer that holds
+// class j of row i at [j * lanes + i].
+template <class T, class From>
+HWY_INLINE void PackRows(const RowOperand& o, size_t row, size_t count, size_t classes, size_t lanes, T* buffer) {
+  for (size_t i = 0; i < lanes; ++i) {
+    const char* from = o.data + static_cast<ptrdiff_t>(row + HWY_MIN(i, count - 1)) * o.row;
+    for (size_t j = 0; j < classes; ++j, from += o.item) buffer[j * lanes + i] = *reinterpret_cast<const From*>(from);
+  }
+}
+
+template <class T>
+HWY_INLINE void UnpackRows(const RowOperand& o, size_t row, size_t count, size_t classes, size_t lanes, const T* buffer) {
+  for (size_t i = 0; i < count; ++i) {
+    char* to = o.data + static_cast<ptrdiff_t>(row + i) * o.row;
+    for (size_t j = 0; j < classes; ++j, to += o.item) *reinterpret_cast<T*>(to) = buffer[j * lanes + i];
+  }
+}
+
+constexpr size_t kNarrow = 64;       // classes up to which contiguous rows go side by side
+constexpr size_t kMaxAcross = 4096;  // classes up to which strided rows do: their buffer stays in L2
+
+template <class Operation, class T>
+struct RowLoops {
+  static constexpr int kCount = Operation::kOperands.count;
+  static constexpr bool IsRow(Operand kind) {
+    return kind == Operand::kRowIn || kind == Operand::kRowOut || kind == Operand::kMaskIn;
+  }
+
+  // NumPy gives stride 0 to a single class too.
+  static bool IsAbsent(const RowOperand& o, size_t classes) { return o.item == 0 && classes > 1; }
+
+  // Elements of scratch memory that a thread needs.
+  static size_t Scratch(size_t classes) {
+    const hn::ScalableTag<T> d;
+    const size_t lanes = hn::Lanes(d);
+    return kCount * HWY_MAX(classes <= kMaxAcross ? classes * lanes : classes, 2 * 8 * lanes);
+  }
+
+  // One row, or a group of up to `lanes` rows side by side, through buffers.
+  template <class P>
+  static void RunPacked(const P& p, const RowOperand* operands, size_t row, size_t count, size_t lanes, T* scratch) {
+    GroupData<T, kCount> group;
+    const size_t classes = p.classes, size = Scratch(classes) / kCount;
+    for (int k = 0; k < kCount; ++k, scratch += size) {
+      const RowOperand& o = operands[k];
+      group.data[k] = scratch;
+      switch (Operation::kOperands.kinds[k]) {
+        case Operand::kRowIn:
+          PackRows<T, T>(o, row, count, classes, lanes, scratch);
+          break;
+        case Operand::kMaskIn:
+          PackRows<T, uint8_t>(o, row, count, classes, lanes, scratch);
+          break;
+        case Operand::kScalarIn:
+          PackRows<T, T>(o, row, count, 1, lanes, scratch);
+          break;
+        case Operand::kIndexIn:
+          PackRows<int64_t, int64_t>(o, row, count, 1, lanes, reinterpret_cast<int64_t*>(scratch));
+          break;
+        case Operand::kSharedIn:
+          group.data[k] = IsAbsent(o, classes) ? nullptr : o.data;
+          break;
+        case Operand::kRowOut:
+        case Operand::kScalarOut:
+          break;
+      }
+    }
+    Operation::Run(p, group);
+    for (int k = 0; k < kCount; ++k) {
+      const bool is_row = Operation::kOperands.kinds[k] == Operand::kRowOut;
+      if (!is_row && Operation::kOperands.kinds[k] != Operand::kScalarOut) continue;
+      UnpackRows<T>(operands[k], row, count, is_row ? classes : 1, lanes, group.template Row<0>() + k * size);
+    }
+  }
+
+  static void Run(const RowOperand* operands, size_t classes, size_t begin, size_t end, void* scratch) {
+    bool contiguous = classes > kNarrow;
+    for (int k = 0; k < kCount; ++k) {
+      const Operand kind = Operation::kOperands.kinds[k];
+      contiguous &= kind != Operand::kMaskIn && (!IsRow(kind) || operands[k].item == sizeof(T));
+    }
+    const hn::ScalableTag<T> d;
+    T* buffer = static_cast<T*>(scratch);
+    if (contiguous) {
+      const Along<T> p{d, classes};
+      for (size_t row = begin; row < end; ++row) {
+        GroupData<T, kCount> group;
+        for (int k = 0; k < kCount; ++k) {
+          const RowOperand& o = operands[k];
+          const bool absent = Operation::kOperands.kinds[k] == Operand::kSharedIn && IsAbsent(o, classes);
+          group.data[k] = absent ? nullptr : o.data + static_cast<ptrdiff_t>(row) * o.row;
+        }
+        Operation::Run(p, group);
+      }
+    } else if (classes <= kMaxAcross) {
+      const size_t lanes = hn::Lanes(d);
+      const Across<T> p{d, classes};
+      for (size_t row = begin; row < end; row += lanes)
+        RunPacked(p, operands, row, HWY_MIN(lanes, end - row), lanes, buffer);
+    } else {
+      const Along<T> p{d, classes};
+      for (size_t row = begin; row < end; ++row) RunPacked(p, operands, row, 1, 1, buffer);
+    }
+  }
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace nonlin
+HWY_AFTER_NAMESPACE();
+
+#endif  // NONLIN_SIMD_ROWS_INL_H_
