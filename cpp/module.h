@@ -1,0 +1,13 @@
+// Registration of the kernels with NumPy, and of the runtime functions with Python.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace nonlin {
+
+void RegisterActivations(pybind11::module_& m);  // ufuncs
+void RegisterRows(pybind11::module_& m);         // generalised ufuncs
+void RegisterLosses(pybind11::module_& m);
+void RegisterRuntime(pybind11::module_& m);
+
+}  // namespace nonlin
