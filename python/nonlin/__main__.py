@@ -1,0 +1,5 @@
+"""``python -m nonlin`` prints the configuration."""
+
+from . import show_config
+
+show_config()

@@ -1,0 +1,88 @@
+"""Written by `make stubs`."""
+
+import typing
+from typing import Any
+
+import numpy
+import numpy.typing
+
+__version__: str
+
+def activations() -> list[dict[str, Any]]: ...
+
+celu: numpy.ufunc
+celu_backward: numpy.ufunc
+
+def config() -> dict[str, Any]: ...
+
+cross_entropy_class: numpy.ufunc
+cross_entropy_class_with_grad: numpy.ufunc
+cross_entropy_probabilities: numpy.ufunc
+cross_entropy_probabilities_with_grad: numpy.ufunc
+elu: numpy.ufunc
+elu_backward: numpy.ufunc
+geglu: numpy.ufunc
+geglu_backward: numpy.ufunc
+gelu: numpy.ufunc
+gelu_backward: numpy.ufunc
+gelu_tanh: numpy.ufunc
+gelu_tanh_backward: numpy.ufunc
+
+def get_num_threads() -> int: ...
+
+hard_sigmoid: numpy.ufunc
+hard_sigmoid_backward: numpy.ufunc
+hard_swish: numpy.ufunc
+hard_swish_backward: numpy.ufunc
+hard_tanh: numpy.ufunc
+hard_tanh_backward: numpy.ufunc
+leaky_relu: numpy.ufunc
+leaky_relu_backward: numpy.ufunc
+log_sigmoid: numpy.ufunc
+log_sigmoid_backward: numpy.ufunc
+log_softmax: numpy.ufunc
+log_softmax_backward: numpy.ufunc
+log_softmax_where: numpy.ufunc
+logsumexp: numpy.ufunc
+logsumexp_backward: numpy.ufunc
+logsumexp_where: numpy.ufunc
+mish: numpy.ufunc
+mish_backward: numpy.ufunc
+
+def prepare_targets(
+    targets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    classes: typing.SupportsInt | typing.SupportsIndex,
+    ignore_index: typing.SupportsInt | typing.SupportsIndex,
+    weight: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None,
+) -> tuple[Any, ...]: ...
+
+reglu: numpy.ufunc
+reglu_backward: numpy.ufunc
+relu: numpy.ufunc
+relu6: numpy.ufunc
+relu6_backward: numpy.ufunc
+relu_backward: numpy.ufunc
+selu: numpy.ufunc
+selu_backward: numpy.ufunc
+
+def set_num_threads(arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
+sigmoid: numpy.ufunc
+sigmoid_backward: numpy.ufunc
+silu: numpy.ufunc
+silu_backward: numpy.ufunc
+
+def simd_target() -> str: ...
+def simd_targets() -> list[str]: ...
+
+softmax: numpy.ufunc
+softmax_backward: numpy.ufunc
+softmax_where: numpy.ufunc
+softplus: numpy.ufunc
+softplus_backward: numpy.ufunc
+softsign: numpy.ufunc
+softsign_backward: numpy.ufunc
+swiglu: numpy.ufunc
+swiglu_backward: numpy.ufunc
+tanh: numpy.ufunc
+tanh_backward: numpy.ufunc

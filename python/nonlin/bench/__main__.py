@@ -1,0 +1,117 @@
+"""``python -m nonlin.bench``: measure, print a table, and write JSON and a picture where asked to."""
+
+import argparse
+import math
+import re
+import sys
+import time
+from pathlib import Path
+
+import nonlin
+from nonlin.bench import cases, contenders
+from nonlin.bench.cases import Case
+
+SECONDS, QUICK_SECONDS = 130.0, 40.0  # of measuring, which the cases share
+OVERTIME = 1.2  # a slow machine leaves out what has not begun by then
+PICTURES = ".png", ".svg", ".pdf"
+
+
+def new_file(path: str) -> Path:
+    """Refuse, before anything is measured, a file that could not be written afterwards."""
+    if not Path(path).parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {Path(path).parent}")
+    return Path(path)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m nonlin.bench", description=__doc__)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="within a minute: elementwise functions at 64K elements only")
+    add("--full", action="store_true", help="no time limit, all rounds of every case")
+    add("--filter", default="", metavar="PATTERN", help="only cases whose name holds this regular expression")
+    add("--list", action="store_true", help="print the names of the cases, measure nothing")
+    add("--threads", type=int, default=nonlin.get_num_threads(), metavar="N", help="threads of each contender")
+    add("--dtype", choices=("float32", "float64"), default="float32")
+    add("--save", metavar="FILE", type=new_file, help="write all figures as JSON")
+    add("--plot", metavar="FILE", type=new_file, help=f"draw the speed-ups ({', '.join(PICTURES)})")
+    options = parser.parse_args(arguments)
+    if options.threads < 1:
+        parser.error(f"--threads must be at least 1, not {options.threads}")
+    if options.plot and options.plot.suffix not in PICTURES:
+        parser.error(f"--plot takes {', '.join(PICTURES)}, not {options.plot}")
+    try:
+        options.filter = re.compile(options.filter)
+    except re.error as error:
+        parser.error(f"--filter is not a regular expression: {error}")
+    return options
+
+
+def select(options: argparse.Namespace) -> list[Case]:
+    """The cases of a run, from small to large."""
+    elementwise = list(cases.elementwise(options.dtype))
+    sizes = {cases.MEDIUM} if options.quick else {cases.SMALL, cases.MEDIUM}
+    chosen = [case for case in elementwise if case.shape[0] in sizes] + list(cases.rows(options.dtype))
+    if not options.quick:
+        chosen += [case for case in elementwise if case.shape[0] == cases.LARGE]
+    return [case for case in chosen if options.filter.search(case.name)]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    chosen = select(options)
+    if options.list:
+        print(*(case.name for case in chosen), sep="\n")
+        return 0
+    if not chosen:
+        print(f"no case matches {options.filter.pattern!r}; --list prints them all", file=sys.stderr)
+        return 2
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        from nonlin.bench import measure, report
+
+        if options.plot:
+            from nonlin.bench import plot
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        print(f'{missing} is not installed; it comes with the extra "bench": pip install "nonlin[bench]"', file=sys.stderr)
+        return 2
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=110)
+    competing = contenders.load(options.threads)
+    console.print(", ".join(f"{c.name} {c.version}" for c in competing), f"on {options.threads} thread(s), {options.dtype}")
+    run = report.Run([measure.Measurement(case) for case in chosen], competing, options.threads)
+    run.copy = measure.copy_bandwidth(options.threads)
+
+    seconds = math.inf if options.full else QUICK_SECONDS if options.quick else SECONDS
+    start = time.perf_counter()
+    visits = measure.schedule(run.measurements)
+    columns = TextColumn("{task.description:<36}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=len(visits))
+        for number, measurement in enumerate(visits):
+            spent = time.perf_counter() - start
+            if spent > OVERTIME * seconds:
+                break
+            progress.update(task, description=measurement.case.name)
+            measure.measure(measurement, competing, (seconds - spent) / (len(visits) - number))
+            progress.advance(task)
+
+    report.print_tables(run, console)
+    if left_out := [m.case.name for m in run.measurements if not m.expressions]:
+        console.print(f"Left out for lack of time: {', '.join(left_out)}. --full runs them all.")
+    if options.save:
+        report.save(run, options.save)
+    if options.plot:
+        plot.save(run, options.plot)
+    failures = [failure for m in run.measurements for failure in sorted(m.failures)]
+    for failure in failures:
+        print("results disagree:", failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

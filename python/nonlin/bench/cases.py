@@ -1,0 +1,113 @@
+"""What is measured: every function of the table at three sizes, softmax and cross-entropy at five shapes."""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import nonlin
+from nonlin import _core, reference
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+SIZES = SMALL, MEDIUM, LARGE = 100, 1 << 16, 1 << 24
+ROW_SHAPES = ((1, 1000), (1_000_000, 10), (65_536, 64), (8192, 1024), (512, 32_000))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One function on inputs of one shape."""
+
+    key: str  # the name in the table: "gelu_tanh" for gelu(x, approximate="tanh")
+    arguments: tuple[str, ...]
+    shape: Shape
+    dtype: str
+    results: tuple[Shape, ...]
+    out: tuple[Shape, ...]  # the arrays that ``out=`` takes; () where there is no ``out``
+
+    @property
+    def elementwise(self) -> bool:
+        return len(self.shape) == 1
+
+    @property
+    def size(self) -> str:
+        return short(self.shape[0]) if self.elementwise else "x".join(map(str, self.shape))
+
+    @property
+    def name(self) -> str:
+        return f"{self.key} {self.size}"
+
+    @property
+    def bytes(self) -> int:
+        """The bytes that have to be moved: every input read once, every result written once."""
+        floats = [self.shape for name in self.arguments if name != "targets"] + list(self.results)
+        targets = 8 * prod(self.shape[:-1]) if "targets" in self.arguments else 0
+        return targets + np.dtype(self.dtype).itemsize * sum(map(prod, floats))
+
+    def expression(self, module: str, *, out: bool = False) -> str:
+        """The call of the public function: ``nonlin.gelu(x, approximate='tanh', out=out)``."""
+        public = hasattr(nonlin, self.key)
+        function = self.key if public else self.key.replace("_tanh", "")
+        keywords = ([] if public else ["approximate='tanh'"]) + (["out=out"] if out else [])
+        return f"{module}.{function}({', '.join([*self.arguments, *keywords])})"
+
+    def inputs(self) -> dict[str, Array]:
+        """The arguments by name. Cases share them: not to be written to."""
+        values: dict[str, Array] = {}
+        for place, name in enumerate(self.arguments):
+            if name == "y":  # a backward function that takes the result of its forward function
+                forward = getattr(reference, self.key.removesuffix("_backward"))
+                values[name] = forward(_normal(self.shape, self.dtype, place))
+            elif name == "targets":
+                values[name] = np.random.default_rng(place).integers(0, self.shape[-1], self.shape[:-1])
+            else:
+                values[name] = _normal(self.shape, self.dtype, place)
+        return values
+
+    def empty(self) -> Any:
+        """What to pass as ``out``."""
+        arrays = tuple(np.empty(shape, self.dtype) for shape in self.out)
+        return arrays[0] if len(arrays) == 1 else arrays
+
+
+def short(n: int) -> str:
+    """``65536`` as ``64K``, ``16777216`` as ``16M``."""
+    for unit, letter in ((1 << 20, "M"), (1 << 10, "K")):
+        if n % unit == 0:
+            return f"{n // unit}{letter}"
+    return str(n)
+
+
+@functools.lru_cache(maxsize=3)
+def _normal(shape: Shape, dtype: str, place: int) -> Array:
+    """Normally distributed numbers, others for each place among the arguments."""
+    numbers = np.random.default_rng(place).standard_normal(shape, dtype=np.dtype(dtype).type)
+    numbers *= 2
+    return numbers
+
+
+def elementwise(dtype: str = "float32") -> Iterator[Case]:
+    """Forward and backward of every row of the table, small sizes first."""
+    directions = ("", "forward_inputs", "outputs"), ("_backward", "backward_inputs", "backward_outputs")
+    for n in SIZES:
+        for row in _core.activations():
+            for suffix, inputs, outputs in directions:
+                arguments = tuple(name for name in row[inputs] if name not in row["parameters"])
+                results = ((n,),) * row[outputs]
+                yield Case(row["name"] + suffix, arguments, (n,), dtype, results, results)
+
+
+def rows(dtype: str = "float32") -> Iterator[Case]:
+    """Softmax and cross-entropy along the last axis."""
+    for shape in ROW_SHAPES:
+        row: Shape = shape[:-1]
+        yield Case("softmax", ("x",), shape, dtype, (shape,), (shape,))
+        yield Case("log_softmax", ("x",), shape, dtype, (shape,), (shape,))
+        yield Case("logsumexp", ("x",), shape, dtype, (row,), (row,))
+        yield Case("cross_entropy", ("logits", "targets"), shape, dtype, ((),), ())
+        yield Case("cross_entropy_with_grad", ("logits", "targets"), shape, dtype, ((), shape), (shape,))

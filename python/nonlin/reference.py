@@ -1,0 +1,556 @@
+"""Every function of nonlin as a plain NumPy formula, under its public name.
+
+The formulas compute in the dtype that they are given. With float64 they are the oracle of the tests, with float32 the
+pure-NumPy baseline of the benchmark: the stable forms that a careful NumPy user would write. Nothing here calls the
+extension, and there is no ``out``.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.array_utils import normalize_axis_index
+
+try:
+    from scipy.special import erfc  # type: ignore[import-untyped, unused-ignore]
+except ModuleNotFoundError:  # NumPy has no erfc
+    _erfc = np.vectorize(math.erfc, otypes=[np.float64])
+
+    def erfc(x: Any) -> Any:
+        """``math.erfc`` of every entry."""
+        return _erfc(x).astype(np.asarray(x).dtype)
+
+
+Array = npt.NDArray[Any]
+P = ParamSpec("P")
+R = TypeVar("R")
+
+SELU_ALPHA = 1.6732632423543772
+SELU_SCALE = 1.0507009873554805
+
+# Where a tail is multiplied by x, x stops here: the limit of the product is 0, and inf * 0 would be NaN.
+FAR = 1e4
+
+
+def _float(x: Any) -> Any:
+    """As a floating-point array; Python numbers stay scalars, which do not widen a result, and strings strings."""
+    if isinstance(x, int | float):
+        return float(x)
+    if isinstance(x, str):
+        return x
+    x = np.asarray(x)
+    return x if np.issubdtype(x.dtype, np.inexact) else x.astype(np.float64)
+
+
+_quiet = np.errstate(all="ignore")  # as a decorator
+
+
+def _formula(f: Callable[P, R]) -> Callable[P, R]:
+    """Let ``f`` take anything array-like, and overflow without a warning."""
+
+    @functools.wraps(f)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        with np.errstate(all="ignore"):
+            return f(*[_float(a) for a in args], **kwargs)
+
+    return wrapper
+
+
+# Elementwise
+
+
+@_formula
+def relu(x: Array) -> Array:
+    """``max(0, x)``."""
+    return np.asarray(np.maximum(0, x))
+
+
+@_formula
+def relu_backward(grad: Array, x: Array) -> Array:
+    """``grad`` where ``x > 0``, else 0."""
+    return np.where(x > 0, grad, 0)
+
+
+@_formula
+def relu6(x: Array) -> Array:
+    """``min(max(0, x), 6)``."""
+    return np.asarray(np.clip(x, 0, 6))
+
+
+@_formula
+def relu6_backward(grad: Array, x: Array) -> Array:
+    """``grad`` where ``0 < x < 6``, else 0."""
+    return np.where((x > 0) & (x < 6), grad, 0)
+
+
+@_formula
+def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
+    """``x`` if ``x > 0`` else ``negative_slope x``."""
+    return np.where(x > 0, x, negative_slope * x)
+
+
+@_formula
+def leaky_relu_backward(grad: Array, x: Array, negative_slope: float = 0.01) -> Array:
+    """``grad`` times 1 if ``x > 0`` else ``negative_slope``."""
+    return np.where(x > 0, grad, negative_slope * grad)
+
+
+@_formula
+def elu(x: Array, alpha: float = 1.0) -> Array:
+    """``x`` if ``x > 0`` else ``alpha (exp(x) - 1)``."""
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+@_formula
+def elu_backward(grad: Array, x: Array, alpha: float = 1.0) -> Array:
+    """``grad`` times 1 if ``x > 0`` else ``alpha exp(x)``."""
+    return np.where(x > 0, grad, grad * (alpha * np.exp(np.minimum(x, 0))))
+
+
+@_formula
+def celu(x: Array, alpha: float = 1.0) -> Array:
+    """``x`` if ``x > 0`` else ``alpha (exp(x / alpha) - 1)``."""
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha))
+
+
+@_formula
+def celu_backward(grad: Array, x: Array, alpha: float = 1.0) -> Array:
+    """``grad`` times 1 if ``x > 0`` else ``exp(x / alpha)``."""
+    return np.where(x > 0, grad, grad * np.exp(np.minimum(x, 0) / alpha))
+
+
+@_formula
+def selu(x: Array) -> Array:
+    """``scale elu(x, alpha)`` with the two constants of self-normalising networks."""
+    return np.asarray(SELU_SCALE * elu(x, SELU_ALPHA))
+
+
+@_formula
+def selu_backward(grad: Array, x: Array) -> Array:
+    """``grad scale`` times 1 if ``x > 0`` else ``alpha exp(x)``."""
+    return np.asarray(SELU_SCALE * elu_backward(grad, x, SELU_ALPHA))
+
+
+@_formula
+def sigmoid(x: Array) -> Array:
+    """``1 / (1 + exp(-x))``, from ``exp(-|x|)``, which never overflows."""
+    e = np.exp(-np.abs(x))
+    return np.asarray(np.where(x < 0, e, e.dtype.type(1)) / (1 + e))
+
+
+@_formula
+def sigmoid_backward(grad: Array, y: Array) -> Array:
+    """``grad y (1 - y)`` with ``y = sigmoid(x)``."""
+    return np.asarray(grad * (y * (1 - y)))
+
+
+@_formula
+def log_sigmoid(x: Array) -> Array:
+    """``log(sigmoid(x)) = min(x, 0) - log1p(exp(-|x|))``."""
+    return np.asarray(np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x))))
+
+
+@_formula
+def log_sigmoid_backward(grad: Array, x: Array) -> Array:
+    """``grad sigmoid(-x)``."""
+    return np.asarray(grad * sigmoid(-x))
+
+
+@_formula
+def tanh(x: Array) -> Array:
+    """``tanh(x)``."""
+    return np.asarray(np.tanh(x))
+
+
+@_formula
+def tanh_backward(grad: Array, y: Array) -> Array:
+    """``grad (1 - y**2)`` with ``y = tanh(x)``."""
+    return np.asarray(grad * ((1 - y) * (1 + y)))
+
+
+@_formula
+def softplus(x: Array, beta: float = 1.0) -> Array:
+    """``log(1 + exp(beta x)) / beta``."""
+    bx = beta * x
+    return np.asarray(np.where(bx > 0, x, 0) + np.log1p(np.exp(-np.abs(bx))) / beta)
+
+
+@_formula
+def softplus_backward(grad: Array, x: Array, beta: float = 1.0) -> Array:
+    """``grad sigmoid(beta x)``."""
+    return np.asarray(grad * sigmoid(beta * x))
+
+
+def _normal_cdf(x: Array) -> Array:
+    """Phi(x), by erfc, which keeps the left tail."""
+    return np.asarray(0.5 * erfc(x * -math.sqrt(0.5)))
+
+
+def _tanh_argument(x: Array) -> Array:
+    """``2 u`` of the tanh form of gelu, which is ``x sigmoid(2 u)``."""
+    return np.asarray(math.sqrt(8 / math.pi) * (x + 0.044715 * (x * x * x)))
+
+
+def _check_approximate(approximate: str) -> None:
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"approximate must be 'none' or 'tanh', not {approximate!r}")
+
+
+@_formula
+def gelu(x: Array, approximate: str = "none") -> Array:
+    """``x Phi(x)``; with ``approximate="tanh"`` ``x sigmoid(2 u)``, ``u = sqrt(2 / pi) (x + 0.044715 x**3)``."""
+    _check_approximate(approximate)
+    x = np.maximum(x, -FAR)
+    return np.asarray(x * (_normal_cdf(x) if approximate == "none" else sigmoid(_tanh_argument(x))))
+
+
+@_formula
+def gelu_backward(grad: Array, x: Array, approximate: str = "none") -> Array:
+    """``grad (Phi(x) + x phi(x))``; for the tanh form ``grad s (1 + 2 x (1 - s) u')``, ``s = sigmoid(2 u)``."""
+    _check_approximate(approximate)
+    x = np.clip(x, -FAR, FAR)
+    if approximate == "none":
+        return np.asarray(grad * (_normal_cdf(x) + x * (np.exp(-0.5 * (x * x)) * (1 / math.sqrt(2 * math.pi)))))
+    s = sigmoid(_tanh_argument(x))
+    slope = math.sqrt(8 / math.pi) * (1 + 0.134145 * (x * x))
+    return np.asarray(grad * (s * (1 + x * ((1 - s) * slope))))
+
+
+@_formula
+def silu(x: Array) -> Array:
+    """``x sigmoid(x)``."""
+    x = np.maximum(x, -FAR)
+    return np.asarray(x * sigmoid(x))
+
+
+@_formula
+def silu_backward(grad: Array, x: Array) -> Array:
+    """``grad s (1 + x (1 - s))`` with ``s = sigmoid(x)``."""
+    x = np.clip(x, -FAR, FAR)
+    s = sigmoid(x)
+    return np.asarray(grad * (s * (1 + x * (1 - s))))
+
+
+@_formula
+def mish(x: Array) -> Array:
+    """``x tanh(softplus(x))``."""
+    x = np.maximum(x, -FAR)
+    return np.asarray(x * np.tanh(softplus(x)))
+
+
+@_formula
+def mish_backward(grad: Array, x: Array) -> Array:
+    """``grad (t + x (1 - t**2) sigmoid(x))`` with ``t = tanh(softplus(x))``."""
+    x = np.clip(x, -FAR, FAR)
+    t = np.tanh(softplus(x))
+    return np.asarray(grad * (t + x * ((1 - t) * (1 + t) * sigmoid(x))))
+
+
+@_formula
+def hard_sigmoid(x: Array) -> Array:
+    """``clip((x + 3) / 6, 0, 1)``."""
+    return np.asarray(np.clip((x + 3) / 6, 0, 1))
+
+
+@_formula
+def hard_sigmoid_backward(grad: Array, x: Array) -> Array:
+    """``grad / 6`` where ``-3 < x < 3``, else 0."""
+    return np.where(np.abs(x) < 3, grad / 6, 0)
+
+
+@_formula
+def hard_swish(x: Array) -> Array:
+    """``x hard_sigmoid(x)``."""
+    x = np.maximum(x, -FAR)
+    return np.asarray(x * hard_sigmoid(x))
+
+
+@_formula
+def hard_swish_backward(grad: Array, x: Array) -> Array:
+    """``grad`` times 0 below -3, ``(2 x + 3) / 6`` between, 1 above 3."""
+    return np.where(x <= -3, 0, np.where(x >= 3, grad, grad * ((2 * x + 3) / 6)))
+
+
+@_formula
+def hard_tanh(x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
+    """``clip(x, min_val, max_val)``."""
+    return np.asarray(np.clip(x, min_val, max_val))
+
+
+@_formula
+def hard_tanh_backward(grad: Array, x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
+    """``grad`` where ``min_val < x < max_val``, else 0."""
+    return np.where((x > min_val) & (x < max_val), grad, 0)
+
+
+@_formula
+def softsign(x: Array) -> Array:
+    """``x / (1 + |x|)``."""
+    largest = np.finfo(np.result_type(x, 1.0)).max
+    x = np.clip(x, -largest, largest)  # inf / inf is NaN
+    return np.asarray(x / (1 + np.abs(x)))
+
+
+@_formula
+def softsign_backward(grad: Array, x: Array) -> Array:
+    """``grad / (1 + |x|)**2``."""
+    d = 1 + np.abs(x)
+    return np.asarray(grad / d / d)
+
+
+@_formula
+def swiglu(gate: Array, up: Array) -> Array:
+    """``silu(gate) up``."""
+    return np.asarray(silu(gate) * up)
+
+
+@_formula
+def swiglu_backward(grad: Array, gate: Array, up: Array) -> tuple[Array, Array]:
+    """Gradients for gate and up: ``grad up silu'(gate)`` and ``grad silu(gate)``."""
+    return silu_backward(grad * up, gate), np.asarray(grad * silu(gate))
+
+
+@_formula
+def geglu(gate: Array, up: Array) -> Array:
+    """``gelu(gate) up``."""
+    return np.asarray(gelu(gate) * up)
+
+
+@_formula
+def geglu_backward(grad: Array, gate: Array, up: Array) -> tuple[Array, Array]:
+    """Gradients for gate and up: ``grad up gelu'(gate)`` and ``grad gelu(gate)``."""
+    return gelu_backward(grad * up, gate), np.asarray(grad * gelu(gate))
+
+
+@_formula
+def reglu(gate: Array, up: Array) -> Array:
+    """``relu(gate) up``."""
+    return np.asarray(relu(gate) * up)
+
+
+@_formula
+def reglu_backward(grad: Array, gate: Array, up: Array) -> tuple[Array, Array]:
+    """Gradients for gate and up: ``grad up`` where ``gate > 0``, else 0, and ``grad relu(gate)``."""
+    return relu_backward(grad * up, gate), np.asarray(grad * relu(gate))
+
+
+# Rows
+
+
+def _rows(x: Array, axis: int, where: Array | None = None) -> tuple[Array, int]:
+    """``x`` with -inf in place of what ``where`` leaves out, and the class axis counted from the front."""
+    x = _float(x)
+    axis = normalize_axis_index(axis, x.ndim)
+    if x.shape[axis] == 0:
+        raise ValueError(f"the class axis {axis} of shape {x.shape} is empty")
+    if where is not None:
+        x = np.where(np.broadcast_to(where, x.shape), x, -np.inf)
+    return x, axis
+
+
+def _normaliser(x: Array, axis: int) -> tuple[Array, Array, Array, Array]:
+    """``m = max(x)``, ``z = x - m``, ``e = exp(z)`` and ``r = sum(e) - 1``, the maximum's own 1 never added.
+
+    So ``logsumexp(x) = m + log1p(r)`` keeps all of ``r`` when it is small.
+    """
+    k = np.argmax(x, axis, keepdims=True)
+    m = np.take_along_axis(x, k, axis)
+    z = x - m
+    e = np.exp(z)
+    zero = np.take_along_axis(e, k, axis) - 1  # NaN for a row that holds NaN or an infinite maximum
+    np.put_along_axis(e, k, zero, axis)
+    r = e.sum(axis, keepdims=True)
+    np.put_along_axis(e, k, zero + 1, axis)
+    return m, z, e, r
+
+
+@_quiet
+def softmax(x: Array, axis: int = -1, *, where: Array | None = None) -> Array:
+    """``exp(x - m) / sum(exp(x - m))`` with ``m = max(x)``."""
+    rows, axis = _rows(x, axis, where)
+    e = np.exp(rows - rows.max(axis, keepdims=True))
+    e /= e.sum(axis, keepdims=True)
+    return e if where is None else np.where(where, e, 0)
+
+
+@_quiet
+def softmax_backward(grad: Array, y: Array, axis: int = -1) -> Array:
+    """``y (grad - sum(grad y))`` with ``y = softmax(x)``."""
+    grad, (y, axis) = _float(grad), _rows(y, axis)
+    return np.asarray(y * (grad - (grad * y).sum(axis, keepdims=True)))
+
+
+@_quiet
+def softmax_jacobian(y: Array, axis: int = -1) -> Array:
+    """``y_i (1 if i == j else 0) - y_i y_j`` with ``y = softmax(x)``."""
+    y, axis = _rows(y, axis)
+    y = np.moveaxis(y, axis, -1)
+    return np.asarray(y[..., :, None] * (np.eye(y.shape[-1], dtype=y.dtype) - y[..., None, :]))
+
+
+@_quiet
+def log_softmax(x: Array, axis: int = -1, *, where: Array | None = None) -> Array:
+    """``(x - m) - log1p(r)``, ``r`` the sum of ``exp(x - m)`` over all entries but the maximum."""
+    rows, axis = _rows(x, axis, where)
+    _, z, _, r = _normaliser(rows, axis)
+    z -= np.log1p(r)
+    return z if where is None else np.where(where, z, -np.inf)
+
+
+@_quiet
+def log_softmax_backward(grad: Array, y: Array, axis: int = -1) -> Array:
+    """``grad - exp(y) sum(grad)`` with ``y = log_softmax(x)``."""
+    grad, (y, axis) = _float(grad), _rows(y, axis)
+    return np.asarray(grad - np.exp(y) * grad.sum(axis, keepdims=True))
+
+
+@_quiet
+def log_softmax_jacobian(y: Array, axis: int = -1) -> Array:
+    """``(1 if i == j else 0) - exp(y_j)`` with ``y = log_softmax(x)``."""
+    y, axis = _rows(y, axis)
+    y = np.moveaxis(y, axis, -1)
+    return np.asarray(np.eye(y.shape[-1], dtype=y.dtype) - np.exp(y)[..., None, :])
+
+
+@_quiet
+def logsumexp(x: Array, axis: int = -1, *, keepdims: bool = False, where: Array | None = None) -> Array:
+    """``m + log(sum(exp(x - m)))`` with ``m = max(x)``."""
+    x, axis = _rows(x, axis, where)
+    m, _, _, r = _normaliser(x, axis)
+    y = np.where(np.isinf(m), m, m + np.log1p(r))
+    return y if keepdims else y.squeeze(axis)
+
+
+@_quiet
+def logsumexp_backward(grad: Array, x: Array, axis: int = -1) -> Array:
+    """``grad softmax(x)``."""
+    x, axis = _rows(x, axis)
+    return np.asarray(np.expand_dims(_float(grad), axis) * softmax(x, axis))
+
+
+# Losses
+
+
+def _expectation(t: Array, nll: Array, axis: int) -> Array:
+    """``sum(t nll)``, where a ``t`` of 0 counts as nothing even beside an infinite ``nll``."""
+    return np.asarray(np.where(t == 0, 0, t * nll).sum(axis, keepdims=True))
+
+
+@_quiet
+def _cross_entropy(
+    logits: Array,
+    targets: Array,
+    axis: int,
+    weight: Array | None,
+    ignore_index: int,
+    label_smoothing: float,
+    z_loss: float,
+    reduction: str,
+    want_grad: bool = True,
+) -> tuple[Array, Array]:
+    """The loss, and its gradient where wanted; for ``reduction="none"`` the gradient of every row's own loss."""
+    targets = np.asarray(targets)
+    logits, axis = _rows(logits, axis)
+    m, z, e, r = _normaliser(logits, axis)
+    log_sum = np.log1p(r)
+    w = np.ones(1, logits.dtype) if weight is None else np.asarray(weight, logits.dtype)
+    w = np.broadcast_to(w, logits.shape[axis])
+    w_row = np.expand_dims(w, tuple(range(1, logits.ndim - axis)))  # lies along the class axis
+    smooth = w_row * (label_smoothing / logits.shape[axis])
+    loss = z_loss * (m + log_sum) ** 2 if z_loss else np.zeros_like(m)
+    z_slope = 2 * z_loss * (m + log_sum) if z_loss else np.zeros_like(m)
+    counted = np.ones(m.shape, bool)
+
+    if np.issubdtype(targets.dtype, np.floating):
+        divisor = np.float64(loss.size)
+        nll = log_sum - z
+        t = (1 - label_smoothing) * w_row * targets.astype(logits.dtype, copy=False) + smooth
+        loss += _expectation(t, nll, axis)
+        if want_grad:  # p (sum(t) - t) + t (p - 1) keeps all of 1 - p where t is one-hot
+            p = e / (1 + r)
+            e = p * (t.sum(axis, keepdims=True) - t) + t * np.expm1(-nll) + z_slope * p
+    else:
+        k = np.expand_dims(targets, axis)
+        counted = k != ignore_index
+        k = np.where(counted, k, 0).astype(np.intp)
+        w_k = np.where(counted, w[k], 0)
+        divisor = w_k.sum(dtype=np.float64)
+        hard = (1 - label_smoothing) * w_k
+        nll_k = log_sum - np.take_along_axis(z, k, axis)
+        loss += hard * nll_k
+        if label_smoothing:
+            loss += _expectation(smooth, log_sum - z, axis)
+        if want_grad:
+            rest = smooth.sum() + z_slope
+            grad_k = hard * np.expm1(-nll_k) + rest * np.exp(-nll_k)
+            e *= (hard + rest) / (1 + r)
+            np.put_along_axis(e, k, grad_k, axis)
+            if label_smoothing:
+                e -= smooth
+
+    loss = np.where(counted, loss, 0).squeeze(axis)
+    if want_grad and not counted.all():
+        e = np.where(counted, e, 0)
+    if reduction == "none":
+        return loss, e
+    if reduction == "sum":
+        return loss.sum(dtype=np.float64).astype(loss.dtype), e
+    if reduction == "mean":
+        if want_grad and divisor:
+            e *= logits.dtype.type(1 / divisor)
+        return (loss.sum(dtype=np.float64) / divisor).astype(loss.dtype), e
+    raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
+
+
+def cross_entropy(
+    logits: Array,
+    targets: Array,
+    *,
+    axis: int = -1,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+) -> Array:
+    """``logsumexp(z) - z_k`` of the class k, or ``sum(y (logsumexp(z) - z))`` of the probabilities y."""
+    options = axis, weight, ignore_index, label_smoothing, z_loss, reduction
+    return _cross_entropy(logits, targets, *options, want_grad=False)[0]
+
+
+def cross_entropy_backward(
+    grad: Array,
+    logits: Array,
+    targets: Array,
+    *,
+    axis: int = -1,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+) -> Array:
+    """``grad`` times ``p - onehot(k)``, or ``p sum(y) - y``; with z_loss also ``2 z_loss logsumexp(z) p``."""
+    options = axis, weight, ignore_index, label_smoothing, z_loss, reduction
+    slope = _cross_entropy(logits, targets, *options)[1]
+    grad = _float(grad)
+    return np.asarray((np.expand_dims(grad, axis) if reduction == "none" else grad) * slope)
+
+
+def cross_entropy_with_grad(
+    logits: Array,
+    targets: Array,
+    *,
+    axis: int = -1,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+) -> tuple[Array, Array]:
+    """The loss and its gradient; for ``reduction="none"`` the gradient of the sum."""
+    options = axis, weight, ignore_index, label_smoothing, z_loss, reduction
+    return _cross_entropy(logits, targets, *options)

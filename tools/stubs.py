@@ -1,0 +1,63 @@
+"""Write the type stubs of the two modules whose names come from the table: ``make stubs``."""
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from types import BuiltinFunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from nonlin import _core, activations
+
+HEADER = '''\
+"""Written by `make stubs`."""
+
+import typing
+from typing import Any
+
+import numpy
+import numpy.typing
+from numpy.typing import ArrayLike
+
+'''
+GENERICS = {"list": "list[dict[str, Any]]", "dict": "dict[str, Any]", "tuple": "tuple[Any, ...]"}
+
+
+def builtin(function: BuiltinFunctionType) -> str:
+    """Complete what pybind11 writes into the first line of its docstrings."""
+    signature, result = (function.__doc__ or "").splitlines()[0].split(" -> ")
+    return f"def {signature} -> {GENERICS.get(result, result)}: ..."
+
+
+def annotated(parameter: inspect.Parameter) -> str:
+    """Return a parameter of an elementwise function with its type: options are strings, all else is broadcast."""
+    if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+        return f"**{parameter.name}: Any"
+    text = f"{parameter.name}: {'str' if isinstance(parameter.default, str) else 'ArrayLike'}"
+    return text if parameter.default is inspect.Parameter.empty else f"{text} = {parameter.default!r}"
+
+
+def declarations(module: ModuleType, names: list[str]) -> Iterator[str]:
+    """Yield the declaration of each name."""
+    for name in names:
+        value: Any = getattr(module, name)
+        if isinstance(value, np.ufunc):
+            yield f"{name}: numpy.ufunc"
+        elif isinstance(value, BuiltinFunctionType):
+            yield builtin(value)
+        elif inspect.isfunction(value):
+            yield f"def {name}({', '.join(map(annotated, inspect.signature(value).parameters.values()))}) -> Any: ..."
+        else:
+            yield f"{name}: {type(value).__name__}"
+
+
+def write(module: ModuleType, names: list[str], start: str = "") -> None:
+    """Write the stub of a module."""
+    path = Path(__file__).parents[1].joinpath("python", *module.__name__.split(".")).with_suffix(".pyi")
+    path.write_text(HEADER + start + "\n".join(declarations(module, names)) + "\n")
+
+
+if __name__ == "__main__":
+    write(_core, ["__version__", *(name for name in dir(_core) if not name.startswith("_"))])
+    write(activations, activations.__all__, f"__all__ = {activations.__all__}\n\n")
