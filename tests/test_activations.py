@@ -1,0 +1,405 @@
+"""Elementwise functions: special values, shapes of memory, dtypes, out and where. Accuracy is in test_accuracy.py."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nonlin as nl
+
+from . import oracle
+from .oracle import BACKWARD, FLOATS, FORWARD, FUNCTIONS, Function, as_tuple, assert_same_bits, bits
+
+INF, NAN = np.inf, np.nan
+
+all_functions = pytest.mark.parametrize("f", FUNCTIONS.values(), ids=FUNCTIONS.keys())
+forward_functions = pytest.mark.parametrize("f", FORWARD, ids=lambda f: f.name)
+backward_functions = pytest.mark.parametrize("f", BACKWARD, ids=lambda f: f.name)
+all_dtypes = pytest.mark.parametrize("dtype", FLOATS, ids=str)
+
+# Values
+
+# (x, f(x)); gated units have up = 1. A zero for a zero has the sign that stands here.
+ODD_AT_ZERO = [(0.0, 0.0), (-0.0, -0.0), (NAN, NAN)]
+GATED = [*ODD_AT_ZERO, (INF, INF), (-INF, 0)]
+GATE_SLOPE = [(0.0, 0.5), (INF, 1), (-INF, 0), (NAN, NAN)]
+SPECIAL: dict[str, list[tuple[float, float]]] = {
+    "relu": [(0.0, 0.0), (-0.0, 0.0), (INF, INF), (-INF, 0), (NAN, NAN)],
+    "relu6": [(0.0, 0.0), (6, 6), (7, 6), (INF, 6), (-INF, 0), (NAN, NAN)],
+    "leaky_relu": [*ODD_AT_ZERO, (INF, INF), (-INF, -INF)],
+    "elu": [*ODD_AT_ZERO, (INF, INF), (-INF, -1)],
+    "celu": [*ODD_AT_ZERO, (INF, INF), (-INF, -1)],
+    "selu": [*ODD_AT_ZERO, (INF, INF), (-INF, -1.7580993408473766)],
+    "sigmoid": [(0.0, 0.5), (-0.0, 0.5), (INF, 1), (-INF, 0), (NAN, NAN)],
+    "log_sigmoid": [(0.0, -np.log(2)), (INF, 0), (-INF, -INF), (NAN, NAN)],
+    "tanh": [*ODD_AT_ZERO, (INF, 1), (-INF, -1)],
+    "softplus": [(0.0, np.log(2)), (INF, INF), (-INF, 0), (NAN, NAN)],
+    "gelu": GATED,
+    "gelu_tanh": GATED,
+    "silu": GATED,
+    "mish": GATED,
+    "hard_sigmoid": [(0.0, 0.5), (-3, 0), (3, 1), (INF, 1), (-INF, 0), (NAN, NAN)],
+    "hard_swish": [*GATED, (-3, 0), (3, 3)],
+    "hard_tanh": [*ODD_AT_ZERO, (1, 1), (-1, -1), (INF, 1), (-INF, -1)],
+    "softsign": [*ODD_AT_ZERO, (INF, 1), (-INF, -1)],
+    "swiglu": GATED,
+    "geglu": GATED,
+    "reglu": [(0.0, 0.0), (INF, INF), (-INF, 0), (NAN, NAN)],
+    # with grad = 1; the first argument is the output y for sigmoid and tanh
+    "relu_backward": [(0.0, 0), (-0.0, 0), (1, 1), (INF, 1), (-INF, 0)],
+    "relu6_backward": [(0.0, 0), (3, 1), (6, 0), (INF, 0), (-INF, 0)],
+    "leaky_relu_backward": [(0.0, 0.01), (1, 1), (INF, 1), (-INF, 0.01)],
+    "elu_backward": [(0.0, 1), (INF, 1), (-INF, 0), (NAN, NAN)],
+    "celu_backward": [(0.0, 1), (INF, 1), (-INF, 0), (NAN, NAN)],
+    "selu_backward": [(1, 1.0507009873554805), (INF, 1.0507009873554805), (-INF, 0), (NAN, NAN)],
+    "sigmoid_backward": [(0.0, 0), (1, 0), (0.5, 0.25), (NAN, NAN)],
+    "log_sigmoid_backward": [(0.0, 0.5), (INF, 0), (-INF, 1), (NAN, NAN)],
+    "tanh_backward": [(0.0, 1), (1, 0), (-1, 0), (NAN, NAN)],
+    "softplus_backward": [(0.0, 0.5), (INF, 1), (-INF, 0), (NAN, NAN)],
+    "gelu_backward": GATE_SLOPE,
+    "gelu_tanh_backward": GATE_SLOPE,
+    "silu_backward": GATE_SLOPE,
+    "mish_backward": [(0.0, 0.6), (INF, 1), (-INF, 0), (NAN, NAN)],
+    "hard_sigmoid_backward": [(0.0, 1 / 6), (-3, 0), (3, 0), (INF, 0), (-INF, 0)],
+    "hard_swish_backward": [(0.0, 0.5), (-3, 0), (3, 1), (INF, 1), (-INF, 0)],
+    "hard_tanh_backward": [(0.0, 1), (-1, 0), (1, 0), (INF, 0), (-INF, 0)],
+    "softsign_backward": [(0.0, 1), (INF, 0), (-INF, 0), (NAN, NAN)],
+    "swiglu_backward": GATE_SLOPE,
+    "geglu_backward": GATE_SLOPE,
+    "reglu_backward": [(0.0, 0), (1, 1), (INF, 1), (-INF, 0)],
+}
+
+
+@pytest.mark.every_target
+@all_dtypes
+@all_functions
+def test_special_values(f: Function, dtype: np.dtype) -> None:
+    x, expected = (np.array(column, dtype) for column in zip(*SPECIAL[f.name], strict=True))
+    y = as_tuple(f.public(*f.arguments(x, up=np.ones_like(x))))[0]
+    np.testing.assert_array_max_ulp(y, expected, maxulp=2)
+    exact = (x == 0) & (expected == 0) & (f in FORWARD)
+    np.testing.assert_array_equal(np.signbit(y[exact]), np.signbit(expected[exact]))
+    saturated = np.isin(expected, [0, 0.5, 1, -1, 6, INF, -INF])
+    np.testing.assert_array_equal(y[saturated], expected[saturated])
+
+
+@all_dtypes
+@backward_functions
+def test_nan_gradient_stays(f: Function, dtype: np.dtype) -> None:
+    x = np.full(3, 0.5, dtype)
+    for gradient in as_tuple(f.public(*f.arguments(x, grad=np.full_like(x, NAN)))):
+        assert np.isnan(gradient).all()
+
+
+def consecutive(start: float, count: int, dtype: np.dtype) -> np.ndarray:
+    """Neighbouring floats of both signs, the negative ones first, each sign in ascending order."""
+    first = int(bits(np.array(start, dtype))[()])
+    up = np.arange(first, first + count, dtype=f"u{dtype.itemsize}").view(dtype)
+    return np.concatenate([-up[::-1], up])
+
+
+@pytest.mark.every_target
+@pytest.mark.parametrize("dtype", [t for t in FLOATS if t.itemsize > 2], ids=str)
+@pytest.mark.parametrize(
+    ("name", "low", "high"), [("sigmoid", 0, 1), ("tanh", -1, 1), ("softplus", 0, INF), ("softsign", -1, 1)]
+)
+def test_monotone_and_in_range(name: str, low: float, high: float, dtype: np.dtype) -> None:
+    starts = (0, 1e-3, 0.02, 0.3, 0.5, 1, 4, 8.3, 9.01, 17, 19.06, 87, 100, 708)
+    coarse = np.sort(oracle.float32_sample(4099).astype(dtype))
+    for x in [coarse, *(consecutive(start, 20_000, dtype) for start in starts)]:
+        y = FUNCTIONS[name].public(x)
+        assert np.all(y[1:] >= y[:-1])
+        assert y[0] >= low
+        assert y[-1] <= high
+
+
+@all_dtypes
+@pytest.mark.parametrize("name", ["tanh", "softsign", "hard_tanh"])
+def test_odd_functions_are_odd_to_the_bit(name: str, dtype: np.dtype) -> None:
+    x = oracle.float32_sample(65537)
+    with np.errstate(over="ignore"):
+        x = x.astype(dtype)
+    f = FUNCTIONS[name].public
+    assert_same_bits(f(-x), -f(x))
+
+
+@all_dtypes
+@pytest.mark.parametrize("name", ["tanh", "elu", "celu"])
+def test_identity_for_tiny_x(name: str, dtype: np.dtype) -> None:
+    info = np.finfo(dtype)
+    x = np.array([info.smallest_subnormal, 3 * info.smallest_subnormal, info.tiny, info.eps**2], dtype)
+    x = np.concatenate([x, -x])
+    assert_same_bits(FUNCTIONS[name].public(x), x)
+
+
+# Where a value stands
+
+
+def shifted(a: np.ndarray, start: int) -> np.ndarray:
+    """A copy that starts so many bytes behind an address divisible by 64."""
+    buffer = np.zeros(a.nbytes + 64 + start, np.uint8)
+    offset = -buffer.ctypes.data % 64 + start
+    view = buffer[offset : offset + a.nbytes].view(a.dtype)
+    view[:] = a
+    return view
+
+
+@pytest.mark.every_target
+@all_dtypes
+@all_functions
+def test_every_length_and_alignment(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
+    """The same bits for a value at the start, in a vector and in a tail; nothing written beside the result."""
+    arguments = f.points(rng, 131, dtype)
+    expected = as_tuple(f.public(*arguments))
+    guard = np.full(140, 77, dtype)
+    for start in (0, dtype.itemsize, 3 * dtype.itemsize, 1):
+        moved = [shifted(a, start) for a in arguments]
+        room = [shifted(guard, start) for _ in expected]
+        for n in range(131):
+            out = tuple(r[4 : 4 + n] for r in room)
+            f.public(*(a[:n] for a in moved), out=out)
+            for r, e in zip(room, expected, strict=True):
+                assert r[4 : 4 + n].tobytes() == e[:n].tobytes()
+                assert np.all(r[:4] == 77)
+                assert np.all(r[4 + n :] == 77)
+                r[4 : 4 + n] = 77
+
+
+@all_dtypes
+@all_functions
+def test_no_cross_talk(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
+    """A value's neighbours in the vector do not matter, however nasty they are."""
+    n = 37
+    arguments = f.points(rng, n, dtype)
+    expected = as_tuple(f.public(*arguments))
+    info = np.finfo(dtype)
+    for control in (NAN, INF, -INF, info.max, -info.max, info.smallest_subnormal, 0):
+        grids = [np.where(np.eye(n, dtype=bool), a, dtype.type(control)) for a in arguments]
+        assert_same_bits(tuple(np.diagonal(y) for y in as_tuple(f.public(*grids))), expected)
+
+
+def strided_views(a: np.ndarray) -> dict[str, np.ndarray]:
+    """Arrays equal to the 2-d array a, differently laid out."""
+    rows, columns = a.shape
+    wide = np.zeros((rows, 3 * columns), a.dtype)
+    wide[:, ::3] = a
+    record = np.zeros(a.shape, [("byte", "u1"), ("value", a.dtype)])
+    record["value"] = a
+    read_only = a.copy()
+    read_only.flags.writeable = False
+    return {
+        "fortran": np.asfortranarray(a),
+        "every third": wide[:, ::3],
+        "backwards": a[::-1, ::-1].copy()[::-1, ::-1],
+        "backwards, every second": np.repeat(a[:, ::-1], 2, axis=1)[:, ::-2],
+        "unaligned field": record["value"],
+        "byte-swapped": a.astype(a.dtype.newbyteorder()),
+        "read-only": read_only,
+        "three axes": a.reshape(rows, columns, 1)[..., 0],
+    }
+
+
+@all_dtypes
+@all_functions
+def test_strides_give_the_same_bits(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
+    arguments = f.points(rng, (5, 67), dtype)
+    expected = f.public(*arguments)
+    views = [strided_views(a) for a in arguments]
+    for name in views[0]:
+        assert_same_bits(f.public(*(v[name] for v in views)), expected)
+    mixed = [list(v.values())[i] for i, v in enumerate(views)]
+    assert_same_bits(f.public(*mixed), expected)
+    out = tuple(np.zeros((67, 10), dtype)[::-1, ::2].T for _ in as_tuple(expected))
+    f.public(*arguments, out=out)
+    assert_same_bits(out, as_tuple(expected))
+
+
+@all_dtypes
+@all_functions
+def test_shapes(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
+    """Empty, 0-d, stride 0, and one shape broadcast against another."""
+    arguments = f.points(rng, (3, 1), dtype)
+    expected = as_tuple(f.public(*arguments))
+    assert_same_bits(f.public(*(a[0, 0] for a in arguments)), tuple(e[0, 0] for e in expected))
+    nothing = np.zeros((0, 4), dtype)
+    assert_same_bits(f.public(*[nothing] * len(arguments)), (nothing,) * f.outputs)
+    repeated = [np.broadcast_to(a, (3, 5)) for a in arguments]
+    assert_same_bits(f.public(*repeated), tuple(np.repeat(e, 5, axis=1) for e in expected))
+    if len(arguments) > 1:
+        first, *others = arguments
+        column = [first, *(a.T[:, :1] for a in others)]
+        assert_same_bits(f.public(*column), f.public(*(np.ascontiguousarray(a) for a in np.broadcast_arrays(*column))))
+        with pytest.raises(ValueError, match="broadcast"):
+            f.public(np.zeros(2, dtype), *(np.zeros(3, dtype) for _ in others))
+
+
+# Dtypes
+
+
+@pytest.mark.parametrize("dtype", "?bhilqBHILQ")
+@all_functions
+def test_integers_give_float64(f: Function, dtype: str) -> None:
+    x = np.array([0, 1, 1, 0]).astype(dtype)
+    arguments = [x] * len(f.inputs)
+    assert_same_bits(f.public(*arguments), f.public(*(a.astype(np.float64) for a in arguments)))
+    assert_same_bits(f.public(*(a.tolist() for a in arguments)), f.public(*arguments))
+
+
+@pytest.mark.parametrize("dtype", ["F", "D", "O", "U3", "S3", "M8[s]"])
+@all_functions
+def test_other_dtypes_are_type_errors(f: Function, dtype: str) -> None:
+    with pytest.raises(TypeError):
+        f.public(*[np.zeros(3, dtype)] * len(f.inputs))
+
+
+@pytest.mark.parametrize("f", [f for f in FUNCTIONS.values() if len(f.inputs) > 1], ids=lambda f: f.name)
+def test_mixed_floats_give_the_wider(f: Function, rng: np.random.Generator) -> None:
+    first, *others = f.points(rng, 9, np.float32)
+    wide = [a.astype(np.float64) for a in others]
+    assert_same_bits(f.public(first, *wide), f.public(first.astype(np.float64), *wide))
+    assert_same_bits(f.public(first.astype(np.float64), *others), f.public(first.astype(np.float64), *wide))
+
+
+@forward_functions
+def test_dtype_and_casting(f: Function, rng: np.random.Generator) -> None:
+    arguments = f.points(rng, 9, np.float32)
+    wide = [a.astype(np.float64) for a in arguments]
+    parameters = dict.fromkeys(f.parameters, 0.5)
+    assert_same_bits(f.public(*arguments, **parameters, dtype=np.float64), f.public(*wide, **parameters))
+    with pytest.raises(TypeError):
+        f.public(*wide, **parameters, dtype=np.float32, casting="safe")
+
+
+# out and where
+
+
+@all_functions
+def test_is_a_ufunc_or_wraps_one(f: Function) -> None:
+    if f.parameters or "gelu" in f.name:
+        return
+    assert isinstance(getattr(nl, f.name), np.ufunc)
+
+
+@all_dtypes
+@all_functions
+def test_out_is_returned(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
+    arguments = f.points(rng, 20, dtype)
+    expected = as_tuple(f.public(*arguments))
+    out = tuple(np.empty_like(e) for e in expected)
+    result = as_tuple(f.public(*arguments, out=out))
+    assert all(r is o for r, o in zip(result, out, strict=True))
+    assert_same_bits(out, expected)
+    if f.outputs == 1:
+        assert f.public(*arguments, out=out[0]) is out[0]
+    wide = tuple(np.empty(20, np.float64) for _ in expected)
+    f.public(*arguments, out=wide)
+    assert_same_bits(wide, tuple(e.astype(np.float64) for e in expected))
+    with pytest.raises(TypeError):
+        f.public(*arguments, out=tuple(np.empty(20, np.int32) for _ in expected))
+    with pytest.raises(ValueError, match="broadcast"):
+        f.public(*arguments, out=tuple(np.empty(19, dtype) for _ in expected))
+
+
+OVERLAPS = {
+    "in place": lambda b, n: (b[:n], b[:n]),
+    "one behind": lambda b, n: (b[1 : n + 1], b[:n]),
+    "one ahead": lambda b, n: (b[:n], b[1 : n + 1]),
+    "far ahead": lambda b, n: (b[:n], b[n // 2 : n // 2 + n]),
+    "reversed": lambda b, n: (b[:n], b[:n][::-1]),
+    "interleaved": lambda b, n: (b[: 2 * n : 2], b[1 : 2 * n + 1 : 2]),
+    "wider steps": lambda b, n: (b[:n], b[: 2 * n : 2]),
+}
+
+
+@pytest.mark.parametrize("overlap", OVERLAPS.values(), ids=OVERLAPS.keys())
+@all_functions
+def test_overlap_does_not_matter(f: Function, overlap: Any, rng: np.random.Generator) -> None:
+    for n in (67, 70_001):
+        arguments = f.points(rng, n, np.float32)
+        expected = as_tuple(f.public(*arguments))
+        for position in range(len(arguments)):
+            for output in range(len(expected)):
+                source, target = overlap(np.zeros(2 * n + 2, np.float32), n)
+                source[:] = arguments[position]
+                out = [np.empty_like(e) for e in expected]
+                out[output] = target
+                inputs = list(arguments)
+                inputs[position] = source
+                f.public(*inputs, out=tuple(out))
+                assert_same_bits(tuple(out), expected)
+            if n > 100:
+                break  # the long ones are for the threads: one input will do
+
+
+def test_both_outputs_in_place(rng: np.random.Generator) -> None:
+    for name in ("swiglu_backward", "geglu_backward", "reglu_backward"):
+        f = FUNCTIONS[name].public
+        grad, gate, up = FUNCTIONS[name].points(rng, 1000, np.float64)
+        expected = f(grad, gate, up)
+        for out in [(gate, up), (up, gate), (grad, up)]:
+            g, a, b = grad.copy(), gate.copy(), up.copy()
+            places = {id(grad): g, id(gate): a, id(up): b}
+            chosen = tuple(places[id(o)] for o in out)
+            f(g, a, b, out=chosen)
+            assert_same_bits(chosen, expected)
+
+
+@all_dtypes
+@all_functions
+def test_where(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
+    arguments = f.points(rng, 300, dtype)
+    where = rng.random(300) < 0.5
+    expected = as_tuple(f.public(*arguments))
+    out = tuple(np.full_like(e, 7) for e in expected)
+    f.public(*arguments, out=out, where=where)
+    assert_same_bits(out, tuple(np.where(where, e, dtype.type(7)) for e in expected))
+
+
+# Keywords
+
+
+@pytest.mark.parametrize("f", [f for f in FUNCTIONS.values() if f.parameters], ids=lambda f: f.name)
+def test_parameters(f: Function, rng: np.random.Generator) -> None:
+    x32, x64 = f.points(rng, (4, 5), np.float32), f.points(rng, (4, 5), np.float64)
+    assert_same_bits(f.public(*x32), f.public(*x32, **f.parameters))
+    halves = {key: 0.7 * value for key, value in f.parameters.items()}
+    assert_same_bits(f.public(*x32, **halves), f.public(*x32, *halves.values()))  # by position too
+    rounded = {key: np.float32(value) for key, value in halves.items()}
+    assert_same_bits(f.public(*x32, **halves), f.public(*x32, **rounded))
+    columns = {key: value * np.linspace(0.5, 2, 5) for key, value in f.parameters.items()}
+    whole = f.public(*x64, **columns)
+    for j in range(5):
+        assert_same_bits(whole[:, j], f.public(*(a[:, j] for a in x64), **{key: c[j] for key, c in columns.items()}))
+    assert f.public(*x32, **columns).dtype == np.float64
+    with pytest.raises(TypeError):
+        f.public(*x32, slope=1.0)
+    with pytest.raises(TypeError):
+        f.public(*x32, **dict.fromkeys(f.parameters, 1j))
+
+
+@pytest.mark.parametrize("f", [nl.gelu, nl.gelu_backward])
+def test_gelu_takes_one_of_two_forms(f: Any) -> None:
+    x = (1.0,) * len(oracle.FUNCTIONS[f.__name__].inputs)
+    assert f(*x, approximate="none") == f(*x)
+    assert f(*x, approximate="tanh") != f(*x)
+    with pytest.raises(ValueError, match=r"approximate.*erf.*tanh"):
+        f(*x, approximate="erf")
+
+
+@all_functions
+def test_wrong_number_of_arguments(f: Function) -> None:
+    with pytest.raises(TypeError):
+        f.public()
+    with pytest.raises(TypeError):
+        f.public(*[1.0] * 9)
+
+
+@all_functions
+def test_pandas(f: Function, rng: np.random.Generator) -> None:
+    pandas = pytest.importorskip("pandas")
+    arguments = f.points(rng, 6, np.float64)
+    series = [pandas.Series(a, index=list("abcdef")) for a in arguments]
+    for y, expected in zip(as_tuple(f.public(*series)), as_tuple(f.public(*arguments)), strict=True):
+        assert isinstance(y, pandas.Series)
+        assert list(y.index) == list("abcdef")
+        assert_same_bits(y.to_numpy(), expected)

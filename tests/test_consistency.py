@@ -1,0 +1,128 @@
+"""The table, reference, __all__, stubs and documentation list the same names with the same arguments."""
+
+import ast
+import inspect
+import pathlib
+import re
+import runpy
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nonlin as nl
+from nonlin import _core, activations, reference
+
+from .oracle import FUNCTIONS, Function, as_tuple
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = pathlib.Path(nl.__file__).parent
+
+RUNTIME = {"get_num_threads", "set_num_threads", "num_threads", "simd_target", "simd_targets", "show_config"}
+MODULES = {"reference", "testing"}
+ROWS = {f"{name}{suffix}" for name in ("softmax", "log_softmax", "logsumexp") for suffix in ("", "_backward")}
+ROWS |= {"softmax_jacobian", "log_softmax_jacobian"}
+LOSSES = {"cross_entropy", "cross_entropy_backward", "cross_entropy_with_grad"}
+
+table = {f.name.replace("gelu_tanh", "gelu") for f in FUNCTIONS.values()}
+public = {name for name in nl.__all__ if not name.startswith("__")} - MODULES
+formulas = {
+    name for name, f in vars(reference).items() if inspect.isfunction(f) and not name.startswith("_") and name != "erfc"
+}
+
+
+def test_all_lists_the_table_and_the_rest() -> None:
+    assert public == table | ROWS | LOSSES | RUNTIME
+    assert len(set(nl.__all__)) == len(nl.__all__)
+    assert all(hasattr(nl, name) for name in nl.__all__)
+
+
+def test_reference_has_a_formula_for_every_function() -> None:
+    assert formulas == public - RUNTIME
+
+
+def test_table_is_complete() -> None:
+    rows = _core.activations()
+    assert len({row["name"] for row in rows}) == len(rows)
+    for row in rows:
+        assert set(row["parameters"]) <= set(row["forward_inputs"])
+        assert row["backward_inputs"][0] == "grad"
+        assert row["backward_outputs"] == len([name for name in row["forward_inputs"] if name not in row["parameters"]])
+        assert row["summary"]
+        for name, inputs, outputs in (
+            (row["name"], row["forward_inputs"], row["outputs"]),
+            (f"{row['name']}_backward", row["backward_inputs"], row["backward_outputs"]),
+        ):
+            ufunc = getattr(_core, name)
+            assert isinstance(ufunc, np.ufunc)
+            assert (ufunc.__name__, ufunc.nin, ufunc.nout) == (name, len(inputs), outputs)
+
+
+def signature(f: Callable[..., Any]) -> dict[str, Any]:
+    return {name: p.default for name, p in inspect.signature(f).parameters.items()}
+
+
+@pytest.mark.parametrize("f", [f for f in FUNCTIONS.values() if f.parameters], ids=lambda f: f.name)
+def test_parameters_have_the_defaults_of_the_table(f: Function) -> None:
+    for function in (f.public, f.reference):
+        given = signature(function)
+        assert list(given)[: len(f.inputs) + len(f.parameters)] == [*f.inputs, *f.parameters]
+        assert {name: given[name] for name in f.parameters} == f.parameters
+
+
+@pytest.mark.parametrize("name", sorted(ROWS | LOSSES))
+def test_rows_and_losses_have_the_signature_of_their_formula(name: str) -> None:
+    given = signature(getattr(nl, name))
+    takes_out = name not in ("softmax_jacobian", "log_softmax_jacobian", "cross_entropy")
+    assert ("out" in given) == takes_out
+    given.pop("out", None)
+    assert given == signature(getattr(reference, name))
+
+
+@pytest.mark.parametrize(
+    ("module", "names"), [(_core, dir(_core)), (activations, activations.__all__)], ids=["_core", "activations"]
+)
+def test_stubs_are_those_that_make_stubs_writes(module: ModuleType, names: list[str]) -> None:
+    names = [name for name in names if not name.startswith("_")]
+    stub = (PACKAGE / module.__name__.split(".")[1]).with_suffix(".pyi").read_text()
+    nodes = ast.parse(stub).body
+    declared = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    declared |= {node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    assert {name for name in declared if not name.startswith("_")} == set(names)
+    for line in runpy.run_path(str(ROOT / "tools" / "stubs.py"))["declarations"](module, names):
+        assert line in stub
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_docs_have_an_entry_for_every_name() -> None:
+    pages = runpy.run_path(str(ROOT / "docs" / "api.py"))["pages"]()
+    assert public <= set(re.findall(r"^\.\. autofunction:: (\w+)", "\n".join(pages.values()), re.MULTILINE))
+    index = (ROOT / "docs" / "index.md").read_text()
+    assert all(f"generated/{name.removesuffix('.rst')}" in index for name in pages)
+
+
+@pytest.mark.parametrize("name", sorted(public))
+def test_every_docstring_is_complete(name: str) -> None:
+    doc = getattr(nl, name).__doc__ or ""
+    assert len(doc.strip().splitlines()[0]) > 10
+    if name not in RUNTIME:
+        for section in ("Parameters", "Returns", "Examples", ">>> "):
+            assert section in doc, f"{name} has no {section}"
+
+
+def test_readme_lists_every_activation() -> None:
+    words = set(re.findall(r"\w+", (ROOT / "README.md").read_text()))
+    assert {f.activation.replace("gelu_tanh", "gelu") for f in FUNCTIONS.values()} <= words
+
+
+def test_version_comes_from_one_place() -> None:
+    version = re.search(r'^version = "(.+?)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version
+    assert nl.__version__ == version[1]
+
+
+def test_every_output_has_the_promised_count(rng: np.random.Generator) -> None:
+    for f in FUNCTIONS.values():
+        assert len(as_tuple(f.public(*f.points(rng, 3, np.float64)))) == f.outputs

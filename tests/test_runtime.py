@@ -1,0 +1,344 @@
+"""Threads, instruction sets, forks, warnings."""
+
+import concurrent.futures
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nonlin as nl
+
+from . import oracle
+from .oracle import FUNCTIONS, Function, assert_same_bits
+
+TESTS = pathlib.Path(__file__).parent
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter, with a time limit instead of a hang."""
+    # Settings of this process must not leak into the one under test.
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("NONLIN_", "OMP_"))}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, env=kept | environment, stdout=pipe, stderr=pipe, text=True, cwd=TESTS, start_new_session=True
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # its forks too
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def printed(code: str, **environment: str) -> str:
+    result = run(code, **environment)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+# Threads
+
+
+def test_set_and_get() -> None:
+    for n in (1, 3, np.int64(2)):
+        nl.set_num_threads(n)
+        assert nl.get_num_threads() == n
+    for bad in (0, -1):
+        with pytest.raises(ValueError, match=str(bad)):
+            nl.set_num_threads(bad)
+    for bad in (1.5, "2", None):
+        with pytest.raises(TypeError):
+            nl.set_num_threads(bad)
+    assert nl.get_num_threads() == 2
+
+
+def test_context_manager() -> None:
+    nl.set_num_threads(2)
+    with nl.num_threads(3):
+        assert nl.get_num_threads() == 3
+        with nl.num_threads(1):
+            assert nl.get_num_threads() == 1
+        assert nl.get_num_threads() == 3
+    assert nl.get_num_threads() == 2
+    with pytest.raises(KeyError), nl.num_threads(3):
+        raise KeyError
+    assert nl.get_num_threads() == 2
+    with pytest.raises(ValueError, match="0"), nl.num_threads(0):
+        pass
+    assert nl.get_num_threads() == 2
+
+
+GET = "import nonlin; print(nonlin.get_num_threads())"
+
+
+def test_default_from_the_environment() -> None:
+    available = int(printed(GET))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    assert 1 <= available <= cores
+    assert int(printed(GET, NONLIN_NUM_THREADS="1")) == 1
+    assert int(printed(GET, OMP_NUM_THREADS="1")) == 1
+    assert int(printed(GET, NONLIN_NUM_THREADS="1", OMP_NUM_THREADS="2")) == 1
+    assert int(printed(GET, NONLIN_NUM_THREADS="2", OMP_NUM_THREADS="1")) == 1
+    assert int(printed(GET, NONLIN_NUM_THREADS="1000")) == available  # the least of all
+    assert int(printed(GET, OMP_NUM_THREADS="1,4")) == 1  # a list is for nested regions
+    for useless in ("", "0", "-2", "many"):
+        assert int(printed(GET, NONLIN_NUM_THREADS=useless)) == available
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no CPU affinity here")
+def test_default_from_the_affinity() -> None:
+    one = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})\n"
+    assert int(printed(one + GET)) == 1
+
+
+@pytest.mark.parametrize("f", FUNCTIONS.values(), ids=FUNCTIONS.keys())
+def test_thread_count_does_not_change_bits(f: Function, rng: np.random.Generator) -> None:
+    for dtype, n in ((np.float32, 300_007), (np.float64, 150_001)):
+        arguments = f.points(rng, n, dtype)
+        results = []
+        for threads in (1, 2, 3, 4):
+            nl.set_num_threads(threads)
+            results.append(f.public(*arguments))
+        for result in results[1:]:
+            assert_same_bits(result, results[0])
+
+
+@pytest.mark.parametrize("shape", [(3000, 100), (40_000, 7), (2, 150_000), (1, 400_000)])
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_thread_count_does_not_change_bits_of_rows(dtype: Any, axis: int, shape: Any, rng: np.random.Generator) -> None:
+    if axis == 0:
+        shape = shape[::-1]
+    x = rng.standard_normal(shape).astype(dtype)
+    targets = rng.integers(0, shape[axis], np.delete(shape, axis))
+
+    def everything() -> tuple[np.ndarray, ...]:
+        y, log_y, lse = nl.softmax(x, axis), nl.log_softmax(x, axis), nl.logsumexp(x, axis)
+        backward = [nl.softmax_backward(x, y, axis), nl.log_softmax_backward(x, log_y, axis)]
+        return (
+            y,
+            log_y,
+            lse,
+            *backward,
+            nl.logsumexp_backward(lse, x, axis),
+            *nl.cross_entropy_with_grad(x, targets, axis=axis),
+        )
+
+    results = []
+    for threads in (1, 2, 3, 4):
+        nl.set_num_threads(threads)
+        results.append(everything())
+    for result in results[1:]:
+        assert_same_bits(result, results[0])
+
+
+def test_many_python_threads_at_once(rng: np.random.Generator) -> None:
+    nl.set_num_threads(2)
+    x = rng.standard_normal((200, 1000)).astype(np.float32)
+    targets = rng.integers(0, 1000, 200)
+    expected = nl.gelu(x), nl.softmax(x), *nl.cross_entropy_with_grad(x, targets)
+    start = threading.Barrier(8)
+
+    def work(_: int) -> None:
+        start.wait(timeout=30)
+        for _ in range(5):
+            assert_same_bits((nl.gelu(x), nl.softmax(x), *nl.cross_entropy_with_grad(x, targets)), expected)
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+
+
+def test_setting_threads_while_others_compute(rng: np.random.Generator) -> None:
+    x = rng.standard_normal(200_000)
+    expected = nl.tanh(x)
+
+    def work(i: int) -> None:
+        nl.set_num_threads(1 + i % 4)
+        assert_same_bits(nl.tanh(x), expected)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(40)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("omp", ["", "active"])
+def test_fork_after_threaded_use_does_not_hang(omp: str) -> None:
+    code = """
+        import os, sys
+        import numpy as np
+        import nonlin as nl
+        nl.set_num_threads(2)
+        x = np.random.default_rng(0).standard_normal((1000, 1000))
+        expected = nl.gelu(x).tobytes(), nl.softmax(x).tobytes()
+        for generation in range(2):
+            child = os.fork()
+            if child == 0:
+                same = (nl.gelu(x).tobytes(), nl.softmax(x).tobytes()) == expected
+                grandchild = os.fork()
+                if grandchild == 0:
+                    os._exit(0 if same and nl.gelu(x).tobytes() == expected[0] else 1)
+                os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert nl.gelu(x).tobytes() == expected[0]
+        print("done")
+    """
+    assert printed(code, **({"OMP_WAIT_POLICY": omp} if omp else {})) == "done"
+
+
+def test_fork_from_another_thread_and_multiprocessing() -> None:
+    code = """
+        import multiprocessing, threading
+        import numpy as np
+        import nonlin as nl
+
+        def work(seed):
+            x = np.random.default_rng(seed).standard_normal((1000, 1000))
+            return float(nl.softmax(nl.gelu(x)).sum())
+
+        if __name__ == "__main__":
+            nl.set_num_threads(2)
+            work(0)
+            thread = threading.Thread(target=work, args=(1,))
+            thread.start()
+            thread.join()
+            with multiprocessing.get_context("fork").Pool(2) as pool:
+                assert all(abs(total - 1000) < 1e-6 for total in pool.map(work, range(4)))
+            print("done")
+    """
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork here")
+    assert printed(code) == "done"
+
+
+# Instruction sets
+
+
+def test_simd_targets() -> None:
+    assert nl.simd_target() in nl.simd_targets()
+    assert len(set(nl.simd_targets())) == len(nl.simd_targets())
+
+
+@pytest.mark.skipif("NONLIN_SIMD_TARGET" in os.environ, reason="this is one of the runs that it starts")
+@pytest.mark.parametrize("target", nl.simd_targets())
+def test_target_can_be_forced_and_passes(target: str) -> None:
+    """The tests marked every_target, on thinner samples."""
+    assert printed("import nonlin; print(nonlin.simd_target())", NONLIN_SIMD_TARGET=target) == target
+    if target == nl.simd_target():
+        return  # this process is that run
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-m", "every_target", "-p", "no:cacheprovider", str(TESTS)]
+    environment = os.environ | {"NONLIN_SIMD_TARGET": target, "NONLIN_TEST_STEP": "65537"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, cwd=TESTS.parent)
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-1000:]
+
+
+@pytest.mark.parametrize("target", ["AVX99", "avx 2", "NEON" if sys.platform != "darwin" else "AVX2"])
+def test_unknown_target_is_an_import_error(target: str) -> None:
+    result = run("import nonlin", NONLIN_SIMD_TARGET=target)
+    assert result.returncode == 1
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError")
+    assert target in last
+    for valid in nl.simd_targets():
+        assert valid in last
+
+
+# Configuration
+
+
+def test_show_config(capsys: pytest.CaptureFixture[str]) -> None:
+    assert nl.show_config() is None
+    text = capsys.readouterr().out
+    for part in (nl.__version__, nl.simd_target(), "OpenMP", "threads", "ompiler"):
+        assert part in text
+
+
+def test_module_prints_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    result = subprocess.run([sys.executable, "-m", "nonlin"], capture_output=True, text=True, timeout=60, check=True)
+    assert nl.__version__ in result.stdout
+    assert nl.simd_target() in result.stdout
+    assert result.stderr == ""
+
+
+def test_only_numpy_is_imported() -> None:
+    code = """
+        import sys
+        import numpy
+        try:
+            import ml_dtypes
+        except ImportError:
+            pass
+        before = set(sys.modules)
+        import nonlin
+        extra = {name.split(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)
+        print(*sorted(extra - {"numpy"}))
+    """
+    assert printed(code) == "nonlin"
+
+
+# Warnings
+
+
+@pytest.mark.parametrize("f", FUNCTIONS.values(), ids=FUNCTIONS.keys())
+@pytest.mark.parametrize("threads", [1, 2])
+def test_no_floating_point_flags(f: Function, threads: int) -> None:
+    nl.set_num_threads(threads)
+    for dtype in oracle.FLOATS:
+        nasty = np.concatenate([oracle.special_values(dtype.type), [np.nan, -np.nan]]).astype(dtype)
+        up = nasty[::-1].copy()
+        for x in (nasty, np.tile(nasty, 3000), np.repeat(nasty, 2)[::2], *nasty[:, None]):
+            others = up if x.size == nasty.size else np.full_like(x, 3)
+            with np.errstate(all="raise"):
+                f.public(*f.arguments(x, up=others))
+                f.public(*f.arguments(x, up=others, grad=others))
+            if f.parameters and x.size < 1000:
+                for value in (0.0, np.inf, np.nan, 1e-40, 1e30):
+                    with np.errstate(all="raise"):
+                        f.public(*f.arguments(x), **dict.fromkeys(f.parameters, value))
+
+
+def every_row_function(x: np.ndarray, axis: int, targets: np.ndarray) -> None:
+    y, log_y, lse = nl.softmax(x, axis), nl.log_softmax(x, axis), nl.logsumexp(x, axis)
+    for f in (nl.softmax, nl.log_softmax, nl.logsumexp):
+        f(x, axis, where=x > 0)
+    nl.softmax_backward(x, y, axis)
+    nl.log_softmax_backward(x, log_y, axis)
+    nl.logsumexp_backward(lse, x, axis)
+    nl.softmax_jacobian(y[:4, :4], axis)
+    nl.log_softmax_jacobian(log_y[:4, :4], axis)
+    zeros = np.zeros(x.shape[axis], x.dtype)
+    for o in ({}, {"label_smoothing": 0.1, "z_loss": 0.1}, {"weight": zeros}):
+        for reduction in ("mean", "sum", "none"):
+            for t in (targets, y):
+                loss = nl.cross_entropy(x, t, axis=axis, reduction=reduction, **o)
+                nl.cross_entropy_with_grad(x, t, axis=axis, reduction=reduction, **o)
+                nl.cross_entropy_backward(loss, x, t, axis=axis, reduction=reduction, **o)
+
+
+@pytest.mark.parametrize("dtype", oracle.FLOATS, ids=str)
+def test_no_floating_point_flags_of_rows(dtype: np.dtype) -> None:
+    nasty = np.concatenate([oracle.special_values(dtype.type), [np.nan]]).astype(dtype)
+    square = np.stack([np.roll(nasty, i) for i in range(nasty.size)])
+    finite = np.where(np.isfinite(square), square, 0)
+    for x in (square, finite, np.full((4, 9), -np.inf, dtype), finite[:, :1], np.tile(finite, (50, 1))):
+        for axis in (0, 1):
+            targets = np.arange(x.shape[1 - axis]) % min(7, x.shape[axis])
+            with np.errstate(all="raise"):
+                every_row_function(x, axis, targets)
+    with np.errstate(all="raise"):
+        assert np.isnan(nl.cross_entropy(np.zeros((2, 3), dtype), [-100, -100]))
+
+
+def test_warnings_of_others_stay() -> None:
+    """Flags are cleared before the caller's own arithmetic, not switched off."""
+    nl.sigmoid(np.array([1e4, -1e4]))
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        np.exp(np.array([1e4]))

@@ -1,0 +1,431 @@
+"""softmax, log_softmax, logsumexp, their gradients and Jacobians."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from mpmath import mp, mpf
+
+import nonlin as nl
+from nonlin import reference
+
+from .oracle import FLOATS, assert_same_bits, ulp_error, ulp_error_mp
+
+INF, NAN = np.inf, np.nan
+BOUND = 4.0  # ULP, per entry
+
+FORWARD = [nl.softmax, nl.log_softmax, nl.logsumexp]
+BACKWARD = [nl.softmax_backward, nl.log_softmax_backward, nl.logsumexp_backward]
+
+forward_functions = pytest.mark.parametrize("f", FORWARD, ids=lambda f: f.__name__)
+all_functions = pytest.mark.parametrize("f", FORWARD + BACKWARD, ids=lambda f: f.__name__)
+all_dtypes = pytest.mark.parametrize("dtype", FLOATS, ids=str)
+
+
+def formula(f: Callable[..., Any]) -> Callable[..., Any]:
+    return getattr(reference, f.__name__)
+
+
+def arguments(f: Callable[..., Any], rng: np.random.Generator, shape: Any, dtype: Any, axis: int = -1) -> list[np.ndarray]:
+    """Random inputs along an axis; y is an output of the forward function."""
+    x = 3 * rng.standard_normal(shape)
+    if f in FORWARD:
+        return [x.astype(dtype)]
+    grad = rng.standard_normal(np.delete(shape, axis) if f is nl.logsumexp_backward else shape)
+    y = {nl.softmax_backward: reference.softmax, nl.log_softmax_backward: reference.log_softmax}.get(f, lambda x, _: x)
+    return [grad.astype(dtype), y(x, axis).astype(dtype)]
+
+
+# Values
+
+
+def difficult_rows(n: int, dtype: Any) -> dict[str, np.ndarray]:
+    """Rows of n logits on which naive formulas fail."""
+    rng = np.random.default_rng(n)
+    normal = rng.standard_normal(n)
+    one_hot = np.zeros(n)
+    one_hot[n // 3] = 1
+    half = np.where(np.arange(n) % 2 == 1, -INF, normal)
+    rows = {
+        "flat": np.zeros(n),
+        "normal": normal,
+        "wide": 10 * normal,
+        **{f"one above by {d}": 0.1 * normal + d * one_hot for d in (10, 17, 40, 100)},
+        "offset 1e4": normal + 1e4,
+        "offset -1e4": normal - 1e4,
+        "offset 1e30": normal * 1e28 + 1e30,
+        "half -inf": half,
+        "tails": np.linspace(-108, 0, n) if np.dtype(dtype) == np.float32 else np.linspace(-750, 0, n),
+        "ascending": np.sort(5 * normal),
+    }
+    with np.errstate(over="ignore"):
+        return {name: row.astype(dtype) for name, row in rows.items()}
+
+
+def largest_term(f: Callable[..., Any], x: np.ndarray) -> Any:
+    """The sum m + log(sum) can cancel: its error counts in units of the larger term."""
+    return max(abs(float(np.max(x))), 0.0) if f is nl.logsumexp else None
+
+
+@pytest.mark.every_target
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 8, 10, 17, 64, 65, 300, 1000, 4099, 32000, 2**18])
+@forward_functions
+def test_float32_accuracy(f: Callable[..., Any], n: int) -> None:
+    for name, x in difficult_rows(n, np.float32).items():
+        exact = formula(f)(x.astype(np.float64))
+        error = np.max(ulp_error(f(x), exact, largest_term(f, x)))
+        assert error <= BOUND, f"{name}, {n} classes: {error:.3g} ULP"
+        strided = np.max(ulp_error(f(np.stack([x, x, x], axis=1), axis=0)[..., 1], exact, largest_term(f, x)))
+        assert strided <= BOUND, f"{name}, {n} classes, strided: {strided:.3g} ULP"
+
+
+def exact_rows(f: Callable[..., Any], x: np.ndarray) -> list[mpf]:
+    k = int(np.argmax(x))
+    z = [mpf(float(v)) - mpf(float(x[k])) for v in x]
+    log_sum = mp.log1p(mp.fsum(mp.exp(v) for i, v in enumerate(z) if i != k))
+    if f is nl.logsumexp:
+        return [mpf(float(x[k])) + log_sum]
+    return [v - log_sum if f is nl.log_softmax else mp.exp(v - log_sum) for v in z]
+
+
+@pytest.mark.every_target
+@pytest.mark.parametrize("n", [1, 2, 7, 17, 65, 300])
+@forward_functions
+def test_float64_accuracy(f: Callable[..., Any], n: int) -> None:
+    for name, x in difficult_rows(n, np.float64).items():
+        most = largest_term(f, x)
+        got = np.atleast_1d(f(x))
+        error = np.max(ulp_error_mp(got, exact_rows(f, x), None if most is None else np.full(1, most)))
+        assert error <= BOUND, f"{name}, {n} classes: {error:.3g} ULP"
+
+
+@pytest.mark.parametrize("n", [4099, 2**18])
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 60, reason="long double is no wider than double")
+@forward_functions
+def test_float64_accuracy_of_long_rows(f: Callable[..., Any], n: int) -> None:
+    for name, x in difficult_rows(n, np.float64).items():
+        exact = formula(f)(x.astype(np.longdouble))
+        rounded = exact.astype(np.float64)
+        scale = np.maximum(np.abs(rounded), largest_term(f, x) or 0)
+        unit = np.ldexp(1.0, np.maximum(np.frexp(np.where(np.isfinite(scale), scale, 1))[1] - 1, -1022) - 52)
+        got = np.asarray(f(x))
+        finite = np.isfinite(rounded)
+        np.testing.assert_array_equal(got[~finite], rounded[~finite])
+        error = np.max(np.abs(got[finite] - exact[finite]) / unit[finite])
+        assert error <= BOUND, f"{name}, {n} classes: {error:.3g} ULP"
+
+
+@pytest.mark.parametrize("dtype", [t for t in FLOATS if t.itemsize > 2], ids=str)
+def test_log_softmax_keeps_the_dominating_class(dtype: np.dtype) -> None:
+    close = 4 * float(np.finfo(dtype).eps)
+    assert nl.log_softmax(np.array([20, 0], dtype))[0] == pytest.approx(-math.log1p(math.exp(-20)), rel=close)
+    assert nl.log_softmax(np.array([0, 30, 0], dtype))[1] == pytest.approx(-2 * math.exp(-30), rel=1e-6)
+
+
+@all_dtypes
+def test_worked_example(dtype: np.dtype) -> None:
+    z = np.array([2.0, 1.0, 0.1], dtype)
+    np.testing.assert_allclose(nl.softmax(z), [0.659, 0.242, 0.099], atol=1e-3)
+    np.testing.assert_allclose(nl.log_softmax(z), [-0.417, -1.417, -2.317], atol=2e-3)
+    np.testing.assert_allclose(nl.logsumexp(z), 2.417, atol=2e-3)
+
+
+@all_dtypes
+def test_one_class(dtype: np.dtype, rng: np.random.Generator) -> None:
+    x = (100 * rng.standard_normal((50, 1))).astype(dtype)
+    assert_same_bits(nl.softmax(x), np.ones_like(x))
+    np.testing.assert_array_equal(nl.log_softmax(x), 0)
+    assert_same_bits(nl.logsumexp(x), x[:, 0])
+
+
+@all_dtypes
+@pytest.mark.parametrize(
+    ("row", "softmax", "log_softmax", "logsumexp"),
+    [
+        ([INF, 1], [NAN, NAN], [NAN, NAN], INF),
+        ([INF, INF], [NAN, NAN], [NAN, NAN], INF),
+        ([1, NAN], [NAN, NAN], [NAN, NAN], NAN),
+        ([INF, NAN], [NAN, NAN], [NAN, NAN], NAN),
+        ([-INF, NAN], [NAN, NAN], [NAN, NAN], NAN),
+        ([INF, -INF], [NAN, NAN], [NAN, NAN], INF),
+        ([-INF, -INF], [NAN, NAN], [NAN, NAN], -INF),
+        ([-INF, 3], [0, 1], [-INF, 0], 3),
+        ([5], [1], [0], 5),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("length", [2, 80, 2000])
+def test_edge_cases(
+    row: list[float], softmax: list[float], log_softmax: list[float], logsumexp: float, length: int, dtype: np.dtype
+) -> None:
+    """Among entries of -inf, at the start, the middle and the end of the row, along each axis."""
+    bad = np.isnan(softmax[0])
+    for place in {0, length // 2 - 1, length - len(row)}:
+        here = slice(place, place + len(row))
+        x = np.full(length, -INF, dtype)
+        x[here] = row
+        columns = np.stack([x, np.zeros_like(x), x], axis=1)
+        for f, values, elsewhere in ((nl.softmax, softmax, 0), (nl.log_softmax, log_softmax, -INF)):
+            expected = np.full(length, NAN if bad else elsewhere, dtype)
+            expected[here] = values
+            np.testing.assert_array_equal(f(x), expected)
+            np.testing.assert_array_equal(f(columns, axis=0)[:, 2], expected)
+        np.testing.assert_array_equal(nl.logsumexp(x), dtype.type(logsumexp))
+        np.testing.assert_array_equal(nl.logsumexp(columns, axis=0)[::2], np.full(2, logsumexp, dtype))
+
+
+def assert_close(f: Callable[..., Any], got: np.ndarray, given: list[np.ndarray], axis: int = -1) -> None:
+    """Within a few roundings of the terms that the reference adds up."""
+    single = given[0].dtype.itemsize < 8
+    wide = [a.astype(np.float64 if single else np.longdouble) for a in given]
+    exact = formula(f)(*wide, axis)
+    scale = np.abs(exact)
+    if f is nl.log_softmax:
+        scale = scale + np.abs(wide[0] - np.max(wide[0], axis, keepdims=True))
+    elif f is nl.logsumexp:
+        scale = scale + np.abs(np.max(wide[0], axis))
+    elif f is nl.softmax_backward:
+        grad, y = np.abs(wide)
+        scale = y * (grad + np.sum(grad * y, axis, keepdims=True))
+    elif f is nl.log_softmax_backward:
+        grad, y = np.abs(wide[0]), wide[1]
+        scale = grad + np.exp(y) * np.sum(grad, axis, keepdims=True)
+    info = np.finfo(given[0].dtype)
+    roundings = 8 if single or np.finfo(np.longdouble).nmant > 60 else 100  # else the reference itself is no better
+    np.testing.assert_array_less(np.abs(got - exact), roundings * info.eps * scale + 4 * info.smallest_subnormal)
+
+
+@all_dtypes
+@pytest.mark.parametrize(("shape", "axis"), [((1,), 0), ((4, 7), 1), ((3, 300, 2), 1), ((2, 5000), -1), ((40, 3), 0)])
+@pytest.mark.parametrize("f", BACKWARD, ids=lambda f: f.__name__)
+def test_backward_against_reference(f: Any, shape: Any, axis: int, dtype: np.dtype, rng: np.random.Generator) -> None:
+    given = arguments(f, rng, shape, dtype, axis)
+    assert_close(f, f(*given, axis), given, axis)
+
+
+@all_dtypes
+def test_jacobians_contain_the_backward_functions(dtype: np.dtype, rng: np.random.Generator) -> None:
+    for forward, backward, jacobian in (
+        (nl.softmax, nl.softmax_backward, nl.softmax_jacobian),
+        (nl.log_softmax, nl.log_softmax_backward, nl.log_softmax_jacobian),
+    ):
+        for axis in (0, 1, -1):
+            x, grad = rng.standard_normal((2, 3, 4, 5)).astype(dtype)
+            y = forward(x, axis)
+            j = jacobian(y, axis)
+            assert j.dtype == dtype
+            assert j.shape == (*np.moveaxis(y, axis, -1).shape, y.shape[axis])
+            product = np.einsum("...i,...ij->...j", np.moveaxis(grad, axis, -1), j)
+            eps = np.finfo(dtype).eps
+            np.testing.assert_allclose(np.moveaxis(product, -1, axis), backward(grad, y, axis), atol=16 * eps)
+            exact = getattr(reference, jacobian.__name__)(y.astype(np.float64), axis)
+            np.testing.assert_allclose(j, exact, rtol=8 * eps, atol=2 * eps)
+
+
+# Rows in memory
+
+
+@pytest.mark.every_target
+@all_dtypes
+@all_functions
+def test_every_length(f: Callable[..., Any], dtype: np.dtype, rng: np.random.Generator) -> None:
+    """A row has the same bits alone, beside others, at any address, and between padding."""
+    for n in [*range(1, 301), 511, 1025, 4099, 20_001]:
+        given = arguments(f, rng, (5, n), dtype)
+        y = f(*given)
+        assert_close(f, y, given)
+        assert_same_bits(f(*(a[3] for a in given)), y[3])
+        assert_same_bits(f(*(a[1::2] for a in given)), y[1::2])
+        padded = [np.pad(a, [(1, 2)] * a.ndim)[(slice(1, -2),) * a.ndim] for a in given]
+        assert_same_bits(f(*padded), y)
+
+
+@all_dtypes
+@all_functions
+def test_every_axis_and_stride(f: Callable[..., Any], dtype: np.dtype, rng: np.random.Generator) -> None:
+    for axis in (0, 1, 2, -1, -2, -3):
+        given = arguments(f, rng, (5, 12, 33), dtype, axis)
+        y = f(*given, axis)
+        assert y.dtype == dtype
+        assert_close(f, y, given, axis)
+        for change in (
+            np.asfortranarray,
+            lambda a: a[::-1].copy()[::-1],
+            lambda a: a[..., ::-1].copy()[..., ::-1],
+            lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+            lambda a: a.astype(a.dtype.newbyteorder()),
+        ):
+            moved = [change(a) for a in given]
+            assert_close(f, f(*moved, axis), given, axis)
+
+
+@all_dtypes
+@forward_functions
+def test_strides_of_zero(f: Callable[..., Any], dtype: np.dtype) -> None:
+    x = np.broadcast_to(np.array([[1], [2]], dtype), (2, 6))
+    for axis in (0, 1):
+        assert_close(f, f(x, axis), [x], axis)
+
+
+@all_dtypes
+@all_functions
+def test_out_and_overlap(f: Callable[..., Any], dtype: np.dtype, rng: np.random.Generator) -> None:
+    for shape, axis in (((6, 40), -1), ((40, 6), 0), ((3, 20_000), 1)):
+        given = arguments(f, rng, shape, dtype, axis)
+        expected = f(*given, axis)
+        out = np.full_like(expected, 7)
+        assert f(*given, axis, out=out) is out
+        assert_same_bits(out, expected)
+        strided = np.full((*expected.shape, 2), 7, dtype)[..., 0]
+        f(*given, axis, out=strided)
+        assert_close(f, strided, given, axis)
+        for i, a in enumerate(given):
+            if a.shape != expected.shape:
+                continue
+            for shift in (0, 1, a.shape[-1], a.size // 2):
+                buffer = np.zeros(2 * a.size, dtype)
+                source = buffer[: a.size].reshape(a.shape)
+                source[:] = a
+                target = buffer[shift : shift + a.size].reshape(a.shape)
+                f(*given[:i], source, *given[i + 1 :], axis, out=target)
+                assert_same_bits(target, expected)
+        for wrong in (np.empty((*expected.shape, 2), dtype), np.empty(expected.size + 1, dtype)):
+            with pytest.raises(ValueError, match=r"mismatch|broadcast|bounds|dimension"):
+                f(*given, axis, out=wrong)
+        with pytest.raises(TypeError):
+            f(*given, axis, out=np.empty(expected.shape, np.int8))
+
+
+# where
+
+
+@all_dtypes
+@forward_functions
+def test_where(f: Callable[..., Any], dtype: np.dtype, rng: np.random.Generator) -> None:
+    for shape, axis in (((7, 13), -1), ((13, 7), 0), ((4, 9, 5), 1), ((2, 3000), -1)):
+        x = 3 * rng.standard_normal(shape).astype(dtype)
+        where = rng.random(shape) < 0.6
+        np.moveaxis(where, axis, 0)[:, 0] = False  # a row with nothing left
+        x[~where] = rng.choice([NAN, INF, 1e4, -3], np.count_nonzero(~where))  # must not be seen
+        expected = formula(f)(x.astype(np.float64), axis, where=where)
+        tolerance = {"rtol": 20 * np.finfo(dtype).eps, "atol": 8 * np.finfo(dtype).eps}
+        np.testing.assert_allclose(f(x, axis, where=where), expected, **tolerance)
+        np.testing.assert_allclose(f(x, axis, where=np.asfortranarray(where)), expected, **tolerance)
+        out = x.copy() if f is not nl.logsumexp else np.empty(expected.shape, dtype)
+        assert f(out if f is not nl.logsumexp else x, axis, where=where, out=out) is out
+        np.testing.assert_allclose(out, expected, **tolerance)
+    row = rng.random(5) < 0.5
+    x = rng.standard_normal((3, 5)).astype(dtype)
+    assert_same_bits(f(x, where=row), f(x, where=np.broadcast_to(row, x.shape)))
+    assert_same_bits(f(x, where=True), f(x))
+    assert_same_bits(f(x, where=row.tolist()), f(x, where=row))
+
+
+def test_where_that_does_not_fit() -> None:
+    x = np.zeros((2, 3))
+    for f in FORWARD:
+        for shape in (4, (5, 2, 3)):  # the second would enlarge x
+            with pytest.raises(ValueError, match="where"):
+                f(x, where=np.ones(shape, bool))
+        with pytest.raises(TypeError, match="where"):
+            f(x, where=np.full(3, 0.5))
+
+
+# Other arguments
+
+
+def test_keepdims(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((2, 3, 4))
+    for axis in (0, 1, -1):
+        assert_same_bits(nl.logsumexp(x, axis, keepdims=True), np.expand_dims(nl.logsumexp(x, axis), axis))
+    out = np.empty((2, 1, 4))
+    assert nl.logsumexp(x, 1, keepdims=True, out=out) is out
+    assert_same_bits(out[:, 0], nl.logsumexp(x, 1))
+
+
+@all_functions
+def test_integers_give_float64(f: Callable[..., Any]) -> None:
+    for dtype in "?bhilqBHILQ":
+        x = np.array([[0, 1, 1], [1, 0, 1]]).astype(dtype)
+        given = [x[:, 0], x] if f is nl.logsumexp_backward else [x] * (1 if f in FORWARD else 2)
+        assert_same_bits(f(*given), f(*(a.astype(np.float64) for a in given)))
+        assert_same_bits(f(*(a.tolist() for a in given)), f(*given))
+
+
+@pytest.mark.parametrize("f", BACKWARD, ids=lambda f: f.__name__)
+def test_mixed_floats_give_the_wider(f: Callable[..., Any], rng: np.random.Generator) -> None:
+    grad, y = arguments(f, rng, (3, 40), np.float32)
+    wide = f(grad.astype(np.float64), y.astype(np.float64))
+    assert_same_bits(f(grad.astype(np.float64), y), wide)
+    assert_same_bits(f(grad, y.astype(np.float64)), wide)
+
+
+@all_functions
+def test_errors(f: Callable[..., Any]) -> None:
+    def given(shape: tuple[int, ...], dtype: Any = np.float64) -> list[np.ndarray]:
+        x = np.zeros(shape, dtype)
+        return [x] if f in FORWARD else [x[..., 0] if f is nl.logsumexp_backward and shape else x, x]
+
+    for axis in (2, -3, 100):
+        with pytest.raises(np.exceptions.AxisError):
+            f(*given((2, 3)), axis)
+    with pytest.raises(np.exceptions.AxisError):
+        f(*given(()))
+    for axis in (0.5, "0", None, (0, 1)):
+        with pytest.raises(TypeError):
+            f(*given((2, 3)), axis)
+    with pytest.raises(ValueError, match="empty"):
+        f(*([np.zeros(4), np.zeros((4, 0))] if f is nl.logsumexp_backward else given((4, 0))))
+    for dtype in ("F", "D", "O", "U3"):
+        with pytest.raises(TypeError):
+            f(*given((2, 3), dtype))
+    with pytest.raises(TypeError):
+        f(*given((2, 3)), 0, None)  # the rest is by keyword
+
+
+@pytest.mark.parametrize("f", BACKWARD, ids=lambda f: f.__name__)
+def test_shapes_that_do_not_fit(f: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match=r"mismatch|broadcast"):
+        f(np.zeros((2, 4)), np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=r"mismatch|broadcast"):
+        f(np.zeros(5), np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("f", [nl.softmax_jacobian, nl.log_softmax_jacobian])
+def test_errors_of_jacobians(f: Callable[..., Any]) -> None:
+    with pytest.raises(np.exceptions.AxisError):
+        f(np.zeros((2, 3)), 2)
+    with pytest.raises(np.exceptions.AxisError):
+        f(np.zeros(()))
+    with pytest.raises(ValueError, match="empty"):
+        f(np.zeros((2, 0)))
+    with pytest.raises(TypeError):
+        f(np.zeros((2, 3), complex))
+
+
+@all_dtypes
+@forward_functions
+def test_empty_batch(f: Callable[..., Any], dtype: np.dtype) -> None:
+    assert_same_bits(f(np.zeros((0, 5), dtype)), np.zeros((0,) if f is nl.logsumexp else (0, 5), dtype))
+    assert_same_bits(f(np.zeros((2, 5, 0), dtype), 1), np.zeros((2, 0) if f is nl.logsumexp else (2, 5, 0), dtype))
+
+
+@forward_functions
+def test_pandas(f: Callable[..., Any], rng: np.random.Generator) -> None:
+    pandas = pytest.importorskip("pandas")
+    x = rng.standard_normal((4, 3))
+    frame = pandas.DataFrame(x, columns=list("abc"))
+    for axis in (0, 1, -1):
+        np.testing.assert_allclose(np.asarray(f(frame, axis)), f(x, axis), rtol=1e-14)
+
+
+@all_functions
+def test_input_is_left_alone(f: Callable[..., Any], rng: np.random.Generator) -> None:
+    given = arguments(f, rng, (30, 40), np.float64)
+    copies = [a.copy() for a in given]
+    for a in given:
+        a.flags.writeable = False
+    f(*given)
+    assert_same_bits(tuple(given), tuple(copies))
