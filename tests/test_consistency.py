@@ -91,14 +91,15 @@ def test_stubs_are_those_that_make_stubs_writes(module: ModuleType, names: list[
     declared = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
     declared |= {node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
     assert {name for name in declared if not name.startswith("_")} == set(names)
+    written = {ast.unparse(node) for node in nodes}
     for line in runpy.run_path(str(ROOT / "tools" / "stubs.py"))["declarations"](module, names):
-        assert line in stub
+        assert ast.unparse(ast.parse(line)) in written
     assert (PACKAGE / "py.typed").exists()
 
 
 def test_docs_have_an_entry_for_every_name() -> None:
     pages = runpy.run_path(str(ROOT / "docs" / "api.py"))["pages"]()
-    assert public <= set(re.findall(r"^\.\. autofunction:: (\w+)", "\n".join(pages.values()), re.MULTILINE))
+    assert public <= set(re.findall(r"^\.\. auto\w+:: (\w+)", "\n".join(pages.values()), re.MULTILINE))
     index = (ROOT / "docs" / "index.md").read_text()
     assert all(f"generated/{name.removesuffix('.rst')}" in index for name in pages)
 

@@ -1,5 +1,5 @@
 // The activations: one struct each, `Forward` and `Backward` on vectors. A struct knows its formula and nothing of loops
-// or memory; its row in activations.def makes it a function. The mathematics is FORMULAS in docs/formulas.md.
+// or memory; its row in activations.def makes it a function. The mathematics: docs/formulas.md.
 
 #if defined(NONLIN_SIMD_ACTIVATIONS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_ACTIVATIONS_INL_H_
@@ -308,7 +308,8 @@ struct SelfGated {
 
 // d/dx (x sigmoid(z(x))) = s (1 + v (1 - s)) with v = x z'(x), times 2^kScaleExponent as s is.
 template <class D, class V>
-HWY_INLINE Two<V> SigmoidGateSlope(D d, Two<V> s, Two<V> v) {
+HWY_INLINE Two<V> SigmoidGateSlope(D d, Two<V> sigmoid, Two<V> v) {
+  const Two<V> s = FastTwoSum(sigmoid.hi, sigmoid.lo);
   const V one = hn::Set(d, 1), unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
   const Two<V> rest = FastTwoDifference(hn::Set(d, ConstantsOf<D>::kScale), s.hi);
   const V rest_low = hn::Sub(rest.lo, s.lo);

@@ -425,20 +425,46 @@ struct GroupData {
   }
 };
 
-// Copies `count` rows (the last one again for the lanes behind them) between strided memory and a buffer that holds
-// class j of row i at [j * lanes + i].
+// Copies `count` rows (the last one again for the lanes behind them) from strided memory to a buffer that holds class j of
+// row i at [j * lanes + i].
 template <class T, class From>
 HWY_INLINE void PackRows(const RowOperand& o, size_t row, size_t count, size_t classes, size_t lanes, T* buffer) {
+  const hn::ScalableTag<T> d;
+  const char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
+  if constexpr (sizeof(From) == sizeof(T)) {
+    if (o.row == sizeof(T) && count == hn::Lanes(d)) {  // neighbours in memory: a vector a class
+      for (size_t j = 0; j < classes; ++j, first += o.item) {
+        hn::StoreU(hn::LoadU(d, reinterpret_cast<const T*>(first)), d, buffer + j * lanes);
+      }
+      return;
+    }
+  }
   for (size_t i = 0; i < lanes; ++i) {
-    const char* from = o.data + static_cast<ptrdiff_t>(row + HWY_MIN(i, count - 1)) * o.row;
+    const char* from = first + static_cast<ptrdiff_t>(HWY_MIN(i, count - 1)) * o.row;
     for (size_t j = 0; j < classes; ++j, from += o.item) buffer[j * lanes + i] = *reinterpret_cast<const From*>(from);
   }
 }
 
+HWY_INLINE void PackIndices(const RowOperand& o, size_t row, size_t count, size_t lanes, int64_t* buffer) {
+  for (size_t i = 0; i < lanes; ++i) {
+    const char* from = o.data + static_cast<ptrdiff_t>(row + HWY_MIN(i, count - 1)) * o.row;
+    buffer[i] = *reinterpret_cast<const int64_t*>(from);
+  }
+}
+
+// And back.
 template <class T>
 HWY_INLINE void UnpackRows(const RowOperand& o, size_t row, size_t count, size_t classes, size_t lanes, const T* buffer) {
+  const hn::ScalableTag<T> d;
+  char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
+  if (o.row == sizeof(T) && count == hn::Lanes(d)) {
+    for (size_t j = 0; j < classes; ++j, first += o.item) {
+      hn::StoreU(hn::LoadU(d, buffer + j * lanes), d, reinterpret_cast<T*>(first));
+    }
+    return;
+  }
   for (size_t i = 0; i < count; ++i) {
-    char* to = o.data + static_cast<ptrdiff_t>(row + i) * o.row;
+    char* to = first + static_cast<ptrdiff_t>(i) * o.row;
     for (size_t j = 0; j < classes; ++j, to += o.item) *reinterpret_cast<T*>(to) = buffer[j * lanes + i];
   }
 }
@@ -482,7 +508,7 @@ struct RowLoops {
           PackRows<T, T>(o, row, count, 1, lanes, scratch);
           break;
         case Operand::kIndexIn:
-          PackRows<int64_t, int64_t>(o, row, count, 1, lanes, reinterpret_cast<int64_t*>(scratch));
+          PackIndices(o, row, count, lanes, reinterpret_cast<int64_t*>(scratch));
           break;
         case Operand::kSharedIn:
           group.data[k] = IsAbsent(o, classes) ? nullptr : o.data;

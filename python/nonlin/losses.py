@@ -228,7 +228,7 @@ def cross_entropy(
 
     References
     ----------
-    FORMULAS, Losses; label smoothing: Szegedy et al. (2015), arXiv:1512.00567; z_loss: Chowdhery et al. (2022),
+    docs/formulas.md, Losses; label smoothing: Szegedy et al. (2015), arXiv:1512.00567; z_loss: Chowdhery et al. (2022),
     arXiv:2204.02311.
     """
     rows = _prepare(logits, targets, axis, weight, ignore_index, label_smoothing, z_loss, reduction)
@@ -279,7 +279,7 @@ def cross_entropy_backward(
 
     References
     ----------
-    FORMULAS, Losses.
+    docs/formulas.md, Losses.
     """
     rows = _prepare(logits, targets, axis, weight, ignore_index, label_smoothing, z_loss, reduction)
     _check_out(out, rows.logits)
@@ -328,7 +328,7 @@ def cross_entropy_with_grad(
 
     References
     ----------
-    FORMULAS, Losses.
+    docs/formulas.md, Losses.
     """
     rows = _prepare(logits, targets, axis, weight, ignore_index, label_smoothing, z_loss, reduction)
     _check_out(out, rows.logits)

@@ -80,7 +80,7 @@ def softmax(x: ArrayLike, axis: int = -1, *, where: ArrayLike | None = None, out
 
     References
     ----------
-    Bridle (1990), Probabilistic interpretation of feedforward classification network outputs; FORMULAS, Rows.
+    Bridle (1990), Probabilistic interpretation of feedforward classification network outputs; docs/formulas.md, Rows.
     """
     if where is None:
         return _rows(_core.softmax, x, axis=axis, out=out)
@@ -125,7 +125,7 @@ def log_softmax(x: ArrayLike, axis: int = -1, *, where: ArrayLike | None = None,
 
     References
     ----------
-    FORMULAS, Rows.
+    docs/formulas.md, Rows.
     """
     if where is None:
         return _rows(_core.log_softmax, x, axis=axis, out=out)
@@ -177,7 +177,7 @@ def logsumexp(
 
     References
     ----------
-    Blanchard, Higham and Higham (2021), Accurately computing the log-sum-exp and softmax functions; FORMULAS, Rows.
+    Blanchard, Higham and Higham (2021), Accurately computing the log-sum-exp and softmax functions; docs/formulas.md, Rows.
     """
     if where is None:
         return _rows(_core.logsumexp, x, axis=axis, keepdims=keepdims, out=out)
@@ -218,7 +218,7 @@ def softmax_backward(grad: ArrayLike, y: ArrayLike, axis: int = -1, *, out: Any 
 
     References
     ----------
-    FORMULAS, Rows.
+    docs/formulas.md, Rows.
     """
     return _rows(_core.softmax_backward, grad, y, axis=axis, out=out)
 
@@ -257,7 +257,7 @@ def log_softmax_backward(grad: ArrayLike, y: ArrayLike, axis: int = -1, *, out: 
 
     References
     ----------
-    FORMULAS, Rows.
+    docs/formulas.md, Rows.
     """
     return _rows(_core.log_softmax_backward, grad, y, axis=axis, out=out)
 
@@ -296,7 +296,7 @@ def logsumexp_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: An
 
     References
     ----------
-    FORMULAS, Rows.
+    docs/formulas.md, Rows.
     """
     return _rows(_core.logsumexp_backward, grad, x, axis=axis, out=out)
 
@@ -345,7 +345,7 @@ def softmax_jacobian(y: ArrayLike, axis: int = -1) -> Any:
 
     References
     ----------
-    FORMULAS, Rows.
+    docs/formulas.md, Rows.
     """
     rows = _rows_last(y, axis)
     with np.errstate(all="ignore"):
@@ -387,7 +387,7 @@ def log_softmax_jacobian(y: ArrayLike, axis: int = -1) -> Any:
 
     References
     ----------
-    FORMULAS, Rows.
+    docs/formulas.md, Rows.
     """
     rows = _rows_last(y, axis)
     with np.errstate(all="ignore"):

@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     run.copy = measure.copy_bandwidth(options.threads)
 
     seconds = math.inf if options.full else QUICK_SECONDS if options.quick else SECONDS
-    start = time.perf_counter()
+    start, others = time.perf_counter(), measure.others_cpu()
     visits = measure.schedule(run.measurements)
     columns = TextColumn("{task.description:<36}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console) as progress:
@@ -99,6 +99,9 @@ def main(arguments: list[str] | None = None) -> int:
             progress.update(task, description=measurement.case.name)
             measure.measure(measurement, competing, (seconds - spent) / (len(visits) - number))
             progress.advance(task)
+
+    if others is not None:
+        run.others = ((measure.others_cpu() or others) - others) / (time.perf_counter() - start)
 
     report.print_tables(run, console)
     if left_out := [m.case.name for m in run.measurements if not m.expressions]:

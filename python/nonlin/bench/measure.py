@@ -3,10 +3,12 @@
 The machine may be busy, so nothing is compared across rounds: a ratio is the median of the ratios within each round.
 """
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -125,6 +127,16 @@ def schedule(measurements: Sequence[Measurement]) -> list[Measurement]:
     large = [m for m in measurements if m.case.bytes > SMALL]
     half = len(large) // 2
     return small + large[:half] + small + large[half:] + small
+
+
+def others_cpu() -> float | None:
+    """CPU seconds of all other processes since the system started; None where the system does not tell."""
+    try:
+        ticks = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=9)[1:9]
+    except OSError:
+        return None
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, ticks)
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
 def copy_bandwidth(threads: int) -> float:

@@ -25,6 +25,7 @@ class Run:
     contenders: list[Contender]
     threads: int
     copy: float = math.nan  # bytes per second of a threaded copy
+    others: float | None = None  # CPUs that other processes kept busy meanwhile
 
     @property
     def peers(self) -> list[str]:
@@ -87,6 +88,9 @@ def print_tables(run: Run, console: Console) -> None:
         f"there with a fresh result. GB/s: inputs and results once each. of copy: share of the {run.copy / 1e9:.3g} GB/s, "
         f"read and written, of a 64 MB copy by {run.threads} thread(s); caches make it more than 100%."
     )
+    if run.others is not None:
+        warning = "; run it again on an idle machine" if run.others > 0.1 else ""
+        console.print(f"Other processes kept {run.others:.2f} CPUs busy meanwhile{warning}.")
     slower = sorted(
         (ratio, f"{name}, {mode}: {ratio:.2f}x {peer}")
         for peer in run.peers
@@ -151,6 +155,7 @@ def as_json(run: Run) -> dict[str, Any]:
         "machine": {"platform": platform.platform(), "processor": processor(), "config": _core.config()},
         "threads": run.threads,
         "copy_bytes_per_second": run.copy,
+        "cpus_busy_with_others": run.others,
         "cases": cases,
     }
 

@@ -1,0 +1,295 @@
+"""Gradients checked by central differences.
+
+`f` is any function of one array. If its result has the shape of the array, `f` is taken to be elementwise and all entries are
+stepped at once; if its result is a scalar, they are stepped one by one. A function with another result, or one like softmax
+that mixes entries, becomes a scalar one by ``lambda x: np.sum(grad * f(x))``, whose gradient is ``f_backward(grad, x)``.
+
+Give float64. float16, bfloat16 and float32 are taken too, `f` is then evaluated in that type with a step made for it, but
+half of a type's digits are lost in the difference: three digits remain of float32, and one of float16.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["check_gradient", "numerical_gradient"]
+
+Array = npt.NDArray[Any]
+Function = Callable[[Any], Any]
+
+
+def numerical_gradient(f: Function, x: npt.ArrayLike, h: npt.ArrayLike | None = None) -> Any:
+    """Gradient of `f` at `x` by central differences, ``(f(x + h) - f(x - h)) / 2h``.
+
+    Parameters
+    ----------
+    f : callable
+        Takes an array like `x`, each time a new one, and returns an array of that shape, if it is elementwise, or a scalar.
+        It is called three times, or ``1 + 2 * x.size`` times for a scalar.
+    x : array_like
+        Where: any shape. Floats keep their dtype, in which `f` is evaluated; booleans and integers become float64.
+    h : array_like, optional
+        The step, or one for each entry of `x`. By default the cube root of the epsilon of the dtype, of `x` or of the
+        result of `f`, whichever is coarser, times ``max(1, |x|)``. Give one where `f` changes over a shorter distance, as
+        the logarithm does close to 0.
+
+    Returns
+    -------
+    ndarray or scalar
+        Of the shape and dtype of `x`. NaN where `x` is not finite. At a kink it is the mean of the slopes on both sides.
+
+    Raises
+    ------
+    TypeError
+        If `x`, `h` or the result of `f` are not real numbers.
+    ValueError
+        If `f` returns another shape, if `h` is not positive, does not broadcast to `x`, or is lost in the rounding of
+        ``x + h``. What `f` raises is passed on.
+
+    See Also
+    --------
+    check_gradient : Compares a gradient with this one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nonlin.testing import numerical_gradient
+    >>> numerical_gradient(np.square, [1.0, 2.0, 3.0]).round(6)  # elementwise
+    array([2., 4., 6.])
+    >>> numerical_gradient(lambda x: np.log(np.sum(np.exp(x))), [2.0, 1.0, 0.1]).round(3)  # a scalar
+    array([0.659, 0.242, 0.099])
+
+    References
+    ----------
+    Nocedal and Wright (2006), Numerical optimization, section 8.1; FORMULAS, A layer.
+    """
+    x = _floats("x", x)
+    centre = _evaluate(f, x, x.shape, ())
+    step = _step(x, _epsilon(x, centre), h)
+    return _slopes(f, x, centre, step, np.full(x.shape, True)).central.astype(x.dtype)[()]
+
+
+def check_gradient(
+    f: Function,
+    df: Function,
+    x: npt.ArrayLike,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    h: npt.ArrayLike | None = None,
+) -> None:
+    """Assert that ``df(x)`` is the gradient of `f` at `x`.
+
+    An entry passes if ``|claimed - numerical| <= atol + rtol * |numerical|``, where `numerical` is the central difference
+    of step `h` or, should that one differ, of step ``h / 8``.
+
+    Parameters
+    ----------
+    f : callable
+        As for `numerical_gradient`.
+    df : callable
+        The gradient claimed for it: takes an array like `x` and returns one of its shape.
+    x : array_like
+        Where, as for `numerical_gradient`.
+    rtol : float, optional
+        By default a tenth of the cube root of the dtype's epsilon, plus ``(h / max(1, |x|))**2``: 6e-7 for float64, 5e-4
+        for float32, 2e-2 for float16.
+    atol : float, optional
+        By default what rounding does to the difference: ``4 * eps * (|f(x)| + |x * gradient|) / h``; for a scalar `f` the
+        last product is summed over all entries.
+    h : array_like, optional
+        As for `numerical_gradient`.
+
+    Raises
+    ------
+    AssertionError
+        If an entry does not pass. The message has the number of such entries, and of the worst one the index, `x`, both
+        gradients, the tolerance and, at a kink, the slopes on both sides. NaN and infinity never pass.
+    TypeError, ValueError
+        As `numerical_gradient`; if the result of `df` does not have the shape of `x`; for a negative tolerance.
+
+    See Also
+    --------
+    numerical_gradient : The central differences themselves.
+
+    Notes
+    -----
+    There is no gradient at a kink. There every value from the slope on the left to that on the right passes, as it is a
+    valid subgradient: for relu at 0 all of [0, 1]. A kink is where the slopes on both sides, which come together as the
+    step shrinks if `f` is smooth, do not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nonlin as nl
+    >>> from nonlin.testing import check_gradient
+    >>> x = np.array([-2.0, 0.0, 2.0])
+    >>> check_gradient(nl.silu, lambda x: nl.silu_backward(1.0, x), x)
+    >>> check_gradient(nl.relu, lambda x: 2.0 * (x >= 0), x)
+    Traceback (most recent call last):
+        ...
+    AssertionError: df(x) is not the gradient of f at 2 of 3 entries, 1 of them at a kink; the worst:
+    index      (1,)
+    x          0.0
+    claimed    2
+    numerical  0.5
+    tolerance  3.04e-07
+    a kink     with slope 0 on the left, 1 on the right, and any value between them would pass
+
+    References
+    ----------
+    FORMULAS, A layer.
+    """
+    __tracebackhide__ = True  # pytest then shows the caller's line
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value is not None and not value >= 0:
+            raise ValueError(f"{name} is {value}; it takes a number that is not negative")
+    x = _floats("x", x)
+    centre = _evaluate(f, x, x.shape, ())
+    claimed = _floats("the result of df", df(x.copy())).astype(np.float64)
+    if claimed.shape != x.shape:
+        raise ValueError(f"df returned shape {claimed.shape}; it takes one that returns the shape of x, {x.shape}")
+    eps = _epsilon(x, centre)
+    step = _step(x, eps, h)
+
+    coarse = _slopes(f, x, centre, step, np.full(x.shape, True))
+    numerical = coarse.central
+    with np.errstate(all="ignore"):
+        reach = np.abs(x * numerical)  # what one rounding of x does to f, in eps
+        if centre.shape != x.shape:
+            reach = np.nansum(reach)
+        subnormal = float(np.nextafter(centre.dtype.type(0), centre.dtype.type(1)))
+        rounding = 4 * (eps * (coarse.size + reach) + subnormal) / step
+        if rtol is None:
+            rtol = np.cbrt(eps) / 10 + (step / _scale(x)) ** 2
+        tolerance = (rounding if atol is None else atol) + rtol * np.abs(numerical)
+        wrong = ~(np.abs(claimed - numerical) <= tolerance)
+    if not wrong.any():
+        return
+
+    # A step eight times shorter tells a wrong gradient from a function that is curved, or has a kink, within the first one.
+    fine = _slopes(f, x, centre, step / 8, wrong)
+    with np.errstate(all="ignore"):
+        closer = np.abs(claimed - fine.central) < np.abs(claimed - numerical)
+        numerical = np.where(closer, fine.central, numerical)
+        jump, coarse_jump = np.abs(fine.right - fine.left), np.abs(coarse.right - coarse.left)
+        # One eighth of the jump is left if f is smooth, all of it at a kink; it is eight times as large where f itself jumps.
+        kink = (jump > tolerance) & (jump > 8 * rounding) & (jump > coarse_jump / 5) & (jump < 2 * coarse_jump)
+        subgradient = np.clip(claimed, np.minimum(fine.left, fine.right), np.maximum(fine.left, fine.right))
+        error = np.abs(claimed - np.where(kink, subgradient, numerical))
+        wrong &= ~(error <= tolerance)
+        if not wrong.any():
+            return
+        excess = np.where(wrong, np.nan_to_num(error / tolerance, nan=np.inf), -1)
+
+    worst = np.unravel_index(np.argmax(excess), x.shape)
+    at_kinks = np.count_nonzero(wrong & kink)
+    message = [
+        f"df(x) is not the gradient of f at {np.count_nonzero(wrong)} of {x.size} entries"
+        + (f", {at_kinks} of them at a kink" if at_kinks else "")
+        + "; the worst:",
+        f"index      {tuple(int(i) for i in worst)}",
+        f"x          {x[worst]}",
+        f"claimed    {claimed[worst]:.10g}",
+        f"numerical  {numerical[worst]:.10g}",
+        f"tolerance  {tolerance[worst]:.3g}",
+    ]
+    if kink[worst]:
+        slopes = f"slope {fine.left[worst]:.6g} on the left, {fine.right[worst]:.6g} on the right"
+        message.append(f"a kink     with {slopes}, and any value between them would pass")
+    raise AssertionError("\n".join(message))
+
+
+class _Slopes(NamedTuple):
+    """Differences of `f` on the left, over both sides and on the right, and the largest value among them; float64."""
+
+    left: Array
+    central: Array
+    right: Array
+    size: Array
+
+
+def _floats(name: str, value: Any) -> Array:
+    """Return `value` as a new array of native floats."""
+    array = np.asarray(value)
+    if array.dtype.kind in "biu":
+        return array.astype(np.float64)
+    if array.dtype.name not in ("float16", "bfloat16", "float32", "float64"):
+        raise TypeError(f"{name} has dtype {array.dtype}; it takes floats of at most 64 bits, booleans or integers")
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+def _evaluate(f: Function, point: Array, *shapes: tuple[int, ...]) -> Array:
+    """Return ``f(point)``, which must have one of the shapes; `f` gets a copy, to keep or to write to."""
+    value = _floats("the result of f", f(point.copy()))
+    if value.shape not in shapes:
+        raise ValueError(
+            f"f returned shape {value.shape} for x of shape {point.shape}; "
+            f"it takes one that returns {' or '.join(str(shape) for shape in dict.fromkeys(shapes))}"
+        )
+    return value
+
+
+def _epsilon(*arrays: Array) -> float:
+    """Return the coarsest epsilon of the arrays' dtypes; `numpy.finfo` does not know bfloat16."""
+    return max(float(np.spacing(array.dtype.type(1))) for array in arrays)
+
+
+def _scale(x: Array) -> Array:
+    """Return ``max(1, |x|)`` in float64, and 1 where that is not finite."""
+    scale = np.maximum(1, np.abs(x.astype(np.float64)))
+    return np.where(np.isfinite(scale), scale, 1)
+
+
+def _points(x: Array, step: Array) -> tuple[Array, Array]:
+    """Return ``x - step`` and ``x + step``, in the dtype of `x`."""
+    with np.errstate(all="ignore"):
+        wide = x.astype(np.float64)
+        return (wide - step).astype(x.dtype), (wide + step).astype(x.dtype)
+
+
+def _step(x: Array, eps: float, h: npt.ArrayLike | None) -> Array:
+    """Return the step of every entry, in float64."""
+    if h is None:
+        return np.asarray(np.cbrt(eps) * _scale(x))
+    step = _floats("h", h).astype(np.float64)
+    if not (np.isfinite(step) & (step > 0)).all():
+        raise ValueError(f"h is {h}; it takes positive numbers")
+    try:
+        step = np.broadcast_to(step, x.shape)
+    except ValueError:
+        raise ValueError(f"h has shape {step.shape}; it takes one that broadcasts to that of x, {x.shape}") from None
+    low, high = _points(x, step)
+    lost = np.isfinite(x) & ((low == x) | (high == x))
+    if lost.any():
+        raise ValueError(f"h is {step[lost][0]}, too small: it is lost in x + h for x = {x[lost][0]}, a {x.dtype}")
+    return step
+
+
+def _slopes(f: Function, x: Array, centre: Array, step: Array, entries: Array) -> _Slopes:
+    """Return the differences at the given entries; if `f` is a scalar the others are NaN."""
+    low, high = _points(x, step)
+    f_low, f_high = (_values(f, x, point, centre.shape, entries) for point in (low, high))
+    # Divided by the distances as they are after rounding, so that every step is exactly representable.
+    x, low, high, centre = (a.astype(np.float64) for a in (x, low, high, centre))
+    with np.errstate(all="ignore"):
+        return _Slopes(
+            np.asarray((centre - f_low) / (x - low)),
+            np.asarray((f_high - f_low) / (high - low)),
+            np.asarray((f_high - centre) / (high - x)),
+            np.maximum(np.abs(centre), np.maximum(np.abs(f_low), np.abs(f_high))),
+        )
+
+
+def _values(f: Function, x: Array, point: Array, shape: tuple[int, ...], entries: Array) -> Array:
+    """Return `f` in float64 where `x` is replaced by `point`: as a whole if `f` is elementwise, else entry by entry."""
+    if shape == x.shape:
+        return _evaluate(f, point, shape).astype(np.float64)
+    values = np.full(x.shape, np.nan)
+    for i in zip(*np.nonzero(entries), strict=True):
+        moved = x.copy()
+        moved[i] = point[i]
+        values[i] = _evaluate(f, moved, shape)
+    return values
