@@ -83,10 +83,13 @@ struct CrossEntropyOfClass {
     const auto options = MakeOptions(p, p.LoadScalar(r.template Row<kSmoothing>()), p.LoadScalar(r.template Row<kZLoss>()));
     const auto counts = hn::Ne(p.LoadCounts(target), zero);
 
-    const auto sum = SumRow(p, z);
+    const V target_logit = p.LoadAt(z, target);  // before it may be overwritten
+    hn::TFromD<typename P::D>* out = nullptr;
+    if constexpr (kWithGradient) out = r.template Row<kGradient>();
+    const RowExponentials exponentials(p, z, out, kWithGradient && !options.smooth);
+    const auto& sum = exponentials.sum;
     const V log = IfFiniteElseNaN(d, sum.max, LogOfSum(d, sum.rest));
     const V lse = hn::Add(sum.max, log);
-    const V target_logit = p.LoadAt(z, target);
     const V target_weight = weight == nullptr ? one : p.LoadSharedAt(weight, target);
     const auto weight_of = [&](size_t i) HWY_ATTR { return weight == nullptr ? one : p.LoadShared(weight, i); };
 
@@ -100,7 +103,6 @@ struct CrossEntropyOfClass {
     if constexpr (!kWithGradient) {
       p.StoreScalar(loss, r.template Row<kLossOnly>());
     } else {
-      auto* out = r.template Row<kGradient>();
       const V grad = p.LoadScalar(r.template Row<kGrad>());
       const V own = hn::Mul(options.keep, target_weight);
       const V z_term = hn::Mul(hn::Add(options.z_loss, options.z_loss), lse);
@@ -109,8 +111,8 @@ struct CrossEntropyOfClass {
       const ScaledSoftmax softmax(d, sum, hn::Mul(grad, total));
       const V uniform = hn::Mul(grad, options.uniform);
       const bool smooth = options.smooth;
-      Transform(p, z, out, [&](size_t i, V v) HWY_ATTR {
-        V g = softmax(d, v);
+      exponentials.Transform([&](size_t i, V e) HWY_ATTR {
+        V g = softmax(e);
         if (smooth) g = hn::NegMulAdd(uniform, weight_of(i), g);
         return hn::IfThenElseZero(counts, g);
       });
@@ -158,9 +160,9 @@ struct CrossEntropyOfProbabilities {
       const V top_loss = hn::Mul(IfFiniteElseNaN(d, sum.max, OneMinusTop(d, sum.rest)), total);
       const V others = hn::Add(below, z_term);
       const auto likely = hn::Lt(sum.rest, hn::Set(d, 1));  // p > 1 / 2
-      Transform(p, z, r.template Row<kGradient>(), [&](size_t i, V v) HWY_ATTR {
+      TransformRow(p, z, r.template Row<kGradient>(), [&](size_t i, V v) HWY_ATTR {
         const V t = target(i);
-        const V g = softmax(d, v);
+        const V g = softmax(sum.scale.Exp(d, v));
         const V top = hn::Mul(grad, hn::Sub(hn::Add(hn::Sub(at_top, t), others), top_loss));
         return hn::IfThenElse(hn::And(hn::Eq(v, sum.max), likely), top, hn::NegMulAdd(grad, t, g));
       });

@@ -117,7 +117,7 @@ HWY_INLINE void ForEach(const P& p, const T* row, size_t begin, size_t end, T fi
 
 // out = f(step, v) over a whole row; `out` may be `row`.
 template <class P, class T, class F>
-HWY_INLINE void Transform(const P& p, const T* row, T* out, F f) {
+HWY_INLINE void TransformRow(const P& p, const T* row, T* out, F f) {
   const size_t full = p.FullSteps();
   for (size_t i = 0; i < full; ++i) hn::StoreU(f(i, hn::LoadU(p.d, row + p.Offset(i))), p.d, out + p.Offset(i));
   if (full < p.Steps()) {
@@ -178,8 +178,7 @@ struct RowScale {
   HWY_INLINE V Exp(D d, V x) const {
     using C = ConstantsOf<D>;
     const hn::RebindToSigned<D> di;
-    const V difference = hn::Sub(x, reference);
-    const V a = hn::IfThenElse(hn::Lt(difference, floor), floor, difference);  // NaN stays
+    const V a = AtLeast(hn::Sub(x, reference), floor);
     const V round = hn::Set(d, C::kRound);
     const V shifted = hn::MulAdd(a, hn::Set(d, C::kLog2E), round);
     const V n = hn::Sub(shifted, round);
@@ -201,55 +200,140 @@ struct RowSum {
   V total;  // of the scaled exponentials, the maximum included
 };
 
-template <class P, class T>
-HWY_INLINE RowSum<typename P::D> SumRow(const P& p, const T* row) {
-  using D = typename P::D;
+// The maximum of `start` and the steps [begin, end). Four at a time: one would wait for the last.
+// Max(v, m) keeps m where v is NaN, or becomes NaN: the sum of exponentials shows it either way.
+template <class P, class T, class V>
+HWY_INLINE V MaxOf(const P& p, const T* row, size_t begin, size_t end, V start) {
+  const T filler = hn::GetLane(hn::Neg(hn::Inf(p.d)));
+  const size_t full = HWY_MIN(end, p.FullSteps());
+  V m0 = start, m1 = start, m2 = start, m3 = start;
+  size_t i = begin;
+  for (; i + 4 <= full; i += 4) {
+    m0 = hn::Max(hn::LoadU(p.d, row + p.Offset(i)), m0);
+    m1 = hn::Max(hn::LoadU(p.d, row + p.Offset(i + 1)), m1);
+    m2 = hn::Max(hn::LoadU(p.d, row + p.Offset(i + 2)), m2);
+    m3 = hn::Max(hn::LoadU(p.d, row + p.Offset(i + 3)), m3);
+  }
+  ForEach(p, row, i, end, filler, [&](size_t, V v, auto) HWY_ATTR { m0 = hn::Max(v, m0); });
+  return p.Max(hn::Max(hn::Max(m0, m1), hn::Max(m2, m3)));
+}
+
+// Sums of a row's scaled exponentials: those that equal the maximum, counted, and the others, in runs of exact addition.
+template <class D>
+struct RowTotals {
   using V = hn::Vec<D>;
-  const D d = p.d;
-  const V zero = hn::Zero(d), one = hn::Set(d, 1);
-  const V lowest = hn::Neg(hn::Inf(d));
-  const T filler = hn::GetLane(lowest);
-  const size_t steps = p.Steps();
-  V max = lowest, count = zero;  // of entries that equal the maximum
-  RowScale<D> scale(d, max);
-  Two<V> others{zero, zero};
-  for (size_t begin = 0; begin < steps; begin += kBlockSteps) {
-    const size_t end = HWY_MIN(begin + kBlockSteps, steps);
-    V new_max = max;
-    // Max(v, m) keeps m where v is NaN, or becomes NaN: the sum shows it either way.
-    ForEach(p, row, begin, end, filler, [&](size_t, V v, auto) HWY_ATTR { new_max = hn::Max(v, new_max); });
-    new_max = p.Max(new_max);
-    const RowScale<D> new_scale(d, new_max);
-    if (begin > 0) {  // what stands so far, in the new scale
-      // Divided first: the factor between the scales may be sub-normal, its product with the new one's 2^64 is not.
-      const V old_top = scale.Exp(d, max);
-      const V carried = hn::IfThenZeroElse(hn::Eq(max, lowest), new_scale.Exp(d, max));
-      const V all = hn::Div(hn::MulAdd(count, old_top, hn::Add(others.hi, others.lo)), old_top);
-      const auto grown = hn::Ne(max, new_max);
-      others.hi = hn::IfThenElse(grown, hn::Mul(all, carried), others.hi);
-      others.lo = hn::IfThenZeroElse(grown, others.lo);
-      count = hn::IfThenZeroElse(grown, count);
-    }
-    max = new_max;
-    scale = new_scale;
+  Two<V> others;
+  V count;
+
+  // Adds the steps [begin, end); `keep(i, e)` is handed every exponential.
+  template <class P, class T, class F>
+  HWY_INLINE void Add(const P& p, const T* row, size_t begin, size_t end, const RowScale<D>& scale, V max, F keep) {
+    const D d = p.d;
+    const V zero = hn::Zero(d), one = hn::Set(d, 1);
+    const T filler = hn::GetLane(hn::Neg(hn::Inf(d)));
     for (size_t run = begin; run < end; run += kRunSteps) {
       V sum = zero;
-      ForEach(p, row, run, HWY_MIN(run + kRunSteps, end), filler, [&](size_t, V v, auto step) HWY_ATTR {
+      ForEach(p, row, run, HWY_MIN(run + kRunSteps, end), filler, [&](size_t i, V v, auto step) HWY_ATTR {
         auto is_max = hn::Eq(v, max);
         if constexpr (step.kTail) is_max = hn::And(is_max, hn::FirstN(d, p.TailLanes()));
-        sum = hn::Add(sum, hn::IfThenZeroElse(is_max, new_scale.Exp(d, v)));
+        const V e = scale.Exp(d, v);
+        keep(i, e);
+        sum = hn::Add(sum, hn::IfThenZeroElse(is_max, e));
         count = hn::Add(count, hn::IfThenElseZero(is_max, one));
       });
       const Two<V> total = TwoSum(others.hi, sum);
       others = {total.hi, hn::Add(others.lo, total.lo)};
     }
   }
-  const V sum = p.Sum(hn::Add(others.hi, others.lo));
-  const V maxima = p.Sum(count);
-  const V top = hn::IfThenElse(hn::IsFinite(max), scale.Exp(d, max), hn::Set(d, ConstantsOf<D>::kScale));
-  const V rest = hn::Add(hn::Div(sum, top), hn::Sub(maxima, one));
-  return {scale, max, rest, hn::MulAdd(maxima, top, sum)};
+
+  template <class P>
+  HWY_INLINE RowSum<D> Finish(const P& p, const RowScale<D>& scale, V max) const {
+    const D d = p.d;
+    const V sum = p.Sum(hn::Add(others.hi, others.lo)), maxima = p.Sum(count);
+    const V top = hn::IfThenElse(hn::IsFinite(max), scale.Exp(d, max), hn::Set(d, ConstantsOf<D>::kScale));
+    const V rest = hn::Add(hn::Div(sum, top), hn::Sub(maxima, hn::Set(d, 1)));
+    return {scale, max, rest, hn::MulAdd(maxima, top, sum)};
+  }
+};
+
+// In one read of memory, block by block: where a block raises the maximum, what stands so far is scaled down.
+template <class P, class T>
+HWY_INLINE RowSum<typename P::D> SumRow(const P& p, const T* row) {
+  using D = typename P::D;
+  using V = hn::Vec<D>;
+  const D d = p.d;
+  const V zero = hn::Zero(d), lowest = hn::Neg(hn::Inf(d));
+  const size_t steps = p.Steps();
+  V max = lowest;
+  RowScale<D> scale(d, max);
+  RowTotals<D> totals{{zero, zero}, zero};
+  for (size_t begin = 0; begin < steps; begin += kBlockSteps) {
+    const size_t end = HWY_MIN(begin + kBlockSteps, steps);
+    const V new_max = MaxOf(p, row, begin, end, max);
+    const RowScale<D> new_scale(d, new_max);
+    if (begin > 0) {
+      // Divided first: the factor between the scales may be sub-normal, its product with the new one's scaling is not.
+      const V old_top = scale.Exp(d, max);
+      const V carried = hn::IfThenZeroElse(hn::Eq(max, lowest), new_scale.Exp(d, max));
+      const V sum = hn::MulAdd(totals.count, old_top, hn::Add(totals.others.hi, totals.others.lo));
+      const auto grown = hn::Ne(max, new_max);
+      totals.others.hi = hn::IfThenElse(grown, hn::Mul(hn::Div(sum, old_top), carried), totals.others.hi);
+      totals.others.lo = hn::IfThenZeroElse(grown, totals.others.lo);
+      totals.count = hn::IfThenZeroElse(grown, totals.count);
+    }
+    max = new_max;
+    scale = new_scale;
+    totals.Add(p, row, begin, end, scale, max, [](size_t, V) HWY_ATTR {});
+  }
+  return totals.Finish(p, scale, max);
 }
+
+// A row's exponentials: where the row and the result fit L2, they are kept in the result's memory, which may be the
+// row's; else they are computed again when they are wanted.
+template <class P, class T>
+struct RowExponentials {
+  using D = typename P::D;
+  using V = hn::Vec<D>;
+  static constexpr size_t kMaxKept = (size_t{1} << 18) / sizeof(T);  // classes
+  const P& p;
+  const T* row;
+  T* out;
+  bool kept;
+  RowSum<D> sum;
+
+  // Without `may_keep` the row is intact until Transform.
+  RowExponentials(const P& policy, const T* x, T* result, bool may_keep = true)
+      : p(policy),
+        row(x),
+        out(result),
+        kept(may_keep && policy.classes <= kMaxKept),
+        sum(kept ? KeepAndSum() : SumRow(p, row)) {}
+
+  HWY_INLINE RowSum<D> KeepAndSum() const {
+    const D d = p.d;
+    const V max = MaxOf(p, row, 0, p.Steps(), hn::Neg(hn::Inf(d)));
+    const RowScale<D> scale(d, max);
+    RowTotals<D> totals{{hn::Zero(d), hn::Zero(d)}, hn::Zero(d)};
+    totals.Add(p, row, 0, p.Steps(), scale, max, [&](size_t i, V e) HWY_ATTR {
+      if (i < p.FullSteps()) {
+        hn::StoreU(e, d, out + p.Offset(i));
+      } else {
+        StoreTail(e, d, out + p.Offset(i), p.TailLanes());
+      }
+    });
+    return totals.Finish(p, scale, max);
+  }
+
+  // out = f(step, exponential)
+  template <class F>
+  HWY_INLINE void Transform(F f) const {
+    if (kept) {
+      TransformRow(p, out, out, f);
+    } else {
+      TransformRow(p, row, out, [&](size_t i, V v) HWY_ATTR { return f(i, sum.scale.Exp(p.d, v)); });
+    }
+  }
+};
 
 // NaN where the maximum is infinite: softmax has no value there.
 template <class D, class V>
@@ -257,21 +341,20 @@ HWY_INLINE V IfFiniteElseNaN(D d, V max, V value) {
   return hn::IfThenElse(hn::IsFinite(max), value, hn::NaN(d));
 }
 
-// upstream * softmax(x) along a row. The upstream factor takes the scaling where it is large.
+// upstream * softmax(x) from a row's exponentials. The upstream factor takes the scaling where it is large.
 template <class D>
 struct ScaledSoftmax {
   using V = hn::Vec<D>;
-  RowScale<D> scale;
   V factor, after;
 
-  ScaledSoftmax(D d, const RowSum<D>& sum, V upstream) : scale(sum.scale) {
+  ScaledSoftmax(D d, const RowSum<D>& sum, V upstream) {
     const V one = hn::Set(d, 1), unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
     const V f = hn::Div(upstream, hn::Mul(sum.total, unscale));
     const auto large = hn::Ge(hn::Abs(f), one);
     factor = IfFiniteElseNaN(d, sum.max, hn::IfThenElse(large, hn::Mul(f, unscale), f));
     after = hn::IfThenElse(large, one, unscale);
   }
-  HWY_INLINE V operator()(D d, V x) const { return hn::Mul(hn::Mul(scale.Exp(d, x), factor), after); }
+  HWY_INLINE V operator()(V e) const { return hn::Mul(hn::Mul(e, factor), after); }
 };
 
 // log of softmax's denominator, log1p(rest)
@@ -301,13 +384,12 @@ struct Softmax {
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
     const auto d = p.d;
-    const auto* x = r.template Row<0>();
-    const auto sum = SumRow(p, x);
-    const V inverse = IfFiniteElseNaN(d, sum.max, hn::Div(hn::Set(d, 1), sum.total));
-    Transform(p, x, r.template Row<1>(), [&](size_t, V v) HWY_ATTR {
-      const V e = sum.scale.Exp(d, v);
+    const RowExponentials exponentials(p, r.template Row<0>(), r.template Row<1>());
+    const V total = exponentials.sum.total;
+    const V inverse = IfFiniteElseNaN(d, exponentials.sum.max, hn::Div(hn::Set(d, 1), total));
+    exponentials.Transform([&](size_t, V e) HWY_ATTR {
       const V quotient = hn::Mul(e, inverse);  // and one step to e / total: a row of one class gives 1
-      return hn::MulAdd(hn::NegMulAdd(quotient, sum.total, e), inverse, quotient);
+      return hn::MulAdd(hn::NegMulAdd(quotient, total, e), inverse, quotient);
     });
   }
 };
@@ -324,7 +406,7 @@ struct LogSoftmax {
     const auto* x = r.template Row<0>();
     const auto sum = SumRow(p, x);
     const V log = IfFiniteElseNaN(p.d, sum.max, LogOfSum(p.d, sum.rest));
-    Transform(p, x, r.template Row<1>(), [&](size_t, V v) HWY_ATTR { return hn::Sub(hn::Sub(v, sum.max), log); });
+    TransformRow(p, x, r.template Row<1>(), [&](size_t, V v) HWY_ATTR { return hn::Sub(hn::Sub(v, sum.max), log); });
   }
 };
 
@@ -345,8 +427,8 @@ struct SoftmaxBackward {
     const auto* grad = r.template Row<0>();
     const auto* y = r.template Row<1>();
     const V dot = SumOf(p, grad, [&](size_t i, V g) HWY_ATTR { return hn::Mul(g, p.LoadRow(y, i)); });
-    Transform(p, grad, r.template Row<2>(),
-              [&](size_t i, V g) HWY_ATTR { return hn::Mul(p.LoadRow(y, i), hn::Sub(g, dot)); });
+    TransformRow(p, grad, r.template Row<2>(),
+                 [&](size_t i, V g) HWY_ATTR { return hn::Mul(p.LoadRow(y, i), hn::Sub(g, dot)); });
   }
 };
 
@@ -360,7 +442,7 @@ struct LogSoftmaxBackward {
     const auto* y = r.template Row<1>();
     const V zero = hn::Zero(d), one = hn::Set(d, 1);
     const V total = SumOf(p, grad, [](size_t, V g) HWY_ATTR { return g; });
-    Transform(p, grad, r.template Row<2>(), [&](size_t i, V g) HWY_ATTR {
+    TransformRow(p, grad, r.template Row<2>(), [&](size_t i, V g) HWY_ATTR {
       return hn::NegMulAdd(ExpTimes(d, Two<V>{p.LoadRow(y, i), zero}, Two<V>{one, zero}), total, g);
     });
   }
@@ -371,11 +453,9 @@ struct LogSumExpBackward {
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
-    const auto d = p.d;
-    const auto* x = r.template Row<1>();
-    const auto sum = SumRow(p, x);
-    const ScaledSoftmax gradient(d, sum, p.LoadScalar(r.template Row<0>()));
-    Transform(p, x, r.template Row<2>(), [&](size_t, V v) HWY_ATTR { return gradient(d, v); });
+    const RowExponentials exponentials(p, r.template Row<1>(), r.template Row<2>());
+    const ScaledSoftmax gradient(p.d, exponentials.sum, p.LoadScalar(r.template Row<0>()));
+    exponentials.Transform([&](size_t, V e) HWY_ATTR { return gradient(e); });
   }
 };
 
@@ -399,13 +479,14 @@ struct Masked {
     const V zero = hn::Zero(d), lowest = hn::Neg(hn::Inf(d));
     auto* x = r.template Row<0>();  // a packed copy
     const auto* mask = r.template Row<1>();
-    Transform(p, x, x, [&](size_t i, V v) HWY_ATTR { return hn::IfThenElse(hn::Eq(p.LoadRow(mask, i), zero), lowest, v); });
+    TransformRow(p, x, x,
+                 [&](size_t i, V v) HWY_ATTR { return hn::IfThenElse(hn::Eq(p.LoadRow(mask, i), zero), lowest, v); });
     Operation::Run(p, WithoutMask<R>{r});
     if constexpr (kRowResult) {
       auto* out = r.template Row<2>();
       const V masked = Operation::OfMasked(d);
-      Transform(p, out, out,
-                [&](size_t i, V v) HWY_ATTR { return hn::IfThenElse(hn::Eq(p.LoadRow(mask, i), zero), masked, v); });
+      TransformRow(p, out, out,
+                   [&](size_t i, V v) HWY_ATTR { return hn::IfThenElse(hn::Eq(p.LoadRow(mask, i), zero), masked, v); });
     }
   }
 };

@@ -171,15 +171,28 @@ HWY_INLINE V Polynomial(D d, V x, const hn::TFromD<D> (&coefficients)[kTerms]) {
   return sum;
 }
 
-// x limited to [low, high]; NaN stays NaN, which Min and Max promise on x86 alone, and there for the second operand.
+// The larger and the smaller of x and a limit. NaN stays NaN, which Max and Min promise on x86 alone, and there for the
+// second operand.
+template <class V>
+HWY_INLINE V AtLeast(V x, V low) {
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+  return hn::Max(low, x);
+#else
+  return hn::IfThenElse(hn::Lt(x, low), low, x);
+#endif
+}
+template <class V>
+HWY_INLINE V AtMost(V x, V high) {
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+  return hn::Min(high, x);
+#else
+  return hn::IfThenElse(hn::Gt(x, high), high, x);
+#endif
+}
+
 template <class D, class V>
 HWY_INLINE V Clamp(D d, V x, hn::TFromD<D> low, hn::TFromD<D> high) {
-  const V l = hn::Set(d, low), h = hn::Set(d, high);
-#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
-  return hn::Min(h, hn::Max(l, x));
-#else
-  return hn::IfThenElse(hn::Lt(x, l), l, hn::IfThenElse(hn::Gt(x, h), h, x));
-#endif
+  return AtMost(AtLeast(x, hn::Set(d, low)), hn::Set(d, high));
 }
 
 // The same for an unevaluated sum: what is clamped has no low part.
