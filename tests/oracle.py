@@ -286,7 +286,13 @@ GATES = {"swiglu": "silu", "geglu": "gelu", "reglu": "relu"}
 
 
 def exact_mp(function: Function, *arguments: Array) -> tuple[list[mpf], ...]:
-    """The exact outputs for finite arguments, grad being 1 and the parameters having their defaults."""
+    """The exact outputs for finite arguments, grad being 1 and the parameters having their defaults.
+
+    A function without a definition above is its reference formula in extended precision.
+    """
+    if function.activation not in EXACT and function.activation not in GATES:
+        wide = as_tuple(function.reference(*(a.astype(np.longdouble) for a in arguments), **function.parameters))
+        return tuple([mpf(str(v)) for v in output] for output in wide)
     points = [[mpf(float(v)) for v in a] for a in arguments]
     if function.activation not in GATES:
         return ([EXACT[function.name](x) for x in points[-1]],)

@@ -74,7 +74,9 @@ SPECIAL: dict[str, list[tuple[float, float]]] = {
 @all_dtypes
 @all_functions
 def test_special_values(f: Function, dtype: np.dtype) -> None:
-    x, expected = (np.array(column, dtype) for column in zip(*SPECIAL[f.name], strict=True))
+    points = [0.0, -0.0, INF, -INF, NAN]  # of a function that is not listed above, as its formula has them
+    pairs = SPECIAL.get(f.name) or list(zip(points, f.exact(*f.arguments(np.array(points)))[0], strict=True))
+    x, expected = (np.array(column, dtype) for column in zip(*pairs, strict=True))
     y = as_tuple(f.public(*f.arguments(x, up=np.ones_like(x))))[0]
     np.testing.assert_array_max_ulp(y, expected, maxulp=2)
     exact = (x == 0) & (expected == 0) & (f in FORWARD)
