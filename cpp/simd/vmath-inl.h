@@ -425,7 +425,7 @@ HWY_INLINE Two<V> RationalTailRatio(D d, V a) {
 
 // An entry of a table of 16 for the low 4 bits of each lane of `index`, looked up in registers.
 template <class D, class VI>
-HWY_INLINE hn::Vec<D> Lookup16(D d, const hn::TFromD<D>* table, VI index) {
+HWY_INLINE hn::Vec<D> EntryOf16(D d, const hn::TFromD<D>* table, VI index) {
   const hn::RebindToSigned<D> di;
   if constexpr (hn::MaxLanes(D()) == 16) {
     return hn::TableLookupLanes(hn::LoadU(d, table), hn::IndicesFromVec(d, index));
@@ -448,10 +448,10 @@ HWY_INLINE Two<V> TabulatedTailRatio(D d, V a) {
   const auto half = hn::Set(di, 1 << (C::kMantissaBits - 3));
   const V centre = hn::BitCast(d, hn::Or(hn::And(bits, hn::Set(di, ~((1 << (C::kMantissaBits - 2)) - 1))), half));
   const V s = hn::Sub(a, hn::Sub(centre, hn::Set(d, 1)));
-  V q = Lookup16(d, C::kTailTable[7], index);
-  for (size_t i = 7; i-- > 1;) q = hn::MulAdd(q, s, Lookup16(d, C::kTailTable[i], index));
+  V q = EntryOf16(d, C::kTailTable[7], index);
+  for (size_t i = 7; i-- > 1;) q = hn::MulAdd(q, s, EntryOf16(d, C::kTailTable[i], index));
   // Row 1 is the low part of row 0: the polynomial's constant term.
-  return {Lookup16(d, C::kTailTable[0], index), q};
+  return {EntryOf16(d, C::kTailTable[0], index), q};
 }
 
 template <class D, class V>
