@@ -27,7 +27,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cases, name, size)
     monkeypatch.setattr(cases, "SIZES", tuple(sizes.values()))
     monkeypatch.setattr(cases, "ROW_SHAPES", ((3, 5), (2, 33)))
-    for name, value in {"SAMPLE": 1e-9, "SETTLE": 0.0, "MIN_ROUNDS": 1, "MAX_ROUNDS": 1}.items():
+    for name, value in {"SAMPLE": 1e-9, "MIN_ROUNDS": 1, "MAX_ROUNDS": 1}.items():
         monkeypatch.setattr(measure, name, value)
     monkeypatch.setattr(measure, "copy_bandwidth", lambda threads: 1e10)
 

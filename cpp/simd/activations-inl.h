@@ -110,13 +110,13 @@ struct Softsign {
   }
   template <class D, class V>
   static V Forward(D d, V x) {
-    const V magnitude = Clamp(d, hn::Abs(x), 0, ConstantsOf<D>::kSoftsignSaturated);
+    const V magnitude = AtMost(hn::Abs(x), hn::Set(d, ConstantsOf<D>::kSoftsignSaturated));
     const Two<V> y = TwoQuotient(d, Two<V>{magnitude, hn::Zero(d)}, Denominator(d, magnitude));
     return hn::CopySign(Round(y), x);
   }
   template <class D, class V>
   static V Backward(D d, V grad, V x) {
-    const V magnitude = Clamp(d, hn::Abs(x), 0, ConstantsOf<D>::kMax);
+    const V magnitude = AtMost(hn::Abs(x), hn::Set(d, ConstantsOf<D>::kMax));
     const Two<V> r = TwoReciprocal(d, Denominator(d, magnitude));
     const V square = hn::Mul(r.hi, r.hi);
     return hn::Mul(grad, hn::MulAdd(hn::Add(hn::Add(r.hi, r.hi), r.lo), r.lo, square));
@@ -205,8 +205,8 @@ struct Sigmoid {
 struct Tanh {
   template <class D, class V>
   static V Forward(D d, V x) {
-    const V magnitude = Clamp(d, hn::Abs(x), 0, ConstantsOf<D>::kTanhSaturated);
-    return hn::CopySign(Round(TanhOfAbs(d, magnitude)), x);
+    const V magnitude = AtMost(hn::Abs(x), hn::Set(d, ConstantsOf<D>::kTanhSaturated));
+    return hn::CopySign(Round(MinusTanhOfAbs(d, magnitude)), x);
   }
   template <class D, class V>
   static V Backward(D d, V grad, V y) {

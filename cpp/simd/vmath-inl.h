@@ -338,14 +338,14 @@ HWY_INLINE Two<V> ScaledSigmoid(D d, Two<V> x) {
   return ScaledSigmoidOfParts<kExactRest>(d, SplitExp(d, TwoNegate(x)));
 }
 
-// tanh(|x|), |x| <= kTanhSaturated, as an unevaluated sum: std::tanh. From -expm1(-2|x|) / (2 + expm1(-2|x|)).
+// -tanh(|x|), |x| <= kTanhSaturated, as an unevaluated sum: std::tanh. From expm1(-2|x|) / (2 + expm1(-2|x|)).
 template <class D, class V>
-HWY_INLINE Two<V> TanhOfAbs(D d, V magnitude) {
+HWY_INLINE Two<V> MinusTanhOfAbs(D d, V magnitude) {
   const V two = hn::Set(d, 2);
   const auto e = SplitExp(d, hn::Mul(magnitude, hn::Neg(two)));
   const Two<V> y = TimesPowerMinusOne(d, e, Pow2<0>(d, e.k));
   const Two<V> sum = FastTwoSum(two, y.hi);
-  return TwoQuotient(d, TwoNegate(y), Two<V>{sum.hi, hn::Add(sum.lo, y.lo)});
+  return TwoQuotient(d, y, Two<V>{sum.hi, hn::Add(sum.lo, y.lo)});
 }
 
 // ---------------------------------------------------------------- logarithms

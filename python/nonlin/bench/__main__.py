@@ -97,9 +97,10 @@ def main(arguments: list[str] | None = None) -> int:
             if spent > OVERTIME * seconds:
                 break
             progress.update(task, description=measurement.case.name)
-            measure.measure(measurement, competing, (seconds - spent) / (len(visits) - number))
+            measure.measure(measurement, competing, (seconds - spent) * measure.share(visits[number:]))
             progress.advance(task)
 
+    run.copy = max(run.copy, measure.copy_bandwidth(options.threads))
     if others is not None:
         run.others = ((measure.others_cpu() or others) - others) / (time.perf_counter() - start)
 

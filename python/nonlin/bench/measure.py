@@ -33,6 +33,10 @@ class Measurement:
     failures: set[str] = field(default_factory=set)  # results that disagree
     missing: set[str] = field(default_factory=set)  # expressions that this version of a contender cannot run
 
+    @property
+    def small(self) -> bool:
+        return self.case.bytes <= SMALL
+
     def ratios(self, contender: str, mode: str) -> Array | None:
         """The contender's time over nonlin's, per round. Where it has no ``out=`` its fresh result counts."""
         theirs = self.seconds.get((contender, mode)) or self.seconds.get((contender, "fresh"))
@@ -123,10 +127,16 @@ def measure(measurement: Measurement, contenders: Sequence[Contender], seconds: 
 
 def schedule(measurements: Sequence[Measurement]) -> list[Measurement]:
     """Small cases at the beginning, in the middle and at the end: other work on the machine then spoils only some rounds."""
-    small = [m for m in measurements if m.case.bytes <= SMALL]
-    large = [m for m in measurements if m.case.bytes > SMALL]
+    small = [m for m in measurements if m.small]
+    large = [m for m in measurements if not m.small]
     half = len(large) // 2
     return small + large[:half] + small + large[half:] + small
+
+
+def share(visits: Sequence[Measurement]) -> float:
+    """The part of the time left that the first of these visits may take: a small case needs a tenth of a large one's."""
+    weights = [0.1 if m.small else 1.0 for m in visits]
+    return weights[0] / sum(weights)
 
 
 def others_cpu() -> float | None:
@@ -140,7 +150,7 @@ def others_cpu() -> float | None:
 
 
 def copy_bandwidth(threads: int) -> float:
-    """Bytes per second, read and written, of a copy of 64 MB by ``threads`` threads."""
+    """Bytes per second, read and written, of a copy of 64 MB by ``threads`` threads; the best of many, as STREAM does."""
     source, target = np.ones(1 << 24, np.float32), np.zeros(1 << 24, np.float32)
     pieces = list(zip(np.array_split(target, threads), np.array_split(source, threads), strict=True))
     times = []
@@ -149,4 +159,4 @@ def copy_bandwidth(threads: int) -> float:
             start = time.perf_counter()
             list(pool.map(lambda piece: np.copyto(*piece), pieces))
             times.append(time.perf_counter() - start)
-    return 2 * source.nbytes / float(np.median(times))
+    return 2 * source.nbytes / min(times)
