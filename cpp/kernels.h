@@ -39,13 +39,13 @@ const ActivationKernels* GetActivationKernels();  // in the order of kActivation
 // ---------------------------------------------------------------- rows
 
 enum class Operand {
-  kRowIn,      // (n): a row of classes
-  kRowOut,     // (n)
-  kMaskIn,     // (n), boolean
-  kSharedIn,   // (n), the same for all rows: contiguous, or with stride 0 absent
-  kScalarIn,   // ()
-  kScalarOut,  // ()
-  kIndexIn,    // (), int64: a class, or negative for a row that does not count
+  kRowIn,       // (n): a row of classes
+  kOptionalIn,  // (n), absent where its strides are 0
+  kRowOut,      // (n)
+  kMaskIn,      // (n), boolean
+  kScalarIn,    // ()
+  kScalarOut,   // ()
+  kIndexIn,     // (), int64: a class, or negative for a row that does not count
 };
 
 constexpr int kMaxRowOperands = 10;
@@ -60,26 +60,30 @@ constexpr OperandList Operands(Kinds... kinds) {
   return {{kinds...}, sizeof...(kinds)};
 }
 
+constexpr bool HasClasses(Operand kind) {
+  return kind == Operand::kRowIn || kind == Operand::kOptionalIn || kind == Operand::kRowOut || kind == Operand::kMaskIn;
+}
+
 struct RowOperand {
   char* data;
   ptrdiff_t row, item;  // strides in bytes
 };
 
 // Rows [begin, end). `scratch` has room for `scratch_size` elements. A result may be an operand's very array.
-struct RowKernels {
+struct RowOperation {
+  const char* name;
+  double cost;  // cycles per float32 element
+  const char* doc;
   OperandList operands;
   void (*run[kDTypes])(const RowOperand* operands, size_t classes, size_t begin, size_t end, void* scratch);
   size_t (*scratch_size[kDTypes])(size_t classes);
 };
 
-struct RowOperation {
-  const char* name;
-  double cost;  // cycles per float32 element
-  const char* doc;
+struct RowTable {
+  const RowOperation* operations;
+  size_t count;
 };
-
-extern const RowOperation kRowOperations[];
-extern const int kRowOperationCount;
-const RowKernels* GetRowKernels();  // in the order of kRowOperations
+RowTable GetRowTable();   // of rows.def
+RowTable GetLossTable();  // of loss_rows.def
 
 }  // namespace nonlin

@@ -4,22 +4,19 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels.h"
-#include "simd/losses-inl.h"
+#include "simd/rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nonlin {
 namespace HWY_NAMESPACE {
 
-const RowKernels* RowTable() {
-  static const RowKernels kTable[] = {
-#define NONLIN_ROWS(name, Operation, ...)                               \
-  {Operation::kOperands,                                                \
-   {RowLoops<Operation, float>::Run, RowLoops<Operation, double>::Run}, \
-   {RowLoops<Operation, float>::Scratch, RowLoops<Operation, double>::Scratch}},
+RowTable MakeRowTable() {
+  static const RowOperation kOperations[] = {
+#define NONLIN_ROWS(name, Operation, cost, doc) RowOperationOf<Operation>(#name, cost, doc),
 #include "rows.def"
 #undef NONLIN_ROWS
   };
-  return kTable;
+  return {kOperations, sizeof(kOperations) / sizeof(kOperations[0])};
 }
 
 }  // namespace HWY_NAMESPACE
@@ -29,16 +26,9 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace nonlin {
 
-HWY_EXPORT(RowTable);
+HWY_EXPORT(MakeRowTable);
 
-const RowKernels* GetRowKernels() { return HWY_DYNAMIC_DISPATCH(RowTable)(); }
-
-const RowOperation kRowOperations[] = {
-#define NONLIN_ROWS(name, Operation, ...) {#name, __VA_ARGS__},
-#include "rows.def"
-#undef NONLIN_ROWS
-};
-const int kRowOperationCount = sizeof(kRowOperations) / sizeof(kRowOperations[0]);
+RowTable GetRowTable() { return HWY_DYNAMIC_DISPATCH(MakeRowTable)(); }
 
 }  // namespace nonlin
 #endif  // HWY_ONCE

@@ -1,4 +1,4 @@
-// What the losses need besides their row kernels: the check of class targets, before anything is written.
+// What the losses need besides their row kernels: their table, and the check of class targets before anything is written.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -45,9 +45,42 @@ py::tuple PrepareTargets(const Targets& targets, int64_t classes, int64_t ignore
   return py::make_tuple(prepared, weights != nullptr ? sum : static_cast<double>(counted), bad);
 }
 
+struct Loss {
+  const char *name, *kind, *arguments, *options;
+  bool with_grad;
+  const char *summary, *source, *example, *result, *gradient;
+};
+
+const Loss kLosses[] = {
+#define NONLIN_LOSS(name, Formula, kind, arguments, options, with_grad, cost, ...) \
+  {#name, #kind, arguments, options, with_grad, __VA_ARGS__},
+#include "losses.def"
+#undef NONLIN_LOSS
+};
+
+py::list Losses() {
+  py::list rows;
+  for (const Loss& loss : kLosses) {
+    py::dict row;
+    row["name"] = loss.name;
+    row["kind"] = loss.kind;
+    row["arguments"] = py::str(loss.arguments).attr("split")();
+    row["options"] = py::str(loss.options).attr("split")();
+    row["with_grad"] = loss.with_grad;
+    row["summary"] = loss.summary;
+    row["source"] = loss.source;
+    row["example"] = loss.example;
+    row["result"] = loss.result;
+    row["gradient"] = loss.gradient;
+    rows.append(row);
+  }
+  return rows;
+}
+
 }  // namespace
 
 void RegisterLosses(py::module_& m) {
+  m.def("losses", &Losses, "The table of losses, a dict a row.");
   m.def("prepare_targets", &PrepareTargets, py::arg("targets"), py::arg("classes"), py::arg("ignore_index"),
         py::arg("weight").none(true));
 }

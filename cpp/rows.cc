@@ -22,15 +22,11 @@ namespace nonlin {
 namespace {
 
 struct Loop {
-  const RowKernels* kernels;
-  const char* name;
+  const RowOperation* operation;
   DType dtype;
   double cycles;
 };
 
-bool HasClasses(Operand kind) {
-  return kind == Operand::kRowIn || kind == Operand::kRowOut || kind == Operand::kMaskIn || kind == Operand::kSharedIn;
-}
 bool IsOutput(Operand kind) { return kind == Operand::kRowOut || kind == Operand::kScalarOut; }
 
 void Raise(PyObject* type, const std::string& message) {
@@ -41,16 +37,19 @@ void Raise(PyObject* type, const std::string& message) {
 
 void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) {
   const Loop& loop = *static_cast<const Loop*>(data);
-  const OperandList& list = loop.kernels->operands;
-  const size_t rows = dimensions[0], classes = dimensions[1];
+  const OperandList& list = loop.operation->operands;
+  bool has_classes = false;
+  for (int k = 0; k < list.count; ++k) has_classes |= HasClasses(list.kinds[k]);
+  const size_t rows = dimensions[0], classes = has_classes ? dimensions[1] : 1;
   if (classes == 0)
-    return Raise(PyExc_ValueError, std::string(loop.name) + ": the class axis is empty; it takes 1 class or more");
+    return Raise(PyExc_ValueError,
+                 std::string(loop.operation->name) + ": the class axis is empty; it takes 1 class or more");
   RowOperand operands[kMaxRowOperands];
   const npy_intp* core = steps + list.count;  // strides along the class axis, of the operands that have it
   for (int k = 0; k < list.count; ++k) {
     operands[k] = {args[k], steps[k], HasClasses(list.kinds[k]) ? *core++ : 0};
   }
-  const size_t bytes = loop.kernels->scratch_size[loop.dtype](classes) * ItemSize(loop.dtype);
+  const size_t bytes = loop.operation->scratch_size[loop.dtype](classes) * ItemSize(loop.dtype);
   std::atomic<bool> failed{false};
   ParallelFor(rows, 1, loop.cycles * classes, [&](size_t begin, size_t end) {
     constexpr std::align_val_t kAlignment{64};
@@ -59,11 +58,12 @@ void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
       failed = true;
       return;
     }
-    loop.kernels->run[loop.dtype](operands, classes, begin, end, scratch);
+    loop.operation->run[loop.dtype](operands, classes, begin, end, scratch);
     ::operator delete(scratch, kAlignment);
   });
   if (failed)
-    Raise(PyExc_MemoryError, std::string(loop.name) + ": no memory for a buffer of " + std::to_string(bytes) + " bytes");
+    Raise(PyExc_MemoryError,
+          std::string(loop.operation->name) + ": no memory for a buffer of " + std::to_string(bytes) + " bytes");
   std::feclearexcept(FE_ALL_EXCEPT);  // NumPy would turn flags into warnings
 }
 
@@ -82,10 +82,10 @@ struct UfuncData {
   std::vector<char> types;
 };
 
-void AddUfunc(py::module_& m, const RowOperation& operation, const RowKernels* kernels) {
+void AddUfunc(py::module_& m, const RowOperation& operation) {
   static std::deque<UfuncData>& all = *new std::deque<UfuncData>;
   static constexpr DType kOrder[] = {kFloat32, kFloat64};
-  const OperandList& list = kernels->operands;
+  const OperandList& list = operation.operands;
 
   UfuncData& ufunc = all.emplace_back();
   int inputs = 0;
@@ -98,7 +98,7 @@ void AddUfunc(py::module_& m, const RowOperation& operation, const RowKernels* k
     ufunc.signature += HasClasses(list.kinds[k]) ? "(n)" : "()";
   }
   for (int i = 0; i < kDTypes; ++i) {
-    ufunc.loops[i] = {kernels, operation.name, kOrder[i], operation.cost * (kOrder[i] == kFloat64 ? 3 : 1)};
+    ufunc.loops[i] = {&operation, kOrder[i], operation.cost * (kOrder[i] == kFloat64 ? 3 : 1)};
     ufunc.functions[i] = InnerLoop;
     ufunc.data[i] = &ufunc.loops[i];
     for (int k = 0; k < list.count; ++k) ufunc.types.push_back(NumpyType(list.kinds[k], kOrder[i]));
@@ -114,8 +114,9 @@ void AddUfunc(py::module_& m, const RowOperation& operation, const RowKernels* k
 }  // namespace
 
 void RegisterRows(py::module_& m) {
-  const RowKernels* kernels = GetRowKernels();
-  for (int i = 0; i < kRowOperationCount; ++i) AddUfunc(m, kRowOperations[i], &kernels[i]);
+  for (const RowTable table : {GetRowTable(), GetLossTable()}) {
+    for (size_t i = 0; i < table.count; ++i) AddUfunc(m, table.operations[i]);
+  }
 }
 
 }  // namespace nonlin

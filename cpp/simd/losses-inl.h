@@ -1,4 +1,5 @@
-// Losses on logits, fused with their gradients, on the row kernels.
+// Losses and their gradients, on the row kernels. A loss is a struct with kernels `OfRow`, for a target of an entry each,
+// and `OfClass`, for a target that is a class; its row in losses.def makes it functions.
 
 #if defined(NONLIN_SIMD_LOSSES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_LOSSES_INL_H_
@@ -13,7 +14,210 @@ HWY_BEFORE_NAMESPACE();
 namespace nonlin {
 namespace HWY_NAMESPACE {
 
-// Every row's loss is sum_i t_i (lse - z_i) + z_loss lse^2, for target weights t_i:
+// What a kernel computes.
+enum class Want { kLoss, kGradient, kBoth };
+
+// The operands of a loss: a row, its target, a weight for each entry, options; for a gradient the row's upstream gradient;
+// then the loss, the gradient, or both.
+enum LossOperand { kInput, kTarget, kWeight, kFirstOption };
+
+template <Want kWant>
+constexpr OperandList LossOperands(OperandList list) {
+  if (kWant != Want::kLoss) list.kinds[list.count++] = Operand::kScalarIn;
+  if (kWant != Want::kGradient) list.kinds[list.count++] = Operand::kScalarOut;
+  if (kWant != Want::kLoss) list.kinds[list.count++] = Operand::kRowOut;
+  return list;
+}
+
+template <Want kWant, int kOptions>
+struct Places {
+  static constexpr size_t kUpstream = kFirstOption + kOptions;
+  static constexpr size_t kLoss = kUpstream + (kWant == Want::kLoss ? 0 : 1);
+  static constexpr size_t kGradient = kUpstream + (kWant == Want::kBoth ? 2 : 1);
+};
+
+// factor * v, and 0 where the factor is 0 and v infinite
+template <class D, class V>
+HWY_INLINE V TimesOrZero(D d, V factor, V v) {
+  return hn::IfThenElseZero(hn::Ne(factor, hn::Zero(d)), hn::Mul(factor, v));
+}
+
+// ---------------------------------------------------------------- a sum over entries
+//
+// Formula::Term(d, x, y, q) is the loss of an entry x with the target y, Formula::Slope its derivative by x; q is the
+// weight of positive targets, where the formula has one.
+
+template <class Formula, Want kWant>
+struct SumOfTerms {
+  static constexpr int kOptions = Formula::kHasPosWeight ? 1 : 0;
+  using At = Places<kWant, kOptions>;
+  static constexpr OperandList kOperands = LossOperands<kWant>(
+      Formula::kHasPosWeight ? Operands(Operand::kRowIn, Operand::kRowIn, Operand::kOptionalIn, Operand::kOptionalIn)
+                             : Operands(Operand::kRowIn, Operand::kRowIn, Operand::kOptionalIn));
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    using T = hn::TFromD<typename P::D>;
+    const auto d = p.d;
+    const V one = hn::Set(d, 1);
+    const T* x = r.template Row<kInput>();
+    const T* y = r.template Row<kTarget>();
+    const T* weight = r.template Row<kWeight>();
+    const T* pos_weight = nullptr;
+    if constexpr (Formula::kHasPosWeight) pos_weight = r.template Row<kFirstOption>();
+    const auto entry = [&](const T* row, size_t i) HWY_ATTR { return row == nullptr ? one : p.LoadRow(row, i); };
+    const auto term = [&](size_t i, V v, V w)
+                          HWY_ATTR { return TimesOrZero(d, w, Formula::Term(d, v, p.LoadRow(y, i), entry(pos_weight, i))); };
+    if constexpr (kWant == Want::kLoss) {
+      const V loss = SumOf(p, x, [&](size_t i, V v) HWY_ATTR { return term(i, v, entry(weight, i)); });
+      p.StoreScalar(loss, r.template Row<At::kLoss>());
+    } else {
+      const V upstream = p.LoadScalar(r.template Row<At::kUpstream>());
+      T* out = r.template Row<At::kGradient>();
+      const auto slope = [&](size_t i, V v, V w) HWY_ATTR {
+        return TimesOrZero(d, hn::Mul(upstream, w), Formula::Slope(d, v, p.LoadRow(y, i), entry(pos_weight, i)));
+      };
+      if constexpr (kWant == Want::kGradient) {
+        TransformRow(p, x, out, [&](size_t i, V v) HWY_ATTR { return slope(i, v, entry(weight, i)); });
+      } else {
+        const V loss = SumOf(p, x, [&](size_t i, V v) HWY_ATTR {
+          const V w = entry(weight, i), value = term(i, v, w), gradient = slope(i, v, w);
+          p.StoreRow(gradient, out, i);  // last: the result may be the target's memory
+          return value;
+        });
+        p.StoreScalar(loss, r.template Row<At::kLoss>());
+      }
+    }
+  }
+};
+
+// The same for a target that is a class: y is 1 there, and 0 elsewhere.
+template <class Formula, Want kWant>
+struct TermOfClass {
+  using At = Places<kWant, 0>;
+  static constexpr OperandList kOperands =
+      LossOperands<kWant>(Operands(Operand::kRowIn, Operand::kIndexIn, Operand::kOptionalIn));
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto d = p.d;
+    const V zero = hn::Zero(d), one = hn::Set(d, 1);
+    const auto* x = r.template Row<kInput>();
+    const int64_t* target = r.template Index<kTarget>();
+    const auto* weight = r.template Row<kWeight>();
+    const auto counts = hn::Ne(p.LoadCounts(target), zero);
+    const V w = weight == nullptr ? one : p.LoadAt(weight, target);
+    const V v = p.LoadAt(x, target);  // before it may be overwritten
+    if constexpr (kWant != Want::kGradient) {
+      const V loss = TimesOrZero(d, w, Formula::Term(d, v, one, one));
+      p.StoreScalar(hn::IfThenElseZero(counts, loss), r.template Row<At::kLoss>());
+    }
+    if constexpr (kWant != Want::kLoss) {
+      auto* out = r.template Row<At::kGradient>();
+      const V upstream = p.LoadScalar(r.template Row<At::kUpstream>());
+      const V slope = hn::Mul(upstream, TimesOrZero(d, w, Formula::Slope(d, v, one, one)));
+      for (size_t i = 0; i < p.Steps(); ++i) p.StoreRow(zero, out, i);
+      p.UpdateAt(out, target, [&](V) HWY_ATTR { return hn::IfThenElseZero(counts, slope); });
+    }
+  }
+};
+
+template <class Formula>
+struct TermLoss {
+  static constexpr bool kHasPosWeight = false;
+  template <Want kWant>
+  using OfRow = SumOfTerms<Formula, kWant>;
+  template <Want kWant>
+  using OfClass = TermOfClass<Formula, kWant>;
+};
+
+struct NegativeLogLikelihood : TermLoss<NegativeLogLikelihood> {
+  template <class D, class V>
+  static V Term(D d, V x, V y, V) {
+    return hn::Neg(TimesOrZero(d, y, x));
+  }
+  template <class D, class V>
+  static V Slope(D, V, V y, V) {
+    return hn::Neg(y);
+  }
+};
+
+// What losses on probabilities share with torch: logarithms of at least -100, divisors of at least 1e-12.
+template <class D, class V>
+HWY_INLINE V LimitedLog(D d, V log) {
+  return AtLeast(log, hn::Set(d, -100));
+}
+template <class D, class V>
+HWY_INLINE V LimitedDivisor(D d, V p) {
+  return AtLeast(p, hn::Set(d, hn::TFromD<D>(1e-12)));
+}
+
+struct CategoricalCrossEntropy : TermLoss<CategoricalCrossEntropy> {
+  template <class D, class V>
+  static V Term(D d, V p, V y, V) {
+    return hn::Neg(TimesOrZero(d, y, LimitedLog(d, Round(Log(d, p)))));
+  }
+  template <class D, class V>
+  static V Slope(D d, V p, V y, V) {
+    return hn::Neg(TimesOrZero(d, y, hn::Div(hn::Set(d, 1), LimitedDivisor(d, p))));
+  }
+};
+
+struct BinaryCrossEntropy : TermLoss<BinaryCrossEntropy> {
+  template <class D, class V>
+  static V Term(D d, V p, V y, V) {
+    const V rest = hn::Sub(hn::Set(d, 1), y);
+    const V likely = LimitedLog(d, Round(Log(d, p))), unlikely = LimitedLog(d, Log1m(d, p));
+    return hn::Neg(hn::MulAdd(y, likely, hn::Mul(rest, unlikely)));
+  }
+  // -y / p + (1 - y) / (1 - p), of which neither divisor may vanish
+  template <class D, class V>
+  static V Slope(D d, V p, V y, V) {
+    const V one = hn::Set(d, 1), rest = hn::Sub(one, p);
+    const V divisor = LimitedDivisor(d, p), other = LimitedDivisor(d, rest);
+    const V difference = hn::IfThenElse(hn::Eq(rest, other), hn::Sub(divisor, y), hn::Sub(hn::Sub(one, y), other));
+    return hn::Div(difference, hn::Mul(divisor, other));
+  }
+};
+
+struct BinaryCrossEntropyWithLogits : TermLoss<BinaryCrossEntropyWithLogits> {
+  static constexpr bool kHasPosWeight = true;
+  // (1 - y) softplus(x) + q y softplus(-x)
+  template <class D, class V>
+  static V Term(D d, V x, V y, V q) {
+    const V zero = hn::Zero(d), unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
+    const V negative = hn::Sub(hn::Set(d, 1), y), positive = hn::Mul(q, y);
+    const Two<V> e = ScaledExp(d, AtLeast(hn::Neg(hn::Abs(x)), hn::Set(d, ConstantsOf<D>::kLogZero)));
+    const V log = Round(AddLog1p(d, zero, Two<V>{hn::Mul(e.hi, unscale), hn::Mul(e.lo, unscale)}));
+    const V factor = hn::IfThenElse(hn::Gt(x, zero), negative, positive);
+    return hn::MulAdd(hn::Add(negative, positive), log, TimesOrZero(d, factor, hn::Abs(x)));
+  }
+  template <class D, class V>
+  static V Slope(D d, V x, V y, V q) {
+    const V zero = hn::Zero(d), one = hn::Set(d, 1);
+    const V negative = hn::Sub(one, y), positive = hn::Mul(q, y);
+    const V e = Unscale(d, ScaledExp(d, AtLeast(hn::Neg(hn::Abs(x)), hn::Set(d, ConstantsOf<D>::kLogZero))));
+    const V larger = hn::Div(one, hn::Add(one, e)), smaller = hn::Mul(e, larger);
+    const auto above = hn::Gt(x, zero);
+    const V sigmoid = hn::IfThenElse(above, larger, smaller), opposite = hn::IfThenElse(above, smaller, larger);
+    return hn::MulSub(negative, sigmoid, hn::Mul(positive, opposite));
+  }
+};
+
+struct KlDivergence : TermLoss<KlDivergence> {
+  template <class D, class V>
+  static V Term(D d, V q, V p, V) {
+    return TimesOrZero(d, p, LogRatio(d, p, q));
+  }
+  template <class D, class V>
+  static V Slope(D d, V q, V p, V) {
+    return hn::Neg(hn::IfThenElseZero(hn::Ne(p, hn::Zero(d)), hn::Div(p, q)));
+  }
+};
+
+// ---------------------------------------------------------------- losses of softmax
+//
+// A row's loss is sum_i t_i (lse - z_i) + z_loss lse^2, for target weights t_i:
 //   class k:          t_i = (1 - smoothing) w_k [i = k] + smoothing / C w_i
 //   probabilities y:  t_i = w_i ((1 - smoothing) y_i + smoothing / C)
 // and its gradient is grad (p_i A - t_i), with A = sum_i t_i + 2 z_loss lse. Where p_i is above 1 / 2 this is
@@ -34,49 +238,28 @@ HWY_INLINE LossOptions<V> MakeOptions(const P& p, V smoothing, V z_loss) {
   return {hn::Sub(hn::Set(p.d, 1), smoothing), uniform, z_loss, hn::GetLane(smoothing) > 0};
 }
 
-// t (m - z), and 0 where t is 0 and the logit -inf
-template <class D, class V>
-HWY_INLINE V Surprise(D d, V t, V max, V z) {
-  return hn::IfThenElseZero(hn::Ne(t, hn::Zero(d)), hn::Mul(t, hn::Sub(max, z)));
-}
-
 template <class D, class V>
 HWY_INLINE V OneMinusTop(D d, V rest) {  // 1 - p of the maximum
   return hn::Div(rest, hn::Add(hn::Set(d, 1), rest));
 }
 
-// What both kinds of target share. Operands 0 to 5, then the loss; or the factor of the gradient, the loss, the gradient.
-template <bool kWithGradient>
-constexpr OperandList CrossEntropyOperands(Operand target) {
-  if (kWithGradient) {
-    return Operands(Operand::kRowIn, target, Operand::kSharedIn, Operand::kScalarIn, Operand::kScalarIn, Operand::kScalarIn,
-                    Operand::kScalarIn, Operand::kScalarOut, Operand::kRowOut);
-  }
-  return Operands(Operand::kRowIn, target, Operand::kSharedIn, Operand::kScalarIn, Operand::kScalarIn, Operand::kScalarIn,
-                  Operand::kScalarOut);
-}
-enum CrossEntropyOperand {
-  kLogits,
-  kTarget,
-  kWeight,
-  kWeightSum,
-  kSmoothing,
-  kZLoss,
-  kLossOnly,
-  kGrad = 6,
-  kLoss,
-  kGradient
-};
+enum CrossEntropyOption { kWeightSum = kFirstOption, kSmoothing, kZLoss };
 
-template <bool kWithGradient>
+constexpr OperandList CrossEntropyInputs(Operand target) {
+  return Operands(Operand::kRowIn, target, Operand::kOptionalIn, Operand::kScalarIn, Operand::kScalarIn, Operand::kScalarIn);
+}
+
+template <Want kWant>
 struct CrossEntropyOfClass {
-  static constexpr OperandList kOperands = CrossEntropyOperands<kWithGradient>(Operand::kIndexIn);
+  using At = Places<kWant, 3>;
+  static constexpr bool kWithGradient = kWant != Want::kLoss;
+  static constexpr OperandList kOperands = LossOperands<kWant>(CrossEntropyInputs(Operand::kIndexIn));
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
     const auto d = p.d;
     const V zero = hn::Zero(d), one = hn::Set(d, 1);
-    const auto* z = r.template Row<kLogits>();
+    const auto* z = r.template Row<kInput>();
     const int64_t* target = r.template Index<kTarget>();
     const auto* weight = r.template Row<kWeight>();
     const V weight_sum = p.LoadScalar(r.template Row<kWeightSum>());
@@ -85,25 +268,26 @@ struct CrossEntropyOfClass {
 
     const V target_logit = p.LoadAt(z, target);  // before it may be overwritten
     hn::TFromD<typename P::D>* out = nullptr;
-    if constexpr (kWithGradient) out = r.template Row<kGradient>();
+    if constexpr (kWithGradient) out = r.template Row<At::kGradient>();
     const RowExponentials exponentials(p, z, out, kWithGradient && !options.smooth);
     const auto& sum = exponentials.sum;
     const V log = IfFiniteElseNaN(d, sum.max, LogOfSum(d, sum.rest));
     const V lse = hn::Add(sum.max, log);
-    const V target_weight = weight == nullptr ? one : p.LoadSharedAt(weight, target);
-    const auto weight_of = [&](size_t i) HWY_ATTR { return weight == nullptr ? one : p.LoadShared(weight, i); };
+    const V target_weight = weight == nullptr ? one : p.LoadAt(weight, target);
+    const auto weight_of = [&](size_t i) HWY_ATTR { return weight == nullptr ? one : p.LoadRow(weight, i); };
 
-    V loss = hn::Mul(hn::Mul(options.keep, target_weight), hn::Add(hn::Sub(sum.max, target_logit), log));
-    if (options.smooth) {
-      const V spread = SumOf(p, z, [&](size_t i, V v) HWY_ATTR { return Surprise(d, weight_of(i), sum.max, v); });
-      loss = hn::MulAdd(options.uniform, hn::MulAdd(weight_sum, log, spread), loss);
+    if constexpr (kWant != Want::kGradient) {
+      V loss = hn::Mul(hn::Mul(options.keep, target_weight), hn::Add(hn::Sub(sum.max, target_logit), log));
+      if (options.smooth) {
+        const V spread =
+            SumOf(p, z, [&](size_t i, V v) HWY_ATTR { return TimesOrZero(d, weight_of(i), hn::Sub(sum.max, v)); });
+        loss = hn::MulAdd(options.uniform, hn::MulAdd(weight_sum, log, spread), loss);
+      }
+      loss = hn::MulAdd(hn::Mul(options.z_loss, lse), lse, loss);
+      p.StoreScalar(hn::IfThenElseZero(counts, loss), r.template Row<At::kLoss>());
     }
-    loss = hn::MulAdd(hn::Mul(options.z_loss, lse), lse, loss);
-    loss = hn::IfThenElseZero(counts, loss);
-    if constexpr (!kWithGradient) {
-      p.StoreScalar(loss, r.template Row<kLossOnly>());
-    } else {
-      const V grad = p.LoadScalar(r.template Row<kGrad>());
+    if constexpr (kWithGradient) {
+      const V grad = p.LoadScalar(r.template Row<At::kUpstream>());
       const V own = hn::Mul(options.keep, target_weight);
       const V z_term = hn::Mul(hn::Add(options.z_loss, options.z_loss), lse);
       const V total = hn::Add(hn::MulAdd(options.uniform, weight_sum, own), z_term);
@@ -121,54 +305,87 @@ struct CrossEntropyOfClass {
         const V updated = hn::IfThenElse(hn::Eq(target_logit, sum.max), top, hn::NegMulAdd(grad, own, g));
         return hn::IfThenElseZero(counts, updated);
       });
-      p.StoreScalar(loss, r.template Row<kLoss>());
     }
   }
 };
 
-template <bool kWithGradient>
+// With kDivergence the entropy of the target is taken away: the divergence of softmax from it, without options.
+template <Want kWant, bool kDivergence>
 struct CrossEntropyOfProbabilities {
-  static constexpr OperandList kOperands = CrossEntropyOperands<kWithGradient>(Operand::kRowIn);
+  using At = Places<kWant, kDivergence ? 0 : 3>;
+  static constexpr OperandList kOperands = LossOperands<kWant>(
+      kDivergence ? Operands(Operand::kRowIn, Operand::kRowIn, Operand::kOptionalIn) : CrossEntropyInputs(Operand::kRowIn));
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
     const auto d = p.d;
-    const auto* z = r.template Row<kLogits>();
+    const auto* z = r.template Row<kInput>();
     const auto* y = r.template Row<kTarget>();
     const auto* weight = r.template Row<kWeight>();
-    const auto options = MakeOptions(p, p.LoadScalar(r.template Row<kSmoothing>()), p.LoadScalar(r.template Row<kZLoss>()));
+    V smoothing = hn::Zero(d), z_loss = smoothing;
+    if constexpr (!kDivergence) {
+      smoothing = p.LoadScalar(r.template Row<kSmoothing>());
+      z_loss = p.LoadScalar(r.template Row<kZLoss>());
+    }
+    const auto options = MakeOptions(p, smoothing, z_loss);
 
     const auto sum = SumRow(p, z);
     const V log = IfFiniteElseNaN(d, sum.max, LogOfSum(d, sum.rest));
     const V lse = hn::Add(sum.max, log);
     const auto target = [&](size_t i) HWY_ATTR {
       const V t = hn::MulAdd(options.keep, p.LoadRow(y, i), options.uniform);
-      return weight == nullptr ? t : hn::Mul(t, p.LoadShared(weight, i));
+      return weight == nullptr ? t : hn::Mul(t, p.LoadRow(weight, i));
     };
-    const V at_top = SumOf(p, z, [&](size_t i, V v) HWY_ATTR { return hn::IfThenElseZero(hn::Eq(v, sum.max), target(i)); });
-    const V below = SumOf(p, z, [&](size_t i, V v) HWY_ATTR { return hn::IfThenZeroElse(hn::Eq(v, sum.max), target(i)); });
-    const V spread = SumOf(p, z, [&](size_t i, V v) HWY_ATTR { return Surprise(d, target(i), sum.max, v); });
-    V loss = hn::MulAdd(hn::Add(at_top, below), log, spread);
-    loss = hn::MulAdd(hn::Mul(options.z_loss, lse), lse, loss);
-    if constexpr (!kWithGradient) {
-      p.StoreScalar(loss, r.template Row<kLossOnly>());
+    const auto at_maximum = [&](V v, V t) HWY_ATTR { return hn::IfThenElseZero(hn::Eq(v, sum.max), t); };
+    const auto elsewhere = [&](V v, V t) HWY_ATTR { return hn::IfThenZeroElse(hn::Eq(v, sum.max), t); };
+    V sums[3];
+    if constexpr (kWant == Want::kGradient) {
+      SumsOf<2>(p, z, sums, [&](size_t i, V v, V* terms) HWY_ATTR {
+        const V t = target(i);
+        terms[0] = at_maximum(v, t);
+        terms[1] = elsewhere(v, t);
+      });
     } else {
-      const V grad = p.LoadScalar(r.template Row<kGrad>());
+      SumsOf<3>(p, z, sums, [&](size_t i, V v, V* terms) HWY_ATTR {
+        const V t = target(i), distance = hn::Sub(sum.max, v);
+        terms[0] = at_maximum(v, t);
+        terms[1] = elsewhere(v, t);
+        terms[2] = TimesOrZero(d, t, kDivergence ? hn::Add(distance, Round(Log(d, t))) : distance);
+      });
+    }
+    const V at_top = sums[0], below = sums[1];
+    if constexpr (kWant != Want::kGradient) {
+      const V loss = hn::MulAdd(hn::Add(at_top, below), log, sums[2]);
+      p.StoreScalar(hn::MulAdd(hn::Mul(options.z_loss, lse), lse, loss), r.template Row<At::kLoss>());
+    }
+    if constexpr (kWant != Want::kLoss) {
+      const V grad = p.LoadScalar(r.template Row<At::kUpstream>());
       const V z_term = hn::Mul(hn::Add(options.z_loss, options.z_loss), lse);
       const V total = hn::Add(hn::Add(at_top, below), z_term);
       const ScaledSoftmax softmax(d, sum, hn::Mul(grad, total));
       const V top_loss = hn::Mul(IfFiniteElseNaN(d, sum.max, OneMinusTop(d, sum.rest)), total);
       const V others = hn::Add(below, z_term);
       const auto likely = hn::Lt(sum.rest, hn::Set(d, 1));  // p > 1 / 2
-      TransformRow(p, z, r.template Row<kGradient>(), [&](size_t i, V v) HWY_ATTR {
+      TransformRow(p, z, r.template Row<At::kGradient>(), [&](size_t i, V v) HWY_ATTR {
         const V t = target(i);
         const V g = softmax(sum.scale.Exp(d, v));
         const V top = hn::Mul(grad, hn::Sub(hn::Add(hn::Sub(at_top, t), others), top_loss));
         return hn::IfThenElse(hn::And(hn::Eq(v, sum.max), likely), top, hn::NegMulAdd(grad, t, g));
       });
-      p.StoreScalar(loss, r.template Row<kLoss>());
     }
   }
+};
+
+struct CrossEntropy {
+  template <Want kWant>
+  using OfRow = CrossEntropyOfProbabilities<kWant, false>;
+  template <Want kWant>
+  using OfClass = CrossEntropyOfClass<kWant>;
+};
+
+struct KlDivergenceWithLogits {
+  template <Want kWant>
+  using OfRow = CrossEntropyOfProbabilities<kWant, true>;
 };
 
 }  // namespace HWY_NAMESPACE

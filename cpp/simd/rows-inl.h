@@ -42,8 +42,13 @@ struct Along {
   V LoadRow(const T* row, size_t step) const {
     return step < FullSteps() ? hn::LoadU(d, row + Offset(step)) : LoadTail(d, row + Offset(step), TailLanes(), T(0));
   }
-  V LoadShared(const T* per_class, size_t step) const { return LoadRow(per_class, step); }
-  V LoadSharedAt(const T* per_class, const int64_t* index) const { return hn::Set(d, per_class[Position(*index)]); }
+  void StoreRow(V v, T* row, size_t step) const {
+    if (step < FullSteps()) {
+      hn::StoreU(v, d, row + Offset(step));
+    } else {
+      StoreTail(v, d, row + Offset(step), TailLanes());
+    }
+  }
   V LoadAt(const T* row, const int64_t* index) const { return hn::Set(d, row[Position(*index)]); }
   template <class F>
   void UpdateAt(T* row, const int64_t* index, F f) const {
@@ -70,12 +75,7 @@ struct Across {
   V Max(V v) const { return v; }
   V Sum(V v) const { return v; }
   V LoadRow(const T* rows, size_t step) const { return hn::LoadU(d, rows + Offset(step)); }
-  V LoadShared(const T* per_class, size_t step) const { return hn::Set(d, per_class[step]); }
-  V LoadSharedAt(const T* per_class, const int64_t* index) const {
-    HWY_ALIGN T picked[hn::MaxLanes(d)];
-    for (size_t i = 0; i < hn::Lanes(d); ++i) picked[i] = per_class[Position(index[i])];
-    return hn::Load(d, picked);
-  }
+  void StoreRow(V v, T* rows, size_t step) const { hn::StoreU(v, d, rows + Offset(step)); }
   V LoadAt(const T* rows, const int64_t* index) const {
     HWY_ALIGN T picked[hn::MaxLanes(d)];
     for (size_t i = 0; i < hn::Lanes(d); ++i) picked[i] = rows[Offset(Position(index[i])) + i];
@@ -127,24 +127,43 @@ HWY_INLINE void TransformRow(const P& p, const T* row, T* out, F f) {
   }
 }
 
-// Sum of f(step, v) over a row. Runs keep the rounding error from growing with the row; their sums are added exactly.
+// Sums over a row of the kSums terms that f(step, v, terms) sets. Runs keep the rounding error from growing with the row;
+// their sums are added exactly.
+template <size_t kSums, class P, class T, class V, class F>
+HWY_INLINE void SumsOf(const P& p, const T* row, V* sums, F f) {
+  const V zero = hn::Zero(p.d);
+  const size_t steps = p.Steps();
+  Two<V> totals[kSums];
+  for (Two<V>& total : totals) total = {zero, zero};
+  for (size_t begin = 0; begin < steps; begin += kRunSteps) {
+    V run[kSums];
+    for (V& sum : run) sum = zero;
+    ForEach(p, row, begin, HWY_MIN(begin + kRunSteps, steps), T(0), [&](size_t i, V v, auto step) HWY_ATTR {
+      V terms[kSums];
+      f(i, v, terms);
+      for (size_t k = 0; k < kSums; ++k) {
+        if constexpr (step.kTail) terms[k] = hn::IfThenElseZero(hn::FirstN(p.d, p.TailLanes()), terms[k]);
+        run[k] = hn::Add(run[k], terms[k]);
+      }
+    });
+    for (size_t k = 0; k < kSums; ++k) {
+      const Two<V> sum = TwoSum(totals[k].hi, run[k]);
+      totals[k] = {sum.hi, hn::Add(totals[k].lo, sum.lo)};
+    }
+  }
+  for (size_t k = 0; k < kSums; ++k) {
+    const V low = totals[k].lo;
+    sums[k] = p.Sum(hn::Add(totals[k].hi, hn::IfThenElseZero(hn::IsFinite(low), low)));
+  }
+}
+
+// Sum of f(step, v) over a row.
 template <class P, class T, class F>
 HWY_INLINE hn::Vec<typename P::D> SumOf(const P& p, const T* row, F f) {
   using V = hn::Vec<typename P::D>;
-  const V zero = hn::Zero(p.d);
-  const size_t steps = p.Steps();
-  Two<V> total{zero, zero};
-  for (size_t begin = 0; begin < steps; begin += kRunSteps) {
-    V run = zero;
-    ForEach(p, row, begin, HWY_MIN(begin + kRunSteps, steps), T(0), [&](size_t i, V v, auto step) HWY_ATTR {
-      V term = f(i, v);
-      if constexpr (step.kTail) term = hn::IfThenElseZero(hn::FirstN(p.d, p.TailLanes()), term);
-      run = hn::Add(run, term);
-    });
-    const Two<V> sum = TwoSum(total.hi, run);
-    total = {sum.hi, hn::Add(total.lo, sum.lo)};
-  }
-  return p.Sum(hn::Add(total.hi, hn::IfThenElseZero(hn::IsFinite(total.lo), total.lo)));
+  V sum;
+  SumsOf<1>(p, row, &sum, [&](size_t i, V v, V* term) HWY_ATTR { *term = f(i, v); });
+  return sum;
 }
 
 // ---------------------------------------------------------------- exponentials of a row
@@ -314,13 +333,7 @@ struct RowExponentials {
     const V max = MaxOf(p, row, 0, p.Steps(), hn::Neg(hn::Inf(d)));
     const RowScale<D> scale(d, max);
     RowTotals<D> totals{{hn::Zero(d), hn::Zero(d)}, hn::Zero(d)};
-    totals.Add(p, row, 0, p.Steps(), scale, max, [&](size_t i, V e) HWY_ATTR {
-      if (i < p.FullSteps()) {
-        hn::StoreU(e, d, out + p.Offset(i));
-      } else {
-        StoreTail(e, d, out + p.Offset(i), p.TailLanes());
-      }
-    });
+    totals.Add(p, row, 0, p.Steps(), scale, max, [&](size_t i, V e) HWY_ATTR { p.StoreRow(e, out, i); });
     return totals.Finish(p, scale, max);
   }
 
@@ -419,6 +432,59 @@ struct LogSumExp {
   }
 };
 
+// A row's maximum m and sum of e^(x - m), for rows in pieces. An infinite maximum has the sum 0 or 1.
+struct LogSumExpPartial {
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kScalarOut, Operand::kScalarOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto d = p.d;
+    const V zero = hn::Zero(d), one = hn::Set(d, 1);
+    const auto sum = SumRow(p, r.template Row<0>());
+    const V nothing = hn::Mul(sum.rest, zero);  // or NaN
+    const V infinite = hn::Add(nothing, hn::IfThenElseZero(hn::Gt(sum.max, zero), one));
+    p.StoreScalar(hn::Add(sum.max, nothing), r.template Row<1>());
+    p.StoreScalar(hn::IfThenElse(hn::IsFinite(sum.max), hn::Add(one, sum.rest), infinite), r.template Row<2>());
+  }
+};
+
+struct LogSumExpMerge {
+  static constexpr OperandList kOperands = Operands(Operand::kScalarIn, Operand::kScalarIn, Operand::kScalarIn,
+                                                    Operand::kScalarIn, Operand::kScalarOut, Operand::kScalarOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto d = p.d;
+    const V m1 = p.LoadScalar(r.template Row<0>()), s1 = p.LoadScalar(r.template Row<1>());
+    const V m2 = p.LoadScalar(r.template Row<2>()), s2 = p.LoadScalar(r.template Row<3>());
+    const V larger = hn::IfThenElse(hn::Ge(m1, m2), m1, hn::IfThenElse(hn::Gt(m2, m1), m2, hn::NaN(d)));
+    const V m = hn::Add(larger, hn::Zero(d));  // 0.0 of 0.0 and -0.0
+    const V s = hn::Add(Rescaled(d, m1, s1, m), Rescaled(d, m2, s2, m));
+    p.StoreScalar(m, r.template Row<4>());
+    p.StoreScalar(hn::IfThenElse(hn::Eq(m, hn::Inf(d)), hn::Set(d, 1), s), r.template Row<5>());
+  }
+
+ private:
+  template <class D, class V>
+  static V Rescaled(D d, V from, V sum, V to) {
+    const Two<V> difference = TwoSum(from, hn::Neg(to));
+    const Two<V> exponent{difference.hi, hn::IfThenElseZero(hn::IsFinite(difference.hi), difference.lo)};
+    return hn::IfThenElse(hn::Eq(from, to), sum, ExpTimes(d, exponent, Two<V>{sum, hn::Zero(d)}));
+  }
+};
+
+struct LogSumExpFinish {
+  static constexpr OperandList kOperands = Operands(Operand::kScalarIn, Operand::kScalarIn, Operand::kScalarOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    const auto m = p.LoadScalar(r.template Row<0>()), s = p.LoadScalar(r.template Row<1>());
+    const auto log = Log(p.d, s);
+    const auto sum = TwoSum(m, log.hi);
+    const auto low = hn::Add(sum.lo, log.lo);
+    p.StoreScalar(hn::Add(sum.hi, hn::IfThenElseZero(hn::IsFinite(low), low)), r.template Row<2>());
+  }
+};
+
 struct SoftmaxBackward {
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowIn, Operand::kRowOut);
   template <class P, class R>
@@ -456,6 +522,21 @@ struct LogSumExpBackward {
     const RowExponentials exponentials(p, r.template Row<1>(), r.template Row<2>());
     const ScaledSoftmax gradient(p.d, exponentials.sum, p.LoadScalar(r.template Row<0>()));
     exponentials.Transform([&](size_t, V e) HWY_ATTR { return gradient(e); });
+  }
+};
+
+// How many entries lie outside [0, 1]; NaN does not.
+struct CountOutside {
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kScalarOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto d = p.d;
+    const V zero = hn::Zero(d), one = hn::Set(d, 1);
+    p.StoreScalar(
+        SumOf(p, r.template Row<0>(),
+              [&](size_t, V v) HWY_ATTR { return hn::IfThenElseZero(hn::Or(hn::Lt(v, zero), hn::Gt(v, one)), one); }),
+        r.template Row<1>());
   }
 };
 
@@ -556,18 +637,23 @@ constexpr size_t kMaxAcross = 4096;  // classes up to which strided rows do: the
 template <class Operation, class T>
 struct RowLoops {
   static constexpr int kCount = Operation::kOperands.count;
-  static constexpr bool IsRow(Operand kind) {
-    return kind == Operand::kRowIn || kind == Operand::kRowOut || kind == Operand::kMaskIn;
-  }
 
   // NumPy gives stride 0 to a single class too.
-  static bool IsAbsent(const RowOperand& o, size_t classes) { return o.item == 0 && classes > 1; }
+  static bool IsAbsent(Operand kind, const RowOperand& o, size_t classes) {
+    return kind == Operand::kOptionalIn && o.item == 0 && classes > 1;
+  }
 
   // Elements of scratch memory that a thread needs.
   static size_t Scratch(size_t classes) {
     const hn::ScalableTag<T> d;
     const size_t lanes = hn::Lanes(d);
     return kCount * HWY_MAX(classes <= kMaxAcross ? classes * lanes : classes, 2 * 8 * lanes);
+  }
+
+  // Compiled once for a layout, however many loops call it.
+  template <class P>
+  static HWY_NOINLINE void RunGroup(const P& p, const GroupData<T, kCount>& group) {
+    Operation::Run(p, group);
   }
 
   // One row, or a group of up to `lanes` rows side by side, through buffers.
@@ -577,10 +663,18 @@ struct RowLoops {
     const size_t classes = p.classes, size = Scratch(classes) / kCount;
     for (int k = 0; k < kCount; ++k, scratch += size) {
       const RowOperand& o = operands[k];
+      const Operand kind = Operation::kOperands.kinds[k];
       group.data[k] = scratch;
-      switch (Operation::kOperands.kinds[k]) {
+      switch (kind) {
         case Operand::kRowIn:
           PackRows<T, T>(o, row, count, classes, lanes, scratch);
+          break;
+        case Operand::kOptionalIn:
+          if (IsAbsent(kind, o, classes)) {
+            group.data[k] = nullptr;
+          } else {
+            PackRows<T, T>(o, row, count, classes, lanes, scratch);
+          }
           break;
         case Operand::kMaskIn:
           PackRows<T, uint8_t>(o, row, count, classes, lanes, scratch);
@@ -591,19 +685,16 @@ struct RowLoops {
         case Operand::kIndexIn:
           PackIndices(o, row, count, lanes, reinterpret_cast<int64_t*>(scratch));
           break;
-        case Operand::kSharedIn:
-          group.data[k] = IsAbsent(o, classes) ? nullptr : o.data;
-          break;
         case Operand::kRowOut:
         case Operand::kScalarOut:
           break;
       }
     }
-    Operation::Run(p, group);
+    RunGroup(p, group);
     for (int k = 0; k < kCount; ++k) {
       const bool is_row = Operation::kOperands.kinds[k] == Operand::kRowOut;
       if (!is_row && Operation::kOperands.kinds[k] != Operand::kScalarOut) continue;
-      UnpackRows<T>(operands[k], row, count, is_row ? classes : 1, lanes, group.template Row<0>() + k * size);
+      UnpackRows<T>(operands[k], row, count, is_row ? classes : 1, lanes, static_cast<const T*>(group.data[k]));
     }
   }
 
@@ -611,7 +702,8 @@ struct RowLoops {
     bool contiguous = classes > kNarrow;
     for (int k = 0; k < kCount; ++k) {
       const Operand kind = Operation::kOperands.kinds[k];
-      contiguous &= kind != Operand::kMaskIn && (!IsRow(kind) || operands[k].item == sizeof(T));
+      const bool in_place = !HasClasses(kind) || operands[k].item == sizeof(T) || IsAbsent(kind, operands[k], classes);
+      contiguous &= kind != Operand::kMaskIn && in_place;
     }
     const hn::ScalableTag<T> d;
     T* buffer = static_cast<T*>(scratch);
@@ -621,10 +713,10 @@ struct RowLoops {
         GroupData<T, kCount> group;
         for (int k = 0; k < kCount; ++k) {
           const RowOperand& o = operands[k];
-          const bool absent = Operation::kOperands.kinds[k] == Operand::kSharedIn && IsAbsent(o, classes);
+          const bool absent = IsAbsent(Operation::kOperands.kinds[k], o, classes);
           group.data[k] = absent ? nullptr : o.data + static_cast<ptrdiff_t>(row) * o.row;
         }
-        Operation::Run(p, group);
+        RunGroup(p, group);
       }
     } else if (classes <= kMaxAcross) {
       const size_t lanes = hn::Lanes(d);
@@ -637,6 +729,13 @@ struct RowLoops {
     }
   }
 };
+
+template <class Operation>
+RowOperation RowOperationOf(const char* name, double cost, const char* doc) {
+  using Single = RowLoops<Operation, float>;
+  using Double = RowLoops<Operation, double>;
+  return {name, cost, doc, Operation::kOperands, {Single::Run, Double::Run}, {Single::Scratch, Double::Scratch}};
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace nonlin

@@ -378,6 +378,16 @@ HWY_INLINE Two<V> AddLog1p(D d, V addend, Two<V> e) {
   return {total.hi, hn::Add(hn::Add(total.lo, sum.lo), hn::Add(Log1pCorrection(d, f), low))};
 }
 
+// n log(2) + log(1 + f + f_low) for f as Log1pCorrection takes it and an integer n, as an unevaluated sum.
+template <class D, class V>
+HWY_INLINE Two<V> LogOfParts(D d, V n, V f, V f_low) {
+  using C = ConstantsOf<D>;
+  const Two<V> sum = FastTwoSum(hn::Mul(n, hn::Set(d, C::kLn2High)), f);
+  // f_low / (1 + f) to first order
+  const V low = hn::MulAdd(n, hn::Set(d, C::kLn2Low), hn::NegMulAdd(f, f_low, f_low));
+  return {sum.hi, hn::Add(sum.lo, hn::Add(Log1pCorrection(d, f), low))};
+}
+
 // log(1 + x) for x >= 0, as an unevaluated sum: std::log1p.
 template <class D, class V>
 HWY_INLINE Two<V> Log1p(D d, V x) {
@@ -392,12 +402,79 @@ HWY_INLINE Two<V> Log1p(D d, V x) {
   const auto small = hn::Eq(k, hn::Zero(di));
   const V f = hn::IfThenElse(hn::RebindMask(d, small), x, hn::MulSub(y.hi, inverse, one));
   const V f_low = hn::IfThenElse(hn::RebindMask(d, small), hn::Zero(d), hn::Mul(y.lo, inverse));
-  const V n = hn::ConvertTo(d, k);
-  const Two<V> sum = FastTwoSum(hn::Mul(n, hn::Set(d, C::kLn2High)), f);
-  const V low = hn::MulAdd(n, hn::Set(d, C::kLn2Low), hn::NegMulAdd(f, f_low, f_low));
-  const V lo = hn::Add(sum.lo, hn::Add(Log1pCorrection(d, f), low));
+  const Two<V> log = LogOfParts(d, hn::ConvertTo(d, k), f, f_low);
   const auto infinite = hn::Eq(x, hn::Inf(d));
-  return {hn::IfThenElse(infinite, x, sum.hi), hn::IfThenZeroElse(infinite, lo)};
+  return {hn::IfThenElse(infinite, x, log.hi), hn::IfThenZeroElse(infinite, log.lo)};
+}
+
+// x = 2^n m with m in [sqrt(1/2), sqrt(2)), for positive finite x.
+template <class V>
+struct LogSplit {
+  V n, m;
+};
+template <class D, class V>
+HWY_INLINE LogSplit<V> SplitLog(D d, V x) {
+  using C = ConstantsOf<D>;
+  const hn::RebindToSigned<D> di;
+  const auto tiny = hn::Lt(x, hn::Set(d, C::kMinNormal));
+  const V normal = hn::IfThenElse(tiny, hn::Mul(x, hn::Set(d, C::kScale)), x);
+  const auto offset = hn::BitCast(di, hn::Set(d, C::kSqrtHalf));
+  const auto bits = hn::Sub(hn::BitCast(di, normal), offset);
+  const V n = hn::ConvertTo(d, hn::ShiftRight<C::kMantissaBits>(bits));
+  using TI = hn::TFromD<decltype(di)>;
+  const auto mantissa = hn::And(bits, hn::Set(di, (TI{1} << C::kMantissaBits) - 1));
+  return {hn::Sub(n, hn::IfThenElseZero(tiny, hn::Set(d, C::kScaleExponent))), hn::BitCast(d, hn::Add(mantissa, offset))};
+}
+
+// 0 for positive finite x, else the value of log(x): -inf, inf or NaN.
+template <class D, class V>
+HWY_INLINE V LogOfSpecial(D d, V x) {
+  const V zero = hn::Zero(d), infinity = hn::Inf(d);
+  const V positive = hn::IfThenElseZero(hn::Eq(x, infinity), infinity);
+  const V others = hn::IfThenElse(hn::Eq(x, zero), hn::Neg(infinity), hn::NaN(d));
+  return hn::IfThenElse(hn::Gt(x, zero), positive, others);
+}
+
+// log(p / q), std::log of the exact quotient.
+template <class D, class V>
+HWY_INLINE V LogRatio(D d, V p, V q) {
+  using C = ConstantsOf<D>;
+  const V zero = hn::Zero(d), half = hn::Set(d, 0.5), one = hn::Set(d, 1), two = hn::Set(d, 2);
+  const LogSplit<V> ps = SplitLog(d, p), qs = SplitLog(d, q);
+  const Two<V> ratio = TwoQuotient(d, Two<V>{ps.m, zero}, Two<V>{qs.m, zero});
+  const Two<V> m = FastTwoSum(ratio.hi, ratio.lo);
+  const auto large = hn::Gt(m.hi, hn::Set(d, 2 * C::kSqrtHalf)), small = hn::Lt(m.hi, hn::Set(d, C::kSqrtHalf));
+  const V factor = hn::IfThenElse(large, half, hn::IfThenElse(small, two, one));
+  const V carry = hn::Sub(hn::IfThenElseZero(large, one), hn::IfThenElseZero(small, one));
+  const V n = hn::Add(hn::Sub(ps.n, qs.n), carry);
+  const Two<V> log = LogOfParts(d, n, hn::MulSub(m.hi, factor, one), hn::Mul(m.lo, factor));
+  const V special = hn::Sub(LogOfSpecial(d, p), LogOfSpecial(d, q));
+  return hn::IfThenElse(hn::Eq(special, zero), Round(log), special);
+}
+
+// std::log
+template <class D, class V>
+HWY_INLINE Two<V> Log(D d, V x) {
+  const V zero = hn::Zero(d);
+  const LogSplit<V> s = SplitLog(d, x);
+  const Two<V> log = LogOfParts(d, s.n, hn::Sub(s.m, hn::Set(d, 1)), zero);
+  const V special = LogOfSpecial(d, x);
+  const auto ordinary = hn::Eq(special, zero);
+  return {hn::IfThenElse(ordinary, log.hi, special), hn::IfThenElseZero(ordinary, log.lo)};
+}
+
+// log(1 - x) for x in [0, 1]: std::log1p(-x).
+template <class D, class V>
+HWY_INLINE V Log1m(D d, V x) {
+  const V zero = hn::Zero(d), one = hn::Set(d, 1);
+  const Two<V> y = FastTwoDifference(one, x);
+  const LogSplit<V> s = SplitLog(d, y.hi);
+  const auto small = hn::Eq(s.n, zero);
+  // Where the difference is not exact, n is 0 or -1.
+  const V f = hn::IfThenElse(small, hn::Neg(x), hn::Sub(s.m, one));
+  const V f_low = hn::IfThenZeroElse(small, hn::Add(y.lo, y.lo));
+  const V special = LogOfSpecial(d, y.hi);
+  return hn::IfThenElse(hn::Eq(special, zero), Round(LogOfParts(d, s.n, f, f_low)), special);
 }
 
 // ---------------------------------------------------------------- the normal distribution

@@ -12,6 +12,7 @@ struct MathConstants<float> {
   static constexpr int kMantissaBits = 23;
   static constexpr int kExponentBias = 127;
   static constexpr float kMax = 3.4028234663852886e38f;
+  static constexpr float kMinNormal = 1.1754943508222875e-38f;
   static constexpr float kSplitter = 4097.0f;   // 2^12 + 1, cuts a float into halves of 12 bits
   static constexpr float kRound = 12582912.0f;  // 1.5 * 2^23
   static constexpr int kScaleExponent = 64;
@@ -98,6 +99,7 @@ struct MathConstants<double> {
   static constexpr int kMantissaBits = 52;
   static constexpr int kExponentBias = 1023;
   static constexpr double kMax = 1.7976931348623157e308;
+  static constexpr double kMinNormal = 2.2250738585072014e-308;
   static constexpr double kSplitter = 134217729.0;
   static constexpr double kRound = 6755399441055744.0;
   static constexpr int kScaleExponent = 200;

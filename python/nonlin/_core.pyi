@@ -10,14 +10,26 @@ __version__: str
 
 def activations() -> list[dict[str, Any]]: ...
 
+binary_cross_entropy: numpy.ufunc
+binary_cross_entropy_backward: numpy.ufunc
+binary_cross_entropy_with_logits: numpy.ufunc
+binary_cross_entropy_with_logits_backward: numpy.ufunc
+binary_cross_entropy_with_logits_with_grad: numpy.ufunc
+categorical_cross_entropy_class: numpy.ufunc
+categorical_cross_entropy_class_backward: numpy.ufunc
+categorical_cross_entropy_probabilities: numpy.ufunc
+categorical_cross_entropy_probabilities_backward: numpy.ufunc
 celu: numpy.ufunc
 celu_backward: numpy.ufunc
 
 def config() -> dict[str, Any]: ...
 
+count_outside: numpy.ufunc
 cross_entropy_class: numpy.ufunc
+cross_entropy_class_backward: numpy.ufunc
 cross_entropy_class_with_grad: numpy.ufunc
 cross_entropy_probabilities: numpy.ufunc
+cross_entropy_probabilities_backward: numpy.ufunc
 cross_entropy_probabilities_with_grad: numpy.ufunc
 elu: numpy.ufunc
 elu_backward: numpy.ufunc
@@ -36,6 +48,11 @@ hard_swish: numpy.ufunc
 hard_swish_backward: numpy.ufunc
 hard_tanh: numpy.ufunc
 hard_tanh_backward: numpy.ufunc
+kl_divergence: numpy.ufunc
+kl_divergence_backward: numpy.ufunc
+kl_divergence_with_logits: numpy.ufunc
+kl_divergence_with_logits_backward: numpy.ufunc
+kl_divergence_with_logits_with_grad: numpy.ufunc
 leaky_relu: numpy.ufunc
 leaky_relu_backward: numpy.ufunc
 log_sigmoid: numpy.ufunc
@@ -45,9 +62,19 @@ log_softmax_backward: numpy.ufunc
 log_softmax_where: numpy.ufunc
 logsumexp: numpy.ufunc
 logsumexp_backward: numpy.ufunc
+logsumexp_finish: numpy.ufunc
+logsumexp_merge: numpy.ufunc
+logsumexp_partial: numpy.ufunc
 logsumexp_where: numpy.ufunc
+
+def losses() -> list[dict[str, Any]]: ...
+
 mish: numpy.ufunc
 mish_backward: numpy.ufunc
+nll_loss_class: numpy.ufunc
+nll_loss_class_backward: numpy.ufunc
+nll_loss_probabilities: numpy.ufunc
+nll_loss_probabilities_backward: numpy.ufunc
 
 def prepare_targets(
     targets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
