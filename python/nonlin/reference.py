@@ -8,7 +8,7 @@ extension, and there is no ``out``.
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -431,12 +431,97 @@ def logsumexp_backward(grad: Array, x: Array, axis: int = -1) -> Array:
     return np.asarray(np.expand_dims(_float(grad), axis) * softmax(x, axis))
 
 
+@_quiet
+def logsumexp_partial(x: Array, axis: int = -1) -> tuple[Array, Array]:
+    """``m = max(x)`` and ``s = sum(exp(x - m))``, so that ``logsumexp(x) = m + log(s)``."""
+    x, axis = _rows(x, axis)
+    m = x.max(axis, keepdims=True)
+    s = np.exp(x - m).sum(axis)
+    m = m.squeeze(axis)
+    return m, np.where(np.isinf(m), m > 0, s)
+
+
+@_formula
+def logsumexp_merge(m1: Array, s1: Array, m2: Array, s2: Array) -> tuple[Array, Array]:
+    """``m = max(m1, m2)`` and ``s = s1 exp(m1 - m) + s2 exp(m2 - m)``."""
+    m = np.asarray(np.maximum(m1, m2))
+    s = s1 * np.exp(m1 - m) + s2 * np.exp(m2 - m)
+    return m, np.where(np.isinf(m), m > 0, s)
+
+
+@_formula
+def logsumexp_finish(m: Array, s: Array) -> Array:
+    """``m + log(s)``."""
+    return np.asarray(m + np.log(s))
+
+
 # Losses
 
+LOWEST_LOG = -100.0  # of a probability
+LOWEST_DIVISOR = 1e-12  # in place of a probability, in gradients
 
-def _expectation(t: Array, nll: Array, axis: int) -> Array:
-    """``sum(t nll)``, where a ``t`` of 0 counts as nothing even beside an infinite ``nll``."""
-    return np.asarray(np.where(t == 0, 0, t * nll).sum(axis, keepdims=True))
+
+def _divisor(divisor: Any, reduction: str) -> Any:
+    """``divisor`` for the mean, else 1."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
+    return divisor if reduction == "mean" else np.float64(1)
+
+
+@_quiet
+def _reduce(loss: Array, divisor: Any, reduction: str) -> Array:
+    divisor = _divisor(divisor, reduction)
+    return loss if reduction == "none" else (loss.sum(dtype=np.float64) / divisor).astype(loss.dtype)
+
+
+@_quiet
+def _chain(slope: Array, divisor: Any, reduction: str, grad: Any = 1.0, axis: int | None = None) -> Array:
+    """The gradient from that of the single losses; ``axis`` is the one that rows have and their losses lack."""
+    factor = _float(grad) / (_divisor(divisor, reduction) or 1)  # nothing counts where the divisor is 0
+    factor = np.asarray(factor).astype(slope.dtype)
+    if factor.ndim and axis is not None:
+        factor = np.expand_dims(factor, axis)
+    slope *= factor
+    return np.asarray(slope)
+
+
+def _weighted(t: Array, x: Array) -> Array:
+    """``t x``, where a ``t`` of 0 counts as nothing even beside an infinite ``x``."""
+    return np.where(t == 0, 0, t * x)
+
+
+def _expectation(t: Array, x: Array, axis: int) -> Array:
+    """``sum(t x)`` of every row."""
+    return np.asarray(_weighted(t, x).sum(axis, keepdims=True))
+
+
+class _Targets(NamedTuple):
+    """Class targets or probabilities, as every loss that takes either of them wants them."""
+
+    k: Array | None  # the classes, 0 where ignored, with a class axis of length 1; None for probabilities
+    t: Array  # the weight of k, 0 where ignored; or the probabilities times the weights
+    counted: Array | None  # which rows are not ignored; None for all
+    weight: Array  # of the classes, along the class axis
+    divisor: Any  # of the mean
+
+
+def _targets(targets: Array, x: Array, axis: int, weight: Array | None, ignore_index: int) -> _Targets:
+    targets = np.asarray(targets)
+    w = np.broadcast_to(np.ones(1, x.dtype) if weight is None else np.asarray(weight, x.dtype), x.shape[axis])
+    w_row = np.expand_dims(w, tuple(range(1, x.ndim - axis)))
+    if np.issubdtype(targets.dtype, np.floating):
+        t = targets.astype(x.dtype, copy=False)
+        return _Targets(None, t if weight is None else w_row * t, None, w_row, np.float64(x.size // x.shape[axis]))
+    k = np.expand_dims(targets, axis)
+    counted = k != ignore_index
+    k = np.where(counted, k, 0).astype(np.intp)
+    t = np.where(counted, w[k], 0)
+    return _Targets(k, t, None if counted.all() else counted, w_row, t.sum(dtype=np.float64))
+
+
+def _softmax_minus(t: Array, p: Array, log_p: Array, axis: int) -> Array:
+    """``p sum(t) - t`` as ``p (sum(t) - t) + t (p - 1)``, which keeps all of 1 - p where t is one-hot."""
+    return np.asarray(p * (t.sum(axis, keepdims=True) - t) + t * np.expm1(log_p))
 
 
 @_quiet
@@ -448,61 +533,46 @@ def _cross_entropy(
     ignore_index: int,
     label_smoothing: float,
     z_loss: float,
-    reduction: str,
     want_grad: bool = True,
-) -> tuple[Array, Array]:
-    """The loss, and its gradient where wanted; for ``reduction="none"`` the gradient of every row's own loss."""
-    targets = np.asarray(targets)
+) -> tuple[Array, Array, Any]:
+    """The losses of the rows, their gradients where wanted, and the divisor of the mean."""
     logits, axis = _rows(logits, axis)
+    k, t, counted, w, divisor = _targets(targets, logits, axis, weight, ignore_index)
     m, z, e, r = _normaliser(logits, axis)
     log_sum = np.log1p(r)
-    w = np.ones(1, logits.dtype) if weight is None else np.asarray(weight, logits.dtype)
-    w = np.broadcast_to(w, logits.shape[axis])
-    w_row = np.expand_dims(w, tuple(range(1, logits.ndim - axis)))  # lies along the class axis
-    smooth = w_row * (label_smoothing / logits.shape[axis])
+    smooth = w * (label_smoothing / logits.shape[axis])
     loss = z_loss * (m + log_sum) ** 2 if z_loss else np.zeros_like(m)
     z_slope = 2 * z_loss * (m + log_sum) if z_loss else np.zeros_like(m)
-    counted = np.ones(m.shape, bool)
+    if label_smoothing:
+        t = (1 - label_smoothing) * t
 
-    if np.issubdtype(targets.dtype, np.floating):
-        divisor = np.float64(loss.size)
-        nll = log_sum - z
-        t = (1 - label_smoothing) * w_row * targets.astype(logits.dtype, copy=False) + smooth
-        loss += _expectation(t, nll, axis)
-        if want_grad:  # p (sum(t) - t) + t (p - 1) keeps all of 1 - p where t is one-hot
-            p = e / (1 + r)
-            e = p * (t.sum(axis, keepdims=True) - t) + t * np.expm1(-nll) + z_slope * p
-    else:
-        k = np.expand_dims(targets, axis)
-        counted = k != ignore_index
-        k = np.where(counted, k, 0).astype(np.intp)
-        w_k = np.where(counted, w[k], 0)
-        divisor = w_k.sum(dtype=np.float64)
-        hard = (1 - label_smoothing) * w_k
-        nll_k = log_sum - np.take_along_axis(z, k, axis)
-        loss += hard * nll_k
+    if k is None:
         if label_smoothing:
-            loss += _expectation(smooth, log_sum - z, axis)
+            t = t + smooth
+        z -= log_sum
+        loss -= _expectation(t, z, axis)
+        if want_grad:
+            p = e / (1 + r)
+            e = _softmax_minus(t, p, z, axis)
+            if z_loss:
+                e += z_slope * p
+    else:
+        log_p = np.take_along_axis(z, k, axis) - log_sum
+        loss -= _weighted(t, log_p)
+        if label_smoothing:
+            loss -= _expectation(smooth, z - log_sum, axis)
         if want_grad:
             rest = smooth.sum() + z_slope
-            grad_k = hard * np.expm1(-nll_k) + rest * np.exp(-nll_k)
-            e *= (hard + rest) / (1 + r)
-            np.put_along_axis(e, k, grad_k, axis)
+            e *= (t + rest) / (1 + r)
+            np.put_along_axis(e, k, t * np.expm1(log_p) + rest * np.exp(log_p), axis)
             if label_smoothing:
                 e -= smooth
 
-    loss = np.where(counted, loss, 0).squeeze(axis)
-    if want_grad and not counted.all():
-        e = np.where(counted, e, 0)
-    if reduction == "none":
-        return loss, e
-    if reduction == "sum":
-        return loss.sum(dtype=np.float64).astype(loss.dtype), e
-    if reduction == "mean":
-        if want_grad and divisor:
-            e *= logits.dtype.type(1 / divisor)
-        return (loss.sum(dtype=np.float64) / divisor).astype(loss.dtype), e
-    raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
+    if counted is not None:
+        loss = np.where(counted, loss, 0)
+        if want_grad:
+            e = np.where(counted, e, 0)
+    return loss.squeeze(axis), e, divisor
 
 
 def cross_entropy(
@@ -517,8 +587,9 @@ def cross_entropy(
     reduction: str = "mean",
 ) -> Array:
     """``logsumexp(z) - z_k`` of the class k, or ``sum(y (logsumexp(z) - z))`` of the probabilities y."""
-    options = axis, weight, ignore_index, label_smoothing, z_loss, reduction
-    return _cross_entropy(logits, targets, *options, want_grad=False)[0]
+    options = axis, weight, ignore_index, label_smoothing, z_loss
+    loss, _, divisor = _cross_entropy(logits, targets, *options, want_grad=False)
+    return _reduce(loss, divisor, reduction)
 
 
 def cross_entropy_backward(
@@ -534,10 +605,8 @@ def cross_entropy_backward(
     reduction: str = "mean",
 ) -> Array:
     """``grad`` times ``p - onehot(k)``, or ``p sum(y) - y``; with z_loss also ``2 z_loss logsumexp(z) p``."""
-    options = axis, weight, ignore_index, label_smoothing, z_loss, reduction
-    slope = _cross_entropy(logits, targets, *options)[1]
-    grad = _float(grad)
-    return np.asarray((np.expand_dims(grad, axis) if reduction == "none" else grad) * slope)
+    _, slope, divisor = _cross_entropy(logits, targets, axis, weight, ignore_index, label_smoothing, z_loss)
+    return _chain(slope, divisor, reduction, grad, axis)
 
 
 def cross_entropy_with_grad(
@@ -552,5 +621,245 @@ def cross_entropy_with_grad(
     reduction: str = "mean",
 ) -> tuple[Array, Array]:
     """The loss and its gradient; for ``reduction="none"`` the gradient of the sum."""
-    options = axis, weight, ignore_index, label_smoothing, z_loss, reduction
-    return _cross_entropy(logits, targets, *options)
+    loss, slope, divisor = _cross_entropy(logits, targets, axis, weight, ignore_index, label_smoothing, z_loss)
+    return _reduce(loss, divisor, reduction), _chain(slope, divisor, reduction)
+
+
+@_quiet
+def _likelihood(
+    x: Array,
+    targets: Array,
+    axis: int,
+    weight: Array | None,
+    ignore_index: int,
+    reduction: str,
+    log: Callable[[Array], Array],
+) -> Array:
+    """The loss ``-sum(t log(x))``."""
+    x, axis = _rows(x, axis)
+    k, t, _, _, divisor = _targets(targets, x, axis, weight, ignore_index)
+    chosen = x if k is None else np.take_along_axis(x, k, axis)
+    return _reduce(_expectation(-t, log(chosen), axis).squeeze(axis), divisor, reduction)
+
+
+@_quiet
+def _likelihood_backward(
+    grad: Array,
+    x: Array,
+    targets: Array,
+    axis: int,
+    weight: Array | None,
+    ignore_index: int,
+    reduction: str,
+    slope: Callable[[Array, Array], Array],
+) -> Array:
+    """The gradient of `_likelihood`: ``slope(t, x)``, for classes at their own entries alone."""
+    x, axis = _rows(x, axis)
+    k, t, _, _, divisor = _targets(targets, x, axis, weight, ignore_index)
+    if k is None:
+        return _chain(slope(t, x), divisor, reduction, grad, axis)
+    gradient = np.zeros_like(x)
+    entries = slope(t, np.take_along_axis(x, k, axis))
+    np.put_along_axis(gradient, k, _chain(entries, divisor, reduction, grad, axis), axis)
+    return gradient
+
+
+def nll_loss(
+    log_probs: Array,
+    targets: Array,
+    *,
+    axis: int = -1,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Array:
+    """``-l_k`` of the class k, or ``-sum(y l)`` of the probabilities y."""
+    return _likelihood(log_probs, targets, axis, weight, ignore_index, reduction, np.asarray)
+
+
+def nll_loss_backward(
+    grad: Array,
+    log_probs: Array,
+    targets: Array,
+    *,
+    axis: int = -1,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Array:
+    """``grad`` times ``-onehot(k)``, or ``-y``."""
+    options = axis, weight, ignore_index, reduction
+    return _likelihood_backward(grad, log_probs, targets, *options, lambda t, _: -t)
+
+
+def _clamped_log(p: Array) -> Array:
+    return np.asarray(np.maximum(np.log(p), LOWEST_LOG))
+
+
+def categorical_cross_entropy(
+    probs: Array,
+    targets: Array,
+    *,
+    axis: int = -1,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Array:
+    """``-log(p_k)`` of the class k, or ``-sum(y log(p))`` of the probabilities y, no logarithm below -100."""
+    return _likelihood(probs, targets, axis, weight, ignore_index, reduction, _clamped_log)
+
+
+def categorical_cross_entropy_backward(
+    grad: Array,
+    probs: Array,
+    targets: Array,
+    *,
+    axis: int = -1,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Array:
+    """``grad`` times ``-onehot(k) / p``, or ``-y / p``, no divisor below 1e-12."""
+
+    def slope(t: Array, p: Array) -> Array:
+        return _weighted(-t, 1 / np.maximum(p, LOWEST_DIVISOR))
+
+    return _likelihood_backward(grad, probs, targets, axis, weight, ignore_index, reduction, slope)
+
+
+def _elements(x: Array, targets: Array, weight: Array | None) -> tuple[Array, Array, Any]:
+    """Both operands and the weight in the dtype of the first."""
+    x = np.asarray(_float(x))
+    return x, np.asarray(targets).astype(x.dtype, copy=False), None if weight is None else np.asarray(weight, x.dtype)
+
+
+@_quiet
+def binary_cross_entropy(probs: Array, targets: Array, *, weight: Array | None = None, reduction: str = "mean") -> Array:
+    """``-(y log(p) + (1 - y) log(1 - p))``, no logarithm below -100."""
+    p, y, w = _elements(probs, targets, weight)
+    loss = np.asarray((y - 1) * np.maximum(np.log1p(-p), LOWEST_LOG) - y * _clamped_log(p))
+    return _reduce(loss if w is None else loss * w, np.float64(p.size), reduction)
+
+
+@_quiet
+def binary_cross_entropy_backward(
+    grad: Array, probs: Array, targets: Array, *, weight: Array | None = None, reduction: str = "mean"
+) -> Array:
+    """``grad`` times ``(p - y) / (p (1 - p)) = (1 - y) / (1 - p) - y / p``, no divisor of these two below 1e-12."""
+    p, y, w = _elements(probs, targets, weight)
+    q = 1 - p
+    slope = (p - y) / (p * q)
+    ends = np.minimum(p, q) < LOWEST_DIVISOR
+    if ends.any():
+        slope = np.where(ends, (1 - y) / np.maximum(q, LOWEST_DIVISOR) - y / np.maximum(p, LOWEST_DIVISOR), slope)
+    return _chain(slope if w is None else slope * w, np.float64(p.size), reduction, grad)
+
+
+@_quiet
+def _binary(
+    logits: Array, targets: Array, weight: Array | None, pos_weight: Array | None, want_loss: bool, want_grad: bool
+) -> tuple[Array, Array]:
+    """The losses ``a softplus(x) + b softplus(-x)`` and their gradients ``a sigmoid(x) - b sigmoid(-x)``."""
+    x, y, w = _elements(logits, targets, weight)
+    a, b = 1 - y, y if pos_weight is None else y * np.asarray(pos_weight, x.dtype)
+    if w is not None:
+        a, b = a * w, b * w
+    e = np.exp(-np.abs(x))
+    loss = slope = x
+    if want_loss:
+        log_sum = np.log1p(e)
+        loss = np.asarray(_weighted(a, np.maximum(x, 0) + log_sum) + _weighted(b, np.maximum(-x, 0) + log_sum))
+    if want_grad:
+        one = e.dtype.type(1)
+        slope = (a * np.where(x < 0, e, one) - b * np.where(x < 0, one, e)) / (1 + e)
+    return loss, slope
+
+
+def binary_cross_entropy_with_logits(
+    logits: Array,
+    targets: Array,
+    *,
+    weight: Array | None = None,
+    pos_weight: Array | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """``(1 - y) softplus(x) + pos_weight y softplus(-x)``."""
+    loss, _ = _binary(logits, targets, weight, pos_weight, want_loss=True, want_grad=False)
+    return _reduce(loss, np.float64(loss.size), reduction)
+
+
+def binary_cross_entropy_with_logits_backward(
+    grad: Array,
+    logits: Array,
+    targets: Array,
+    *,
+    weight: Array | None = None,
+    pos_weight: Array | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """``grad`` times ``(1 - y) sigmoid(x) - pos_weight y sigmoid(-x)``."""
+    _, slope = _binary(logits, targets, weight, pos_weight, want_loss=False, want_grad=True)
+    return _chain(slope, np.float64(slope.size), reduction, grad)
+
+
+def binary_cross_entropy_with_logits_with_grad(
+    logits: Array,
+    targets: Array,
+    *,
+    weight: Array | None = None,
+    pos_weight: Array | None = None,
+    reduction: str = "mean",
+) -> tuple[Array, Array]:
+    """The loss and its gradient; for ``reduction="none"`` the gradient of the sum."""
+    loss, slope = _binary(logits, targets, weight, pos_weight, want_loss=True, want_grad=True)
+    return _reduce(loss, np.float64(loss.size), reduction), _chain(slope, np.float64(slope.size), reduction)
+
+
+@_quiet
+def kl_divergence(p: Array, q: Array, *, axis: int = -1, reduction: str = "mean") -> Array:
+    """``sum(p log(p / q))``, 0 where p is 0."""
+    p, axis = _rows(p, axis)
+    q = _float(q)
+    loss = np.where((p == 0) & (q >= 0), 0, p * (np.log(p) - np.log(q))).sum(axis)
+    return _reduce(np.asarray(loss), np.float64(loss.size), reduction)
+
+
+@_quiet
+def kl_divergence_backward(grad: Array, p: Array, q: Array, *, axis: int = -1, reduction: str = "mean") -> Array:
+    """``grad`` times ``-p / q``, 0 where p is 0."""
+    p, axis = _rows(p, axis)
+    slope = np.where(p == 0, 0, -p / _float(q))
+    return _chain(slope, np.float64(p.size // p.shape[axis]), reduction, grad, axis)
+
+
+@_quiet
+def _kl_divergence(p: Array, logits: Array, axis: int, want_grad: bool = True) -> tuple[Array, Array]:
+    """The divergences of the rows, and their gradients where wanted."""
+    logits, axis = _rows(logits, axis)
+    p = np.asarray(p).astype(logits.dtype, copy=False)
+    _, log_q, e, r = _normaliser(logits, axis)
+    log_q -= np.log1p(r)
+    loss = _expectation(p, np.log(p) - log_q, axis).squeeze(axis)
+    return loss, _softmax_minus(p, e / (1 + r), log_q, axis) if want_grad else e
+
+
+def kl_divergence_with_logits(p: Array, logits: Array, *, axis: int = -1, reduction: str = "mean") -> Array:
+    """``sum(p (log(p) + logsumexp(z) - z))``, 0 where p is 0."""
+    loss, _ = _kl_divergence(p, logits, axis, want_grad=False)
+    return _reduce(loss, np.float64(loss.size), reduction)
+
+
+def kl_divergence_with_logits_backward(
+    grad: Array, p: Array, logits: Array, *, axis: int = -1, reduction: str = "mean"
+) -> Array:
+    """``grad`` times ``softmax(z) sum(p) - p``."""
+    loss, slope = _kl_divergence(p, logits, axis)
+    return _chain(slope, np.float64(loss.size), reduction, grad, axis)
+
+
+def kl_divergence_with_logits_with_grad(
+    p: Array, logits: Array, *, axis: int = -1, reduction: str = "mean"
+) -> tuple[Array, Array]:
+    """The loss and its gradient; for ``reduction="none"`` the gradient of the sum."""
+    loss, slope = _kl_divergence(p, logits, axis)
+    return _reduce(loss, np.float64(loss.size), reduction), _chain(slope, np.float64(loss.size), reduction)
