@@ -1,14 +1,14 @@
-"""Write the type stubs of the two modules whose names come from the table: ``make stubs``."""
+"""Write the type stubs of the modules whose names come from a table: ``make stubs``."""
 
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from types import BuiltinFunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from nonlin import _core, activations
+from nonlin import _core, activations, losses
 
 HEADER = '''\
 """Written by `make stubs`."""
@@ -31,11 +31,25 @@ def builtin(function: BuiltinFunctionType) -> str:
 
 
 def annotated(parameter: inspect.Parameter) -> str:
-    """Return a parameter of an elementwise function with its type: options are strings, all else is broadcast."""
+    """Return a parameter with its type. Elementwise functions tell none: options are strings, all else is broadcast."""
     if parameter.kind is inspect.Parameter.VAR_KEYWORD:
         return f"**{parameter.name}: Any"
-    text = f"{parameter.name}: {'str' if isinstance(parameter.default, str) else 'ArrayLike'}"
+    if isinstance(parameter.annotation, str):
+        kind = parameter.annotation
+    else:
+        kind = "str" if isinstance(parameter.default, str) else "ArrayLike"
+    text = f"{parameter.name}: {kind}"
     return text if parameter.default is inspect.Parameter.empty else f"{text} = {parameter.default!r}"
+
+
+def arguments(function: FunctionType) -> Iterator[str]:
+    """Yield the parameters of a function, keyword-only ones behind a star."""
+    before = None
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and before is not inspect.Parameter.KEYWORD_ONLY:
+            yield "*"
+        before = parameter.kind
+        yield annotated(parameter)
 
 
 def declarations(module: ModuleType, names: list[str]) -> Iterator[str]:
@@ -47,7 +61,8 @@ def declarations(module: ModuleType, names: list[str]) -> Iterator[str]:
         elif isinstance(value, BuiltinFunctionType):
             yield builtin(value)
         elif inspect.isfunction(value):
-            yield f"def {name}({', '.join(map(annotated, inspect.signature(value).parameters.values()))}) -> Any: ..."
+            result = inspect.signature(value).return_annotation
+            yield f"def {name}({', '.join(arguments(value))}) -> {result if isinstance(result, str) else 'Any'}: ..."
         else:
             yield f"{name}: {type(value).__name__}"
 
@@ -60,4 +75,5 @@ def write(module: ModuleType, names: list[str], start: str = "") -> None:
 
 if __name__ == "__main__":
     write(_core, ["__version__", *(name for name in dir(_core) if not name.startswith("_"))])
-    write(activations, activations.__all__, f"__all__ = {activations.__all__}\n\n")
+    for module in (activations, losses):
+        write(module, module.__all__, f"__all__ = {module.__all__}\n\n")

@@ -1,338 +1,174 @@
-"""Losses on logits, with their gradients. The row kernels do the work; here are options, errors and reductions."""
+"""Losses with their gradients, functions made from the table of losses in the extension."""
 
-import operator
-from dataclasses import dataclass
+from __future__ import annotations  # signatures as they are written, also those of the functions made below
+
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _core
+from ._loss_rows import LOSSES, Loss, check_out, prepare
 
-__all__ = ["cross_entropy", "cross_entropy_backward", "cross_entropy_with_grad"]
-
-_INTEGERS = "biu"  # dtype kinds
-_REDUCTIONS = ("mean", "sum", "none")
+__all__: list[str] = []
 
 
-def _float_array(name: str, value: ArrayLike) -> np.ndarray:
-    """`value` as a float32 or float64 array; booleans and integers become float64."""
-    array = np.asarray(value)
-    if array.dtype.kind in _INTEGERS:
-        return array.astype(np.float64)
-    if array.dtype.type not in (np.float32, np.float64):
-        raise TypeError(f"{name} has dtype {array.dtype}; it takes float32, float64, booleans or integers")
-    return array
+def _loss(name: str, first: ArrayLike, second: ArrayLike, **options: Any) -> Any:
+    rows = prepare(LOSSES[name], first, second, **options)
+    return rows.reduce(rows.losses())
 
 
-@dataclass(slots=True)
-class _Rows:
-    """The checked arguments of a loss on logits, as its row ufunc takes them."""
-
-    logits: np.ndarray
-    axis: int
-    inputs: list[Any]  # target, weight, the sum of the weights, label_smoothing, z_loss
-    divisor: float  # of the reduction
-    reduction: str
-    kind: str  # of target
-
-    def compute(self, grad: Any = None, out: np.ndarray | None = None) -> tuple[Any, Any]:
-        """Return the rows' losses; with `grad`, its product with their gradient too."""
-        axes: list[Any] = [self.axis, self.axis if self.kind == "probabilities" else (), -1, (), (), ()]
-        name = f"cross_entropy_{self.kind}"
-        if grad is None:
-            return getattr(_core, name)(self.logits, *self.inputs, axes=[*axes, ()]), None
-        ufunc = getattr(_core, name + "_with_grad")
-        outs = (None, np.empty_like(self.logits) if out is None else out)
-        return ufunc(self.logits, *self.inputs, grad, axes=[*axes, (), (), self.axis], out=outs)  # type: ignore[no-any-return]
-
-    def reduce(self, losses: Any) -> Any:
-        if self.reduction == "none":
-            return losses
-        with np.errstate(all="ignore"):
-            total = np.sum(losses, dtype=np.float64)
-            return self.logits.dtype.type(total / self.divisor)
-
-    def upstream(self, grad: ArrayLike) -> Any:
-        """The loss's upstream gradient as the factor of each row's gradient."""
-        factor = _float_array("grad", grad)
-        rows = self.logits.shape[: self.axis] + self.logits.shape[self.axis + 1 :]
-        wanted = rows if self.reduction == "none" else ()
-        if factor.shape != wanted:
-            raise ValueError(
-                f"grad has shape {factor.shape}; for reduction={self.reduction!r} it takes "
-                + (f"the shape of the losses, {wanted}" if wanted else "a scalar")
-            )
-        with np.errstate(all="ignore"):
-            return (factor / self.divisor).astype(self.logits.dtype, copy=False)
+def _backward(name: str, grad: ArrayLike, first: ArrayLike, second: ArrayLike, out: Any, **options: Any) -> Any:
+    rows = prepare(LOSSES[name], first, second, **options)
+    check_out(out, LOSSES[name].name_of_x, rows.x)
+    return rows.gradient("_backward", rows.upstream(grad), out)[1]
 
 
-def _class_weight(weight: ArrayLike | None, classes: int, dtype: np.dtype) -> np.ndarray | None:
-    if weight is None:
-        return None
-    array = _float_array("weight", weight)
-    if array.shape != (classes,):
-        raise ValueError(f"weight has shape {array.shape}; it takes one number per class, shape ({classes},)")
-    return np.ascontiguousarray(array, dtype)
-
-
-def _fraction(name: str, value: float) -> float:
-    number = float(value)
-    if not 0 <= number <= 1:
-        raise ValueError(f"{name} is {value}; it takes a number in [0, 1]")
-    return number
-
-
-def _class_targets(
-    targets: np.ndarray, shape: tuple[int, ...], classes: int, ignore_index: int, weight: np.ndarray | None
-) -> tuple[np.ndarray, float]:
-    """Targets with -1 for ignored ones, and the sum of the weights of the others. Raises IndexError for no class."""
-    if targets.shape != shape:
-        raise ValueError(f"targets has shape {targets.shape}; class indices take the shape of logits without axis, {shape}")
-    if targets.dtype == np.uint64:  # beyond int64 there is no class: the largest int64 stands for all of them
-        wide = np.minimum(targets, np.uint64(np.iinfo(np.int64).max)).astype(np.int64)
-    else:
-        wide = targets.astype(np.int64, copy=False)
-    limit = np.iinfo(np.int64)
-    ignored = ignore_index if limit.min <= ignore_index <= limit.max else -1 if ignore_index == -1 else classes + 1
-    prepared, total, bad = _core.prepare_targets(wide, classes, ignored, weight)
-    if bad >= 0:
-        position = np.unravel_index(bad, shape)
-        where = ", ".join(str(int(i)) for i in position)
-        raise IndexError(
-            f"targets[{where}] is {targets[position]}; it takes a class in [0, {classes}) or ignore_index={ignore_index}"
-        )
-    return prepared, total
-
-
-def _prepare(
-    logits: ArrayLike,
-    targets: ArrayLike,
-    axis: int,
-    weight: ArrayLike | None,
-    ignore_index: int,
-    label_smoothing: float,
-    z_loss: float,
-    reduction: str,
-) -> _Rows:
-    """Check all options of the losses on logits, before anything is computed."""
-    z = _float_array("logits", logits)
-    axis = operator.index(axis)
-    if not -z.ndim <= axis < z.ndim:
-        raise np.exceptions.AxisError(axis, z.ndim)
-    axis %= z.ndim
-    classes = z.shape[axis]
-    if classes == 0:
-        raise ValueError(f"logits has shape {z.shape}, so the class axis {axis} is empty; it takes 1 class or more")
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"reduction is {reduction!r}; it takes 'mean', 'sum' or 'none'")
-    smoothing = _fraction("label_smoothing", label_smoothing)
-    try:
-        ignore_index = operator.index(ignore_index)
-    except TypeError:
-        raise TypeError(f"ignore_index is {ignore_index!r}; it takes an integer") from None
-    weights = _class_weight(weight, classes, z.dtype)
-    rows = z.shape[:axis] + z.shape[axis + 1 :]
-
-    target = np.asarray(targets)
-    if target.dtype.kind in "iu" or (target.size == 0 and target.shape == rows):
-        kind = "class"
-        target, divisor = _class_targets(target, rows, classes, ignore_index, weights)
-    elif target.dtype.kind == "f":
-        kind = "probabilities"
-        if target.shape != z.shape:
-            raise ValueError(f"targets has shape {target.shape}; probabilities take the shape of logits, {z.shape}")
-        with np.errstate(all="ignore"):
-            target = target.astype(z.dtype, copy=False)
-        divisor = float(np.prod(rows))
-    else:
-        raise TypeError(f"targets has dtype {target.dtype}; it takes integers (classes) or floats (probabilities)")
-
-    scalar = z.dtype.type
-    one = np.ndarray((classes,), z.dtype, np.ones((), z.dtype), strides=(0,)) if weights is None else weights
-    weight_sum = classes if weights is None else np.sum(weights, dtype=np.float64)
-    inputs = [target, one, scalar(weight_sum), scalar(smoothing), scalar(z_loss)]
-    return _Rows(z, axis, inputs, divisor if reduction == "mean" else 1.0, reduction, kind)
-
-
-def _check_out(out: Any, logits: np.ndarray) -> None:
-    if out is None:
-        return
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out is a {type(out).__name__}; it takes an ndarray")
-    if out.shape != logits.shape:
-        raise ValueError(f"out has shape {out.shape}; it takes the shape of logits, {logits.shape}")
-    if out.dtype != logits.dtype:
-        raise TypeError(f"out has dtype {out.dtype}; it takes that of the gradient, {logits.dtype}")
-    if not out.flags.writeable:
-        raise ValueError("out is read-only; it takes a writable array")
-
-
-def cross_entropy(
-    logits: ArrayLike,
-    targets: ArrayLike,
-    *,
-    axis: int = -1,
-    weight: ArrayLike | None = None,
-    ignore_index: int = -100,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    reduction: str = "mean",
-) -> Any:
-    """Cross-entropy of softmax, ``logsumexp(logits) - logits[target]``, of each row.
-
-    Parameters
-    ----------
-    logits : array_like
-        Any shape with a non-empty class axis; the other axes are a batch. float32 and float64 are kept, booleans and
-        integers give float64.
-    targets : array_like
-        Integers with the shape of `logits` without `axis`: classes. Or floats with the shape of `logits`:
-        probabilities, which are not checked to sum to one.
-    axis : int, default -1
-        The class axis.
-    weight : array_like, optional
-        A factor for each class, shape (C,).
-    ignore_index : int, default -100
-        The class target of rows that do not count: their loss and gradient are 0.
-    label_smoothing : float, default 0.0
-        In [0, 1]: mixes ``(1 - label_smoothing) * target + label_smoothing / C``.
-    z_loss : float, default 0.0
-        Adds ``z_loss * logsumexp(logits)**2`` to the loss of each row.
-    reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides by the sum of the weights of the class targets that count, or by the number of rows for
-        probabilities.
-
-    Returns
-    -------
-    scalar or ndarray
-        The loss, in the dtype of `logits`; for ``"none"`` an array of the rows' losses. The sum is accumulated in
-        float64. Where all targets are ignored, the mean is NaN and the sum 0.
-
-    Raises
-    ------
-    IndexError
-        If a class is outside [0, C) and not `ignore_index`: names the first one.
-    ValueError
-        For wrong shapes, an empty class axis, an unknown `reduction`, `label_smoothing` outside [0, 1].
-    TypeError
-        For dtypes that are not taken.
-    numpy.exceptions.AxisError
-        If `axis` is out of range.
-
-    Examples
-    --------
-    >>> import nonlin as nl
-    >>> print(nl.cross_entropy([[2.0, 1.0, 0.1]], [0]).round(3))
-    0.417
-
-    References
-    ----------
-    docs/formulas.md, Losses; label smoothing: Szegedy et al. (2015), arXiv:1512.00567; z_loss: Chowdhery et al. (2022),
-    arXiv:2204.02311.
-    """
-    rows = _prepare(logits, targets, axis, weight, ignore_index, label_smoothing, z_loss, reduction)
-    return rows.reduce(rows.compute()[0])
-
-
-def cross_entropy_backward(
-    grad: ArrayLike,
-    logits: ArrayLike,
-    targets: ArrayLike,
-    *,
-    axis: int = -1,
-    weight: ArrayLike | None = None,
-    ignore_index: int = -100,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    reduction: str = "mean",
-    out: Any = None,
-) -> Any:
-    """Gradient of `cross_entropy` with respect to the logits: ``grad * (softmax(logits) - target)``.
-
-    Keeps its relative accuracy where the prediction is nearly right.
-
-    Parameters
-    ----------
-    grad : array_like
-        The upstream gradient of the loss: a scalar for ``"mean"`` and ``"sum"``, of the rows' shape for ``"none"``.
-    logits, targets, axis, weight, ignore_index, label_smoothing, z_loss, reduction
-        As for `cross_entropy`.
-    out : ndarray, optional
-        Where to put the gradient, of the shape and dtype of `logits`; ``out=logits`` overwrites the logits.
-
-    Returns
-    -------
-    ndarray
-        The gradient, of the shape and dtype of `logits`.
-
-    Raises
-    ------
-    IndexError, ValueError, TypeError, numpy.exceptions.AxisError
-        As `cross_entropy`, and for a `grad` or `out` that does not fit. Nothing was written to `out` then.
-
-    Examples
-    --------
-    >>> import nonlin as nl
-    >>> nl.cross_entropy_backward(1.0, [[2.0, 1.0, 0.1]], [0]).round(3)
-    array([[-0.341,  0.242,  0.099]])
-
-    References
-    ----------
-    docs/formulas.md, Losses.
-    """
-    rows = _prepare(logits, targets, axis, weight, ignore_index, label_smoothing, z_loss, reduction)
-    _check_out(out, rows.logits)
-    return rows.compute(rows.upstream(grad), out)[1]
-
-
-def cross_entropy_with_grad(
-    logits: ArrayLike,
-    targets: ArrayLike,
-    *,
-    axis: int = -1,
-    weight: ArrayLike | None = None,
-    ignore_index: int = -100,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    reduction: str = "mean",
-    out: Any = None,
-) -> tuple[Any, Any]:
-    """Return `cross_entropy` and its gradient, from one pass over the logits.
-
-    Parameters
-    ----------
-    logits, targets, axis, weight, ignore_index, label_smoothing, z_loss, reduction
-        As for `cross_entropy`.
-    out : ndarray, optional
-        Where to put the gradient, of the shape and dtype of `logits`; ``out=logits`` overwrites the logits.
-
-    Returns
-    -------
-    loss : scalar or ndarray
-        As `cross_entropy` returns it.
-    grad : ndarray
-        The gradient with respect to the logits, of their shape and dtype; for ``"none"`` that of the sum.
-
-    Raises
-    ------
-    IndexError, ValueError, TypeError, numpy.exceptions.AxisError
-        As `cross_entropy`, and for an `out` that does not fit. Nothing was written to `out` then.
-
-    Examples
-    --------
-    >>> import nonlin as nl
-    >>> loss, grad = nl.cross_entropy_with_grad([[2.0, 1.0, 0.1]], [0])
-    >>> print(loss.round(3), grad.round(3))
-    0.417 [[-0.341  0.242  0.099]]
-
-    References
-    ----------
-    docs/formulas.md, Losses.
-    """
-    rows = _prepare(logits, targets, axis, weight, ignore_index, label_smoothing, z_loss, reduction)
-    _check_out(out, rows.logits)
+def _with_grad(name: str, first: ArrayLike, second: ArrayLike, out: Any, **options: Any) -> tuple[Any, Any]:
+    rows = prepare(LOSSES[name], first, second, **options)
+    check_out(out, LOSSES[name].name_of_x, rows.x)
     with np.errstate(all="ignore"):
-        factor = rows.logits.dtype.type(np.float64(1.0) / rows.divisor)
-    losses, gradient = rows.compute(factor, out)
+        factor = rows.x.dtype.type(np.float64(1.0) / rows.divisor)
+    losses, gradient = rows.gradient("_with_grad", factor, out)
     return rows.reduce(losses), gradient
+
+
+_OPTIONS = {
+    "axis": "int = -1",
+    "weight": "ArrayLike | None = None",
+    "pos_weight": "ArrayLike | None = None",
+    "ignore_index": "int = -100",
+    "label_smoothing": "float = 0.0",
+    "z_loss": "float = 0.0",
+    "reduction": 'str = "mean"',
+}
+
+# Of the docstrings, by name or by name and kind of loss.
+_PARAMETERS = {
+    "grad": (
+        "array_like",
+        'The upstream gradient of the loss: a scalar for ``"mean"`` and ``"sum"``, of the shape of the losses for\n'
+        '    ``"none"``.',
+    ),
+    "logits": ("array_like", "{x}"),
+    "log_probs": ("array_like", "The results of `log_softmax`. {x}"),
+    "probs": ("array_like", "Probabilities, in [0, 1] or NaN. {x}"),
+    "p": ("array_like", "The target distributions, of the shape of `{name}`."),
+    "q": ("array_like", "The distributions that are compared with `p`. {x}"),
+    "targets": (
+        "array_like",
+        "Integers with the shape of `{name}` without `axis`: classes. Or floats with the shape of `{name}`:\n"
+        "    probabilities, which are not checked to sum to one.",
+    ),
+    "targets elements": ("array_like", "Of the shape of `{name}` and any real dtype: 0, 1, or a probability between them."),
+    "axis": ("int, default -1", "The class axis."),
+    "weight": ("array_like, optional", "A factor for each class, shape (C,)."),
+    "weight elements": ("array_like, optional", "A factor for each entry; broadcasts to the shape of `{name}`."),
+    "pos_weight": (
+        "array_like, optional",
+        "A factor for the part of the loss that positive targets have; broadcasts to the shape of `{name}`.",
+    ),
+    "ignore_index": ("int, default -100", "The class of rows that do not count: their loss and gradient are 0."),
+    "label_smoothing": (
+        "float, default 0.0",
+        "In [0, 1]: mixes ``(1 - label_smoothing) * target + label_smoothing / C``.",
+    ),
+    "z_loss": ("float, default 0.0", "Adds ``z_loss * logsumexp(logits)**2`` to the loss of each row."),
+    "reduction": ('{"mean", "sum", "none"}', '``"mean"`` divides by the number of {counted}.'),
+    "reduction targets": (
+        '{"mean", "sum", "none"}',
+        '``"mean"`` divides by the sum of the weights of the classes that count, or by the number of rows for\n'
+        "    probabilities.",
+    ),
+    "out": (
+        "ndarray, optional",
+        "Where to put the gradient, of the shape and dtype of `{name}`; ``out={name}`` overwrites that.",
+    ),
+}
+
+
+def _parameters(loss: Loss, ending: str) -> str:
+    """The docstring's section of parameters."""
+    if loss.kind == "elements":
+        shape, counted = "Any shape.", "entries"
+    else:
+        shape, counted = "Any shape with a non-empty class axis; the other axes are a batch.", "rows"
+    x = f"{shape} float32 and float64 are kept,\n    booleans and integers give float64."
+    names = (["grad"] if ending == "_backward" else []) + loss.arguments + loss.options + (["out"] if ending else [])
+    lines = []
+    for name in names:
+        kind, text = _PARAMETERS.get(f"{name} {loss.kind}") or _PARAMETERS[name]
+        lines += [f"{name} : {kind}", "    " + text.format(x=x, name=loss.name_of_x, counted=counted)]
+    return "\n".join(lines)
+
+
+def _returns(loss: Loss, ending: str) -> str:
+    """The docstring's section of results."""
+    of_x = f"of the shape and dtype of `{loss.name_of_x}`"
+    if ending == "_backward":
+        return f"ndarray\n    The gradient, {of_x}."
+    each = "entries" if loss.kind == "elements" else "rows"
+    result = (
+        f'In the dtype of `{loss.name_of_x}`; for ``"none"`` an array of the losses of the {each}.\n'
+        "    Sums are accumulated in float64."
+    )
+    if ending == "":
+        return f"scalar or ndarray\n    {result}"
+    gradient = f'The gradient with respect to `{loss.name_of_x}`, {of_x}; for ``"none"`` that of the sum.'
+    return f"loss : scalar or ndarray\n    {result}\ngrad : ndarray\n    {gradient}"
+
+
+def _raises(loss: Loss, ending: str) -> str:
+    """The docstring's section of errors."""
+    shapes = "For shapes that do not fit" + (", an empty class axis" if "axis" in loss.options else "")
+    values = shapes + (", probabilities outside [0, 1]" if loss.name_of_x == "probs" else "")
+    errors = {"ValueError": f"{values}, an unknown `reduction`.", "TypeError": "For dtypes that are not taken."}
+    if loss.kind == "targets":
+        errors["IndexError"] = "If a class is outside [0, C) and not `ignore_index`: names the first one."
+    if "axis" in loss.options:
+        errors["numpy.exceptions.AxisError"] = "If `axis` is out of range."
+    lines = [f"{error}\n    {when}" for error, when in errors.items()]
+    return "\n".join(lines) + ("\n\nAfter an error nothing was written to `out`." if ending else "")
+
+
+def _documentation(loss: Loss, ending: str) -> str:
+    """The numpydoc docstring of a function."""
+    call = f"nl.{loss.name}{ending}({'1.0, ' if ending == '_backward' else ''}{loss.example})"
+    gradient = f">>> {{}}.round(3)\n{loss.gradient}"
+    if ending == "":
+        title = loss.summary
+        example = f">>> print({call}.round(3))\n{loss.result}"
+    elif ending == "_backward":
+        title = f"Gradient of `{loss.name}` with respect to `{loss.name_of_x}`, times `grad`."
+        example = gradient.format(call)
+    else:
+        title = f"Return `{loss.name}` and its gradient with respect to `{loss.name_of_x}`, from one pass."
+        example = f">>> loss, grad = {call}\n>>> print(loss.round(3))\n{loss.result}\n" + gradient.format("grad")
+    sections = {
+        "Parameters": _parameters(loss, ending),
+        "Returns": _returns(loss, ending),
+        "Raises": _raises(loss, ending),
+        "Examples": f">>> import nonlin as nl\n{example}",
+        "References": f"docs/formulas.md, Losses. {loss.source}.",
+    }
+    return "\n\n".join([title, *(f"{name}\n{'-' * len(name)}\n{text}" for name, text in sections.items())])
+
+
+def _define(loss: Loss, ending: str, evaluate: str) -> None:
+    """Define the function of a loss; exec, as namedtuple does, for the only way to a true signature."""
+    positional = (["grad"] if ending == "_backward" else []) + loss.arguments
+    parameters = [f"{name}: ArrayLike" for name in positional] + ["*"]
+    parameters += [f"{name}: {_OPTIONS[name]}" for name in loss.options] + (["out: Any = None"] if ending else [])
+    passed = [*positional, *(["out"] if ending else []), *(f"{name}={name}" for name in loss.options)]
+    result = "tuple[Any, Any]" if ending == "_with_grad" else "Any"
+    name = loss.name + ending
+    source = f"def {name}({', '.join(parameters)}) -> {result}: return {evaluate}({loss.name!r}, {', '.join(passed)})"
+    exec(source, globals())
+    globals()[name].__doc__ = _documentation(loss, ending)
+    __all__.append(name)
+
+
+for _row in LOSSES.values():
+    _define(_row, "", "_loss")
+    _define(_row, "_backward", "_backward")
+    if _row.with_grad:
+        _define(_row, "_with_grad", "_with_grad")

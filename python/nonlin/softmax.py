@@ -13,6 +13,9 @@ __all__ = [
     "log_softmax_jacobian",
     "logsumexp",
     "logsumexp_backward",
+    "logsumexp_finish",
+    "logsumexp_merge",
+    "logsumexp_partial",
     "softmax",
     "softmax_backward",
     "softmax_jacobian",
@@ -182,6 +185,115 @@ def logsumexp(
     if where is None:
         return _rows(_core.logsumexp, x, axis=axis, keepdims=keepdims, out=out)
     return _rows_where(_core.logsumexp_where, x, where, axis, keepdims=keepdims, out=out)
+
+
+def logsumexp_partial(x: ArrayLike, axis: int = -1) -> tuple[Any, Any]:
+    """Maximum and sum of exponentials of a piece of each row, ``m = max(x)`` and ``s = sum(exp(x - m))``.
+
+    For data that is split along `axis`: among threads, processes or machines, or because it does not fit in memory.
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape with a non-empty `axis`. float32 and float64 are kept, booleans and integers give float64.
+    axis : int, default -1
+        The class axis.
+
+    Returns
+    -------
+    m, s : ndarray or scalar
+        Of the shape of `x` without `axis`. Where m is -inf, s is 0; where it is inf, 1. A row with NaN gives NaN.
+
+    Raises
+    ------
+    numpy.exceptions.AxisError
+        If `axis` is out of range.
+    ValueError
+        If the class axis is empty.
+    TypeError
+        For complex, object and string input.
+
+    Examples
+    --------
+    >>> import nonlin as nl
+    >>> left, right = nl.logsumexp_partial([1000.0, 999.0]), nl.logsumexp_partial([1001.0])
+    >>> print(nl.logsumexp_finish(*nl.logsumexp_merge(*left, *right)).round(3))
+    1001.408
+
+    References
+    ----------
+    Milakov and Gimelshein (2018), Online normalizer calculation for softmax, arXiv:1805.02867; docs/formulas.md, Rows.
+    """
+    return _rows(_core.logsumexp_partial, x, axis=axis)  # type: ignore[no-any-return]
+
+
+def logsumexp_merge(m1: ArrayLike, s1: ArrayLike, m2: ArrayLike, s2: ArrayLike) -> tuple[Any, Any]:
+    """Merge the maxima and sums of two pieces: ``m = max(m1, m2)``, ``s = s1 * exp(m1 - m) + s2 * exp(m2 - m)``.
+
+    Associative, but for rounding, and commutative.
+
+    Parameters
+    ----------
+    m1, s1, m2, s2 : array_like
+        Results of `logsumexp_partial` or of this function; they broadcast.
+
+    Returns
+    -------
+    m, s : ndarray or scalar
+        What `logsumexp_partial` gives for both pieces together.
+
+    Raises
+    ------
+    TypeError
+        For complex, object and string input.
+    ValueError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> import nonlin as nl
+    >>> m, s = nl.logsumexp_merge(0.0, 2.0, 0.0, 1.0)
+    >>> print(m, s)
+    0.0 3.0
+
+    References
+    ----------
+    Milakov and Gimelshein (2018), Online normalizer calculation for softmax, arXiv:1805.02867; docs/formulas.md, Rows.
+    """
+    return _core.logsumexp_merge(m1, s1, m2, s2)  # type: ignore[no-any-return]
+
+
+def logsumexp_finish(m: ArrayLike, s: ArrayLike) -> Any:
+    """Logarithm of the sum of exponentials, ``m + log(s)``, from the maximum and sum of all pieces.
+
+    Parameters
+    ----------
+    m, s : array_like
+        Results of `logsumexp_partial` or `logsumexp_merge`; they broadcast.
+
+    Returns
+    -------
+    ndarray or scalar
+        What `logsumexp` gives for all pieces together.
+
+    Raises
+    ------
+    TypeError
+        For complex, object and string input.
+    ValueError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> import nonlin as nl
+    >>> print(nl.logsumexp_finish(1000.0, 2.0).round(4))
+    1000.6931
+
+    References
+    ----------
+    docs/formulas.md, Rows.
+    """
+    return _core.logsumexp_finish(m, s)
 
 
 def softmax_backward(grad: ArrayLike, y: ArrayLike, axis: int = -1, *, out: Any = None) -> Any:
