@@ -52,7 +52,7 @@ struct Loss {
 };
 
 const Loss kLosses[] = {
-#define NONLIN_LOSS(name, Formula, kind, arguments, options, with_grad, cost, ...) \
+#define NONLIN_LOSS(name, Formula, kind, arguments, options, with_grad, class_cost, cost, ...) \
   {#name, #kind, arguments, options, with_grad, __VA_ARGS__},
 #include "losses.def"
 #undef NONLIN_LOSS

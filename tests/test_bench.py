@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import nonlin as nl
+from nonlin import _core
 from nonlin.bench import cases, contenders
 
 from .oracle import FUNCTIONS
@@ -27,6 +28,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cases, name, size)
     monkeypatch.setattr(cases, "SIZES", tuple(sizes.values()))
     monkeypatch.setattr(cases, "ROW_SHAPES", ((3, 5), (2, 33)))
+    monkeypatch.setattr(cases, "LOSS_SHAPES", {"targets": (3, 5), "rows": (3, 5), "elements": (17,)})
     for name, value in {"SAMPLE": 1e-9, "MIN_ROUNDS": 1, "MAX_ROUNDS": 1}.items():
         monkeypatch.setattr(measure, name, value)
     monkeypatch.setattr(measure, "copy_bandwidth", lambda threads: 1e10)
@@ -41,6 +43,8 @@ def test_every_function_has_a_case() -> None:
     assert {case.key for case in cases.elementwise()} == set(FUNCTIONS)
     rows = {"softmax", "log_softmax", "logsumexp", "cross_entropy", "cross_entropy_with_grad"}
     assert {case.key for case in cases.rows()} == rows
+    losses = {case.key.removesuffix("_with_grad").removesuffix("_backward") for case in cases.losses()}
+    assert losses | {"cross_entropy"} == {row["name"] for row in _core.losses()}
     assert {case.shape[0] for case in cases.elementwise()} == {100, 2**16, 2**24}
     assert {case.shape for case in cases.rows()} == {(1, 1000), (10**6, 10), (65536, 64), (8192, 1024), (512, 32000)}
 
@@ -51,6 +55,9 @@ def test_bytes() -> None:
     assert by_name["swiglu_backward 64K"].bytes == 5 * 8 * 2**16
     assert by_name["softmax 512x32000"].bytes == 2 * 4 * 512 * 32000
     assert by_name["cross_entropy 1x1000"].bytes == 4 * 1000 + 8 + 4
+    losses = {case.name: case for case in cases.losses()}
+    assert losses["nll_loss_backward 512x32000"].bytes == 512 * (2 * 4 * 32000 + 8)
+    assert losses["binary_cross_entropy 16M"].bytes == 2 * 4 * 2**24 + 4
 
 
 @pytest.mark.usefixtures("tiny")
@@ -62,7 +69,7 @@ def test_all_contenders_agree(dtype: str, tmp_path: pathlib.Path, capsys: pytest
     for word in ("softmax", "gelu_tanh_backward", "GB/s", "NumPy"):
         assert word in text
     data = json.loads(saved.read_text())
-    assert len(data["cases"]) == 3 * len(FUNCTIONS) + 2 * 5
+    assert len(data["cases"]) == 3 * len(FUNCTIONS) + 2 * 5 + 2 * (len(_core.losses()) - 1)
     for case in data["cases"]:
         assert case["failures"] == []
         assert case["dtype"] == dtype

@@ -152,6 +152,33 @@ HWY_INLINE V LimitedDivisor(D d, V p) {
   return AtLeast(p, hn::Set(d, hn::TFromD<D>(1e-12)));
 }
 
+// What the losses on probabilities refuse; NaN is none of it.
+template <class D, class V>
+HWY_INLINE V CountOneOutside(D d, V p) {
+  const V zero = hn::Zero(d), one = hn::Set(d, 1);
+  return hn::IfThenElseZero(hn::Or(hn::Lt(p, zero), hn::Gt(p, one)), one);
+}
+
+struct CountOutside {
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kScalarOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const V count = SumOf(p, r.template Row<0>(), [&](size_t, V v) HWY_ATTR { return CountOneOutside(p.d, v); });
+    p.StoreScalar(count, r.template Row<1>());
+  }
+};
+
+struct CountOutsideOfClass {
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kIndexIn, Operand::kScalarOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    const auto counts = hn::Ne(p.LoadCounts(r.template Index<1>()), hn::Zero(p.d));
+    const auto v = p.LoadAt(r.template Row<0>(), r.template Index<1>());
+    p.StoreScalar(hn::IfThenElseZero(counts, CountOneOutside(p.d, v)), r.template Row<2>());
+  }
+};
+
 struct CategoricalCrossEntropy : TermLoss<CategoricalCrossEntropy> {
   template <class D, class V>
   static V Term(D d, V p, V y, V) {

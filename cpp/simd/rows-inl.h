@@ -525,21 +525,6 @@ struct LogSumExpBackward {
   }
 };
 
-// How many entries lie outside [0, 1]; NaN does not.
-struct CountOutside {
-  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kScalarOut);
-  template <class P, class R>
-  static void Run(const P& p, const R& r) {
-    using V = typename P::V;
-    const auto d = p.d;
-    const V zero = hn::Zero(d), one = hn::Set(d, 1);
-    p.StoreScalar(
-        SumOf(p, r.template Row<0>(),
-              [&](size_t, V v) HWY_ATTR { return hn::IfThenElseZero(hn::Or(hn::Lt(v, zero), hn::Gt(v, one)), one); }),
-        r.template Row<1>());
-  }
-};
-
 // `where=`: a masked entry counts as -inf, and its result is what a probability of 0 gives.
 template <class Operation>
 struct Masked {

@@ -25,6 +25,7 @@ celu_backward: numpy.ufunc
 def config() -> dict[str, Any]: ...
 
 count_outside: numpy.ufunc
+count_outside_class: numpy.ufunc
 cross_entropy_class: numpy.ufunc
 cross_entropy_class_backward: numpy.ufunc
 cross_entropy_class_with_grad: numpy.ufunc

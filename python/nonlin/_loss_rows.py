@@ -1,5 +1,7 @@
 """What all losses share: their table, the check of arguments and options, the calls of row kernels, reductions."""
 
+from __future__ import annotations
+
 import functools
 import math
 import operator
@@ -111,11 +113,17 @@ def _listed(position: tuple[Any, ...]) -> str:
     return ", ".join(str(int(i)) for i in position)
 
 
-def _check_probabilities(name: str, x: np.ndarray) -> None:
-    if any(np.any(_core.count_outside(piece)) for piece in _pieces(x)):
+def _check_probabilities(rows: Rows) -> None:
+    """Check what the loss looks at: of rows with a class its entry, else all entries."""
+    x = rows.x
+    if rows.ufunc.endswith("_class"):
+        outside = bool(np.any(_core.count_outside_class(x, rows.inputs[0], axis=rows.axis)))
+    else:
+        outside = any(np.any(_core.count_outside(piece)) for piece in _pieces(x))
+    if outside:
         bad = (x < 0) | (x > 1)
         position = np.unravel_index(np.argmax(bad), x.shape)
-        raise ValueError(f"{name}[{_listed(position)}] is {x[position]}; it takes probabilities, in [0, 1]")
+        raise ValueError(f"probs[{_listed(position)}] is {x[position]}; it takes probabilities, in [0, 1]")
 
 
 def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
@@ -321,7 +329,7 @@ def prepare(loss: Loss, first: ArrayLike, second: ArrayLike, reduction: str, **o
     x = float_array(loss.name_of_x, first)
     rows = _PREPARE[loss.kind](loss, x, np.asarray(second), reduction=reduction, **options)
     if loss.name_of_x == "probs":
-        _check_probabilities("probs", x)
+        _check_probabilities(rows)
     if reduction != "mean":
         rows.divisor = 1.0
     return rows

@@ -50,7 +50,8 @@ def select(options: argparse.Namespace) -> list[Case]:
     """The cases of a run, from small to large."""
     elementwise = list(cases.elementwise(options.dtype))
     sizes = {cases.MEDIUM} if options.quick else {cases.SMALL, cases.MEDIUM}
-    chosen = [case for case in elementwise if case.shape[0] in sizes] + list(cases.rows(options.dtype))
+    chosen = [case for case in elementwise if case.shape[0] in sizes]
+    chosen += [*cases.rows(options.dtype), *cases.losses(options.dtype)]
     if not options.quick:
         chosen += [case for case in elementwise if case.shape[0] == cases.LARGE]
     return [case for case in chosen if options.filter.search(case.name)]

@@ -1,4 +1,4 @@
-"""What is measured: every function of the table at three sizes, softmax and cross-entropy at five shapes."""
+"""What is measured: elementwise functions at three sizes, softmax and cross-entropy at five shapes, the losses at one."""
 
 import functools
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ Shape = tuple[int, ...]
 
 SIZES = SMALL, MEDIUM, LARGE = 100, 1 << 16, 1 << 24
 ROW_SHAPES = ((1, 1000), (1_000_000, 10), (65_536, 64), (8192, 1024), (512, 32_000))
+LOSS_SHAPES = {"targets": (512, 32_000), "rows": (512, 32_000), "elements": (LARGE,)}  # by kind of loss
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,10 @@ class Case:
     @property
     def bytes(self) -> int:
         """The bytes that have to be moved: every input read once, every result written once."""
-        floats = [self.shape for name in self.arguments if name != "targets"] + list(self.results)
-        targets = 8 * prod(self.shape[:-1]) if "targets" in self.arguments else 0
-        return targets + np.dtype(self.dtype).itemsize * sum(map(prod, floats))
+        classes = "targets" in self.arguments and not self.elementwise
+        floats = [self.shape for name in self.arguments if name != "upstream" and not (name == "targets" and classes)]
+        items = sum(map(prod, floats + list(self.results)))
+        return np.dtype(self.dtype).itemsize * items + (8 * prod(self.shape[:-1]) if classes else 0)
 
     def expression(self, module: str, *, out: bool = False) -> str:
         """The call of the public function: ``nonlin.gelu(x, approximate='tanh', out=out)``."""
@@ -63,8 +65,17 @@ class Case:
             if name == "y":  # a backward function that takes the result of its forward function
                 forward = getattr(reference, self.key.removesuffix("_backward"))
                 values[name] = forward(_normal(self.shape, self.dtype, place))
-            elif name == "targets":
+            elif name == "targets" and not self.elementwise:
                 values[name] = np.random.default_rng(place).integers(0, self.shape[-1], self.shape[:-1])
+            elif name == "targets":
+                values[name] = (_normal(self.shape, self.dtype, place) > 0).astype(self.dtype)
+            elif name == "upstream":
+                values[name] = np.ones((), self.dtype)
+            elif name == "log_probs":
+                values[name] = reference.log_softmax(_normal(self.shape, self.dtype, place))
+            elif name in ("probs", "p", "q"):
+                distribution = reference.sigmoid if self.elementwise else reference.softmax
+                values[name] = distribution(_normal(self.shape, self.dtype, place))
             else:
                 values[name] = _normal(self.shape, self.dtype, place)
         return values
@@ -111,3 +122,16 @@ def rows(dtype: str = "float32") -> Iterator[Case]:
         yield Case("logsumexp", ("x",), shape, dtype, (row,), (row,))
         yield Case("cross_entropy", ("logits", "targets"), shape, dtype, ((),), ())
         yield Case("cross_entropy_with_grad", ("logits", "targets"), shape, dtype, ((), shape), (shape,))
+
+
+def losses(dtype: str = "float32") -> Iterator[Case]:
+    """The losses but for cross-entropy, each with its gradient: fused where it has that form."""
+    for row in _core.losses():
+        if row["name"] == "cross_entropy":  # among the rows
+            continue
+        shape, arguments = LOSS_SHAPES[row["kind"]], tuple(row["arguments"])
+        yield Case(row["name"], arguments, shape, dtype, ((),), ())
+        if row["with_grad"]:
+            yield Case(row["name"] + "_with_grad", arguments, shape, dtype, ((), shape), (shape,))
+        else:
+            yield Case(row["name"] + "_backward", ("upstream", *arguments), shape, dtype, (shape,), (shape,))

@@ -88,6 +88,7 @@ SCIPY: dict[str, Expressions] = {
     "softmax": ("special.softmax(x, axis=-1)", None),
     "log_softmax": ("special.log_softmax(x, axis=-1)", None),
     "logsumexp": ("special.logsumexp(x, axis=-1)", None),
+    "kl_divergence": ("special.rel_entr(p, q).sum(axis=-1).mean(dtype=p.dtype)", None),
 }
 
 
@@ -162,7 +163,25 @@ TORCH: dict[str, Expressions] = {
     "log_softmax": _torch("log_softmax", "x, -1"),
     "logsumexp": _torch("logsumexp", "x, -1"),
     "cross_entropy": ("functional.cross_entropy(logits, targets)", None),
-    "cross_entropy_with_grad": ("cross_entropy_with_grad(logits, targets)", None),
+    "cross_entropy_with_grad": ("with_grad(functional.cross_entropy, logits, targets)", None),
+    "nll_loss": ("functional.nll_loss(log_probs, targets)", None),
+    "nll_loss_backward": _aten("nll_loss_backward", "upstream, log_probs, targets, None, 1, -100, upstream * len(targets)"),
+    "categorical_cross_entropy": ("functional.nll_loss(probs.log(), targets)", None),
+    "categorical_cross_entropy_backward": (
+        "torch.zeros_like(probs).scatter_(1, targets[:, None], -upstream / len(probs) / probs.gather(1, targets[:, None]))",
+        None,
+    ),
+    "binary_cross_entropy": ("functional.binary_cross_entropy(probs, targets)", None),
+    "binary_cross_entropy_backward": _aten("binary_cross_entropy_backward", "upstream, probs, targets, None, 1"),
+    "binary_cross_entropy_with_logits": ("functional.binary_cross_entropy_with_logits(logits, targets)", None),
+    "binary_cross_entropy_with_logits_with_grad": (
+        "with_grad(functional.binary_cross_entropy_with_logits, logits, targets)",
+        None,
+    ),
+    "kl_divergence": ("functional.kl_div(q.log(), p, reduction='batchmean')", None),
+    "kl_divergence_backward": ("p / q * (-upstream / len(p))", None),
+    "kl_divergence_with_logits": ("kl_divergence_with_logits(logits, p)", None),
+    "kl_divergence_with_logits_with_grad": ("with_grad(kl_divergence_with_logits, logits, p)", None),
 }
 
 
@@ -171,18 +190,22 @@ def load_torch(threads: int) -> Contender:
     torch.set_num_threads(threads)
     functional = torch.nn.functional
 
-    def cross_entropy_with_grad(logits: Any, targets: Any) -> Any:
-        logits = logits.detach().requires_grad_()
-        loss = functional.cross_entropy(logits, targets)
-        (grad,) = torch.autograd.grad(loss, logits)
+    def with_grad(function: Any, x: Any, target: Any) -> Any:
+        x = x.detach().requires_grad_()
+        loss = function(x, target)
+        (grad,) = torch.autograd.grad(loss, x)
         return loss.detach(), grad
+
+    def kl_divergence_with_logits(logits: Any, p: Any) -> Any:
+        return functional.kl_div(functional.log_softmax(logits, dim=-1), p, reduction="batchmean")
 
     names = {
         "torch": torch,
         "nn": torch._C._nn,
         "aten": torch.ops.aten,
         "functional": functional,
-        "cross_entropy_with_grad": cross_entropy_with_grad,
+        "with_grad": with_grad,
+        "kl_divergence_with_logits": kl_divergence_with_logits,
     }
 
     def expressions(case: Case) -> Expressions:
