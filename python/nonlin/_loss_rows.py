@@ -17,6 +17,7 @@ from . import _core
 _INTEGERS = "biu"  # dtype kinds
 _REDUCTIONS = ("mean", "sum", "none")
 _PIECE = 4096  # entries that make a row where a loss has no axis
+_INT64 = np.iinfo(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,10 @@ def class_targets(
     if targets.shape != shape:
         raise ValueError(f"targets has shape {targets.shape}; classes take the shape of the rows, {shape}")
     if targets.dtype == np.uint64:  # beyond int64 there is no class: the largest int64 stands for all of them
-        wide = np.minimum(targets, np.uint64(np.iinfo(np.int64).max)).astype(np.int64)
+        wide = np.minimum(targets, np.uint64(_INT64.max)).astype(np.int64)
     else:
         wide = targets.astype(np.int64, copy=False)
-    limit = np.iinfo(np.int64)
-    ignored = ignore_index if limit.min <= ignore_index <= limit.max else -1 if ignore_index == -1 else classes + 1
+    ignored = ignore_index if _INT64.min <= ignore_index <= _INT64.max else -1 if ignore_index == -1 else classes + 1
     prepared, total, bad = _core.prepare_targets(wide, classes, ignored, weight)
     if bad >= 0:
         position = np.unravel_index(bad, shape)
@@ -215,7 +215,7 @@ class Rows:
         if self.reduction == "none":
             return losses[0]
         with np.errstate(all="ignore"):
-            total = sum((np.sum(part, dtype=np.float64) for part in losses), np.float64(0))
+            total = sum((np.add.reduce(part, None, np.float64) for part in losses), np.float64(0))
             return self.x.dtype.type(total / self.divisor)
 
     def upstream(self, grad: ArrayLike) -> Any:
