@@ -7,6 +7,7 @@ MODULES = {
     "activations": "Elementwise functions",
     "softmax": "Row-wise functions",
     "losses": "Losses",
+    "linear": "Losses of a linear layer",
     "runtime": "Runtime",
     "testing": "Gradient checks",
 }

@@ -3,6 +3,8 @@
 from ._core import __version__
 from .activations import *  # noqa: F403
 from .activations import __all__ as _activations
+from .linear import *  # noqa: F403
+from .linear import __all__ as _linear
 from .losses import *  # noqa: F403
 from .losses import __all__ as _losses
 from .runtime import *  # noqa: F403
@@ -10,4 +12,4 @@ from .runtime import __all__ as _runtime
 from .softmax import *  # noqa: F403
 from .softmax import __all__ as _softmax
 
-__all__ = ["__version__", *_activations, *_softmax, *_losses, *_runtime]
+__all__ = ["__version__", *_activations, *_softmax, *_losses, *_linear, *_runtime]

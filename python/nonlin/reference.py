@@ -863,3 +863,65 @@ def kl_divergence_with_logits_with_grad(
     """The loss and its gradient; for ``reduction="none"`` the gradient of the sum."""
     loss, slope = _kl_divergence(p, logits, axis)
     return _reduce(loss, np.float64(loss.size), reduction), _chain(slope, np.float64(loss.size), reduction)
+
+
+@_quiet
+def _linear(x: Array, weight: Array, bias: Array | None) -> Array:
+    """``x weight^T + bias``."""
+    logits = _float(x) @ _float(weight).T
+    return np.asarray(logits if bias is None else logits + _float(bias))
+
+
+def linear_cross_entropy(
+    x: Array,
+    weight: Array,
+    targets: Array,
+    *,
+    bias: Array | None = None,
+    class_weight: Array | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+    chunk_rows: int | None = None,
+) -> Array:
+    """`cross_entropy` of ``x weight^T + bias``, which is made whole: ``chunk_rows`` changes nothing."""
+    return cross_entropy(
+        _linear(x, weight, bias),
+        targets,
+        weight=class_weight,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        z_loss=z_loss,
+        reduction=reduction,
+    )
+
+
+@_quiet
+def linear_cross_entropy_with_grad(
+    x: Array,
+    weight: Array,
+    targets: Array,
+    *,
+    bias: Array | None = None,
+    class_weight: Array | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+    chunk_rows: int | None = None,
+) -> tuple[Array, tuple[Array, Array, Array | None]]:
+    """The loss and its gradients ``g weight``, ``g^T x`` and ``sum(g)``, ``g`` being that of the logits."""
+    loss, g = cross_entropy_with_grad(
+        _linear(x, weight, bias),
+        targets,
+        weight=class_weight,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        z_loss=z_loss,
+        reduction=reduction,
+    )
+    x, weight = _float(x), _float(weight)
+    rows = g.reshape(-1, len(weight))
+    grad_weight = rows.T @ x.reshape(len(rows), x.shape[-1])
+    return loss, (g @ weight, grad_weight, None if bias is None else rows.sum(0))

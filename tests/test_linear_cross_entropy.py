@@ -1,0 +1,393 @@
+"""linear_cross_entropy with every option and chunk size: values, gradients, layouts, errors, memory."""
+
+import itertools
+import math
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nonlin as nl
+from nonlin import linear, reference
+from nonlin.testing import check_gradient
+
+from .oracle import assert_same_bits
+
+INF, NAN = np.inf, np.nan
+FEATURES, CLASSES = 4, 5
+BATCHES = [(), (1,), (7,), (2, 3), (2, 1, 4)]
+
+dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+targets_of_both_kinds = pytest.mark.parametrize("soft", [False, True], ids=["classes", "probabilities"])
+
+
+def problem(rng: np.random.Generator, batch: tuple[int, ...], soft: bool, dtype: Any = np.float64) -> tuple[np.ndarray, ...]:
+    """x, weight, targets: classes, some of them 2, or probabilities."""
+    x = rng.standard_normal((*batch, FEATURES))
+    weight = rng.standard_normal((CLASSES, FEATURES))
+    if soft:
+        return x.astype(dtype), weight.astype(dtype), reference.softmax(rng.standard_normal((*batch, CLASSES))).astype(dtype)
+    return x.astype(dtype), weight.astype(dtype), rng.integers(0, CLASSES, batch)
+
+
+def options() -> list[dict[str, Any]]:
+    """Every combination of the options, each either at its default or not."""
+    values = {
+        "bias": [None, np.array([0.5, -1, 0.25, 2, -0.5])],
+        "class_weight": [None, np.array([0.5, 1, 2, 0.25, 1.5])],
+        "ignore_index": [-100, 2],
+        "label_smoothing": [0.0, 0.125],
+        "z_loss": [0.0, 0.03125],
+        "reduction": ["mean", "sum", "none"],
+    }
+    return [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
+
+
+all_options = pytest.mark.parametrize("o", options(), ids=lambda o: "-".join(map(str, o.values())).replace("\n", ""))
+
+
+def flat(result: tuple[Any, tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The loss and the gradients that there are."""
+    return result[0], *(g for g in result[1] if g is not None)
+
+
+def assert_close(result: Any, expected: Any, roundings: float) -> None:
+    """Within some roundings of the largest entry of each array."""
+    for got, exact in zip(flat(result), flat(expected), strict=True):
+        assert np.shape(got) == np.shape(exact)
+        largest = np.max(np.abs(exact), initial=1) if np.all(np.isfinite(exact)) else 1
+        np.testing.assert_allclose(got, exact, rtol=0, atol=roundings * float(np.finfo(got.dtype).eps) * largest)
+
+
+@dtypes
+@targets_of_both_kinds
+@all_options
+def test_against_reference(o: dict[str, Any], soft: bool, dtype: Any, rng: np.random.Generator) -> None:
+    given = {k: v.astype(dtype) if isinstance(v, np.ndarray) else v for k, v in o.items()}
+    for batch in BATCHES:
+        x, weight, targets = problem(rng, batch, soft, dtype)
+        exact = targets.astype(np.float64) if soft else targets
+        expected = reference.linear_cross_entropy_with_grad(x.astype(np.float64), weight.astype(np.float64), exact, **o)
+        before = [a.copy() for a in (x, weight, targets)]
+        for chunk_rows in (None, 2):
+            loss = nl.linear_cross_entropy(x, weight, targets, chunk_rows=chunk_rows, **given)
+            both = nl.linear_cross_entropy_with_grad(x, weight, targets, chunk_rows=chunk_rows, **given)
+            assert_same_bits(both[0], loss)
+            assert_close(both, expected, 64)
+            assert (both[1][2] is None) == (o["bias"] is None)
+            assert {np.asarray(a).dtype for a in flat(both)} == {np.dtype(dtype)}
+            assert [np.shape(a) for a in flat(both)[1:]] == [x.shape, weight.shape, (CLASSES,)][: len(flat(both)) - 1]
+            assert type(loss) is type(nl.cross_entropy(x @ weight.T, targets, reduction=o["reduction"]))
+        assert_same_bits((x, weight, targets), tuple(before))
+
+
+@targets_of_both_kinds
+@all_options
+def test_against_torch(o: dict[str, Any], soft: bool, rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    if o["z_loss"] or (soft and o["ignore_index"] >= 0):
+        return  # torch has neither
+    x, weight, targets = problem(rng, (9,), soft)
+    leaves = [None if a is None else torch.tensor(a, requires_grad=True) for a in (x, weight, o["bias"])]
+    class_weight = None if o["class_weight"] is None else torch.tensor(o["class_weight"])
+    names = {key: o[key] for key in ("ignore_index", "label_smoothing", "reduction")}
+    logits = torch.nn.functional.linear(*leaves)
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(targets), weight=class_weight, **names)
+    loss.sum().backward()
+    expected = loss.detach().numpy(), [None if a is None else a.grad.numpy() for a in leaves]
+    assert_close(nl.linear_cross_entropy_with_grad(x, weight, targets, chunk_rows=4, **o), expected, 64)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize(
+    "o",
+    [
+        {},
+        {"bias": np.array([0.5, -1, 0.25, 2, -0.5])},
+        {"bias": np.ones(5), "class_weight": np.array([0.5, 1, 2, 0.25, 1.5]), "label_smoothing": 0.2, "z_loss": 0.05},
+    ],
+    ids=lambda o: "-".join(o) or "plain",
+)
+@targets_of_both_kinds
+def test_gradients_are_those_of_the_loss(soft: bool, o: dict[str, Any], reduction: str, rng: np.random.Generator) -> None:
+    x, weight, targets = problem(rng, (2, 3), soft)
+    place = {"x": x, "weight": weight, **{k: v for k, v in o.items() if k == "bias"}}
+    rest = {**o, "targets": targets, "reduction": reduction, "chunk_rows": 4}
+    for i, name in enumerate(place):
+
+        def given(value: np.ndarray, name: str = name) -> dict[str, Any]:
+            return {**rest, **place, name: value}
+
+        def gradient(value: np.ndarray, i: int = i, given: Any = given) -> Any:
+            return nl.linear_cross_entropy_with_grad(**given(value))[1][i]
+
+        check_gradient(
+            lambda value, given=given: np.sum(reference.linear_cross_entropy(**given(value))), gradient, place[name]
+        )
+
+
+# Chunks
+
+
+@dtypes
+@targets_of_both_kinds
+def test_every_chunk_size_gives_the_same(soft: bool, dtype: Any, rng: np.random.Generator) -> None:
+    n = 37
+    x, weight, targets = problem(rng, (n,), soft, dtype)
+    o = {"bias": np.arange(5, dtype=dtype), "class_weight": np.arange(1, 6, dtype=dtype), "label_smoothing": 0.1}
+    for reduction in ("mean", "sum", "none"):
+        expected = nl.linear_cross_entropy_with_grad(x, weight, targets, chunk_rows=n, reduction=reduction, **o)
+        for chunk_rows in (1, 2, 3, n - 1, n + 5, np.int8(7), None):
+            result = nl.linear_cross_entropy_with_grad(x, weight, targets, chunk_rows=chunk_rows, reduction=reduction, **o)
+            assert_close(result, expected, 16)
+
+
+def test_blocks_of_classes(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradient of weight is added up in blocks, the last of them smaller."""
+    x, weight, targets = problem(rng, (7,), soft=False)
+    expected = reference.linear_cross_entropy_with_grad(x, weight, targets)
+    for rows in (0, 1, 2, 3, 5, 8):
+        monkeypatch.setattr(linear, "_BLOCK_BYTES", rows * 8 * FEATURES)
+        assert_close(nl.linear_cross_entropy_with_grad(x, weight, targets, chunk_rows=3), expected, 16)
+
+
+@pytest.mark.parametrize(("rows", "row_bytes"), [(0, 4), (1, 4), (4096, 4 * 50257), (10**7, 4), (1000, 8), (173, 10**9)])
+def test_default_chunk(rows: int, row_bytes: int) -> None:
+    """Chunks alike in size: enough rows for the products, no more bytes than a narrow or a wide chunk may have."""
+    size = linear._chunk_rows(rows, row_bytes)
+    assert size >= 1
+    assert size <= max(linear._MIN_ROWS, linear._CHUNK_BYTES // row_bytes)
+    assert size >= min(rows, linear._MIN_ROWS // 2)
+    chunks = math.ceil(rows / size)
+    assert chunks * size - rows < max(chunks, 2)
+
+
+def test_thread_count_does_not_change_bits(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((300, 16)).astype(np.float32)
+    weight = rng.standard_normal((2000, 16)).astype(np.float32)
+    targets = rng.integers(0, 2000, 300)
+    results = []
+    for threads in (1, 2, 4):
+        nl.set_num_threads(threads)
+        results.append(flat(nl.linear_cross_entropy_with_grad(x, weight, targets, chunk_rows=128)))
+    for result in results[1:]:
+        assert_same_bits(result, results[0])
+
+
+# Inputs
+
+
+def test_dtypes(rng: np.random.Generator) -> None:
+    x, weight, targets = problem(rng, (6,), soft=False)
+    bias = np.zeros(CLASSES)
+    f4, f8, i4 = np.float32, np.float64, np.int32
+    for types, expected in (
+        ((f4, f4, f4), f4),
+        ((f8, f4, f4), f8),
+        ((f4, f8, f4), f8),
+        ((f4, f4, f8), f8),
+        ((i4, f4, f4), f8),
+        ((f4, f4, i4), f8),
+        ((">f4", "<f4", ">f4"), f4),
+        ((bool, bool, bool), f8),
+    ):
+        a, w, b = (v.astype(t) for v, t in zip((x, weight, bias), types, strict=True))
+        result = nl.linear_cross_entropy_with_grad(a, w, targets, bias=b)
+        same = [v.astype(expected) for v in (a, w, b)]
+        assert {v.dtype for v in flat(result)} == {np.dtype(expected)}
+        assert_close(result, nl.linear_cross_entropy_with_grad(*same[:2], targets, bias=same[2]), 16)
+    for kind in (np.float16, np.float32, ">f8", np.longdouble):  # of probabilities: they become the dtype of the rest
+        soft = np.eye(CLASSES)[targets]
+        assert_same_bits(
+            flat(nl.linear_cross_entropy_with_grad(x, weight, soft.astype(kind))),
+            flat(nl.linear_cross_entropy_with_grad(x, weight, soft)),
+        )
+
+
+def test_lists() -> None:
+    x, weight = [[1.0, 2.0], [0.5, -1.0]], [[2.0, 0.0], [0.0, 0.5], [0.1, 0.0]]
+    expected = nl.cross_entropy(np.array(x) @ np.array(weight).T + 1, [0, 2])
+    np.testing.assert_allclose(nl.linear_cross_entropy(x, weight, [0, 2], bias=[1, 1, 1]), expected, rtol=1e-15)
+
+
+def layouts(a: np.ndarray) -> list[np.ndarray]:
+    unaligned = np.zeros(a.shape, [("byte", "u1"), ("value", a.dtype)])["value"]
+    unaligned[:] = a
+    read_only = a.copy()
+    read_only.flags.writeable = False
+    wider = np.zeros((*a.shape[:-1], a.shape[-1] + 3), a.dtype)[..., : a.shape[-1]]
+    wider[:] = a
+    everywhere = (slice(None, None, -1),) * a.ndim
+    return [
+        np.asfortranarray(a),
+        a[everywhere].copy()[everywhere],
+        np.repeat(a, 3, -1)[..., ::3],
+        wider,
+        unaligned,
+        read_only,
+    ]
+
+
+@targets_of_both_kinds
+def test_layouts(soft: bool, rng: np.random.Generator) -> None:
+    x, weight, targets = problem(rng, (3, 4), soft)
+    expected = nl.linear_cross_entropy_with_grad(x, weight, targets)
+    for a, w, t in zip(layouts(x), layouts(weight), layouts(targets), strict=True):
+        assert_close(nl.linear_cross_entropy_with_grad(a, w, t, chunk_rows=5), expected, 16)
+    same = np.broadcast_to(x[0, 0], x.shape), np.broadcast_to(weight[:1], weight.shape)
+    assert_close(
+        nl.linear_cross_entropy_with_grad(*same, targets),
+        nl.linear_cross_entropy_with_grad(*map(np.array, same), targets),
+        16,
+    )
+
+
+def test_blas_copies_only_what_it_must(rng: np.random.Generator) -> None:
+    c_order = rng.standard_normal((3, 4))
+    f_order, _, _, wider, unaligned, read_only = layouts(c_order)
+    for a in (c_order, f_order, wider, read_only):
+        assert linear._for_blas(a) is a
+    for a in (unaligned, c_order[::-1], c_order[:, ::2], np.broadcast_to(1.0, (3, 4))):
+        assert linear._for_blas(a).flags.c_contiguous
+
+
+def test_no_features() -> None:
+    bias = np.array([1.0, 2.0, 4.0])
+    for b in (None, bias):
+        loss, grads = nl.linear_cross_entropy_with_grad(np.zeros((2, 0)), np.zeros((3, 0)), [0, 1], bias=b)
+        logits = np.tile(np.zeros(3) if b is None else b, (2, 1))
+        np.testing.assert_allclose(loss, nl.cross_entropy(logits, [0, 1]), rtol=1e-15)
+        assert (grads[0].shape, grads[1].shape) == ((2, 0), (3, 0))
+
+
+@dtypes
+def test_empty_batch(dtype: Any) -> None:
+    weight, bias = np.ones((5, 4), dtype), np.ones(5, dtype)
+    for batch in ((0,), (2, 0)):
+        for targets in (np.zeros(batch, int), np.zeros((*batch, 5), dtype), np.zeros(batch).tolist()):
+            for reduction, expected in (("mean", NAN), ("sum", 0), ("none", np.zeros(batch))):
+                loss, grads = nl.linear_cross_entropy_with_grad(
+                    np.zeros((*batch, 4), dtype), weight, targets, bias=bias, reduction=reduction
+                )
+                np.testing.assert_array_equal(loss, expected)
+                assert_same_bits(grads, (np.zeros((*batch, 4), dtype), np.zeros((5, 4), dtype), np.zeros(5, dtype)))
+
+
+def test_all_ignored(rng: np.random.Generator) -> None:
+    x, weight, _ = problem(rng, (3,), soft=False)
+    for reduction, expected in (("mean", NAN), ("sum", 0), ("none", np.zeros(3))):
+        loss, grads = nl.linear_cross_entropy_with_grad(x, weight, [-100] * 3, reduction=reduction, chunk_rows=2)
+        np.testing.assert_array_equal(loss, expected)
+        for grad in grads[:2]:
+            np.testing.assert_array_equal(grad, 0)
+
+
+def test_no_warning_for_what_is_not_finite(rng: np.random.Generator) -> None:
+    for bad in (INF, -INF, NAN, np.finfo(np.float64).max):
+        for place in ("x", "weight", "bias"):
+            x, weight, targets = problem(rng, (5,), soft=False)
+            given = {"x": x, "weight": weight, "bias": np.zeros(CLASSES)}
+            given[place].flat[0] = bad
+            with np.errstate(all="raise"):
+                loss, (grad_x, _, _) = nl.linear_cross_entropy_with_grad(
+                    **given, targets=targets, reduction="none", chunk_rows=2
+                )
+            if place == "x":  # the other rows do not see it
+                assert np.isfinite(loss[1:]).all()
+                assert np.isfinite(grad_x[1:]).all()
+
+
+# Errors
+
+
+@pytest.mark.parametrize("bad", [5, -1, 2**31, -(2**63)])
+def test_bad_target_is_named(bad: int, rng: np.random.Generator) -> None:
+    x, weight, targets = problem(rng, (3, 4), soft=False)
+    targets[1, 2], targets[2, 3] = bad, 6
+    for f in (nl.linear_cross_entropy, nl.linear_cross_entropy_with_grad):
+        with pytest.raises(IndexError, match=rf"targets\[1, 2\] is {bad}\b"):
+            f(x, weight, targets, chunk_rows=2)
+
+
+@pytest.mark.parametrize(
+    ("argument", "given", "error"),
+    [
+        ("x", np.zeros(()), ValueError),
+        ("x", np.zeros((3, 4), complex), TypeError),
+        ("x", np.zeros((3, 4), object), TypeError),
+        ("x", [["a"] * 4] * 3, TypeError),
+        ("x", np.zeros((3, 4), np.float16), TypeError),
+        ("weight", np.zeros((5, 3)), ValueError),
+        ("weight", np.zeros((0, 4)), ValueError),
+        ("weight", np.zeros(4), ValueError),
+        ("weight", np.zeros((1, 5, 4)), ValueError),
+        ("weight", np.zeros((5, 4), complex), TypeError),
+        ("bias", np.zeros(4), ValueError),
+        ("bias", np.zeros((1, 5)), ValueError),
+        ("bias", 0.0, ValueError),
+        ("bias", np.zeros(5, object), TypeError),
+        ("class_weight", np.zeros(4), ValueError),
+        ("class_weight", np.zeros((5, 1)), ValueError),
+        ("class_weight", np.zeros(5, complex), TypeError),
+        ("targets", np.zeros(4, int), ValueError),
+        ("targets", np.zeros((3, 1), int), ValueError),
+        ("targets", np.zeros((3, 5), int), ValueError),
+        ("targets", np.zeros(3), ValueError),
+        ("targets", np.zeros((3, 4)), ValueError),
+        ("targets", np.zeros((3, 5), complex), TypeError),
+        ("targets", ["a", "b", "c"], TypeError),
+        ("reduction", "average", ValueError),
+        ("label_smoothing", 1.5, ValueError),
+        ("label_smoothing", NAN, ValueError),
+        ("ignore_index", 0.5, TypeError),
+        ("chunk_rows", 0, ValueError),
+        ("chunk_rows", -3, ValueError),
+        ("chunk_rows", 2.0, TypeError),
+        ("chunk_rows", "2", TypeError),
+        ("chunk_rows", True, TypeError),
+        ("chunk_rows", np.True_, TypeError),
+    ],
+    ids=lambda v: f"{v.dtype}{v.shape}" if isinstance(v, np.ndarray) else getattr(v, "__name__", str(v)),
+)
+def test_errors(argument: str, given: Any, error: type[Exception]) -> None:
+    arguments = {"x": np.zeros((3, 4)), "weight": np.zeros((5, 4)), "targets": np.zeros(3, int), argument: given}
+    for f in (nl.linear_cross_entropy, nl.linear_cross_entropy_with_grad):
+        with pytest.raises(error, match=rf"^{argument}\b") as raised:
+            f(**arguments)
+        array = np.asarray(given)
+        assert any(str(what) in str(raised.value) for what in (given, array.dtype, array.shape))
+
+
+# Memory
+
+
+@pytest.mark.parametrize("function", ["linear_cross_entropy", "linear_cross_entropy_with_grad"])
+def test_logits_never_exist_whole(function: str) -> None:
+    """The process's peak resident size beyond inputs and results, once BLAS has its own memory."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("the resident size is read from /proc")
+    code = rf"""
+import re
+import numpy as np
+import nonlin as nl
+
+def resident(which):  # not of getrusage, whose peak starts with that of the parent process
+    with open("/proc/self/status") as f:
+        return 1024 * int(re.search(which + r":\s*(\d+) kB", f.read())[1])
+
+rows, features, classes = 2048, 256, 20000
+rng = np.random.default_rng(0)
+x = rng.standard_normal((rows, features), np.float32)
+weight = rng.standard_normal((classes, features), np.float32)
+targets = rng.integers(0, classes, rows)
+nl.{function}(x[:400], weight, targets[:400])
+before = resident("VmRSS")
+result = nl.{function}(x, weight, targets)
+results = sum(a.nbytes for a in result[1][:2]) if isinstance(result, tuple) else 0
+print((resident("VmHWM") - before - results) / (rows * classes * 4))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    share = float(run.stdout)
+    assert 0.05 < share < 0.15  # less than one chunk would mean that the peak is not seen
