@@ -20,9 +20,9 @@ _BLOCK_BYTES = 4 << 20  # of the scratch in which products are made that are the
 def _chunk_rows(rows: int, row_bytes: int) -> int:
     """Return how many rows of logits to hold at once, when the caller leaves it open.
 
-    Every chunk reads `weight` twice and adds to all of grad_weight, which takes as long as the arithmetic of some 20 rows:
-    hence at least `_MIN_ROWS`, at most 1/24 of the logits from 4096 rows on. Where these fit the cache there may be more of
-    them, until the fixed cost of a chunk does not count. All chunks have the same size, but for rounding.
+    Every chunk reads `weight` twice and adds to all of grad_weight, at the price of the arithmetic of some 20 rows: hence up
+    to `_MIN_ROWS`, 1/24 of 4096. Of narrow rows as many as stay in the cache, so that the fixed cost of a chunk does not
+    count. All chunks have the same size, but for rounding.
     """
     most = max(_MIN_ROWS, _CHUNK_BYTES // row_bytes)
     chunks = -(-rows // most)
@@ -65,6 +65,7 @@ def _row_losses(logits: np.ndarray, targets: np.ndarray, options: Rows, factor: 
     return (rows.losses() if factor is None else rows.gradient("_with_grad", factor, logits)[0])[0]
 
 
+# Lost: the first rows' logits made transposed in grad_weight, which needs no buffer: a loss along a strided axis costs 6 %.
 def _add_product(total: np.ndarray, a: np.ndarray, b: np.ndarray, scratch: np.ndarray) -> None:
     """``total += a @ b`` by blocks of rows: NumPy's products cannot add to their output."""
     for start in range(0, len(total), len(scratch)):
