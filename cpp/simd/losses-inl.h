@@ -39,7 +39,7 @@ struct Places {
 // factor * v, and 0 where the factor is 0 and v infinite
 template <class D, class V>
 HWY_INLINE V TimesOrZero(D d, V factor, V v) {
-  return hn::IfThenElseZero(hn::Ne(factor, hn::Zero(d)), hn::Mul(factor, v));
+  return hn::IfThenZeroElse(hn::Eq(factor, hn::Zero(d)), hn::Mul(factor, v));
 }
 
 // ---------------------------------------------------------------- a sum over entries
@@ -238,7 +238,7 @@ struct KlDivergence : TermLoss<KlDivergence> {
   }
   template <class D, class V>
   static V Slope(D d, V q, V p, V) {
-    return hn::Neg(hn::IfThenElseZero(hn::Ne(p, hn::Zero(d)), hn::Div(p, q)));
+    return hn::Neg(hn::IfThenZeroElse(hn::Eq(p, hn::Zero(d)), hn::Div(p, q)));
   }
 };
 
@@ -304,7 +304,7 @@ struct CrossEntropyOfClass {
     const auto weight_of = [&](size_t i) HWY_ATTR { return weight == nullptr ? one : p.LoadRow(weight, i); };
 
     if constexpr (kWant != Want::kGradient) {
-      V loss = hn::Mul(hn::Mul(options.keep, target_weight), hn::Add(hn::Sub(sum.max, target_logit), log));
+      V loss = TimesOrZero(d, hn::Mul(options.keep, target_weight), hn::Add(hn::Sub(sum.max, target_logit), log));
       if (options.smooth) {
         const V spread =
             SumOf(p, z, [&](size_t i, V v) HWY_ATTR { return TimesOrZero(d, weight_of(i), hn::Sub(sum.max, v)); });

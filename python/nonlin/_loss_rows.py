@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ def float_array(name: str, value: ArrayLike) -> np.ndarray:
         return array.astype(np.float64)
     if array.dtype.type not in (np.float32, np.float64):
         raise TypeError(f"{name} has dtype {array.dtype}; it takes float32, float64, booleans or integers")
-    return array
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -85,7 +85,7 @@ def _entry_weight(name: str, weight: ArrayLike, x_name: str, x: np.ndarray) -> n
         raise ValueError(
             f"{name} has shape {array.shape}; it takes one that broadcasts to that of {x_name}, {x.shape}"
         ) from None
-    return np.ascontiguousarray(_cast(array, x.dtype))
+    return np.asarray(_cast(array, x.dtype), order="C")
 
 
 def class_targets(
@@ -109,7 +109,7 @@ def class_targets(
     return prepared, total
 
 
-def _listed(position: tuple[Any, ...]) -> str:
+def _listed(position: Iterable[Any]) -> str:
     return ", ".join(str(int(i)) for i in position)
 
 
@@ -117,13 +117,17 @@ def _check_probabilities(rows: Rows) -> None:
     """Check what the loss looks at: of rows with a class its entry, else all entries."""
     x = rows.x
     if rows.ufunc.endswith("_class"):
-        outside = bool(np.any(_core.count_outside_class(x, rows.inputs[0], axis=rows.axis)))
+        row_is_bad = np.asarray(_core.count_outside_class(x, rows.inputs[0], axis=rows.axis)) > 0
+        if not np.any(row_is_bad):
+            return
+        row = np.unravel_index(np.argmax(row_is_bad), row_is_bad.shape)
+        position = list(row)
+        position.insert(x.ndim + rows.axis, rows.inputs[0][row])
     else:
-        outside = any(np.any(_core.count_outside(piece)) for piece in _pieces(x))
-    if outside:
-        bad = (x < 0) | (x > 1)
-        position = np.unravel_index(np.argmax(bad), x.shape)
-        raise ValueError(f"probs[{_listed(position)}] is {x[position]}; it takes probabilities, in [0, 1]")
+        if not any(np.any(_core.count_outside(piece)) for piece in _pieces(x)):
+            return
+        position = list(np.unravel_index(np.argmax((x < 0) | (x > 1)), x.shape))
+    raise ValueError(f"probs[{_listed(position)}] is {x[tuple(position)]}; it takes probabilities, in [0, 1]")
 
 
 def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
@@ -271,7 +275,8 @@ def _prepare_targets(
         smoothing = float(label_smoothing)
         if not 0 <= smoothing <= 1:
             raise ValueError(f"label_smoothing is {label_smoothing}; it takes a number in [0, 1]")
-        weight_sum = classes if weights is None else np.sum(weights, dtype=np.float64)
+        with np.errstate(all="ignore"):
+            weight_sum = classes if weights is None else np.sum(weights, dtype=np.float64)
         options = [x.dtype.type(number) for number in (weight_sum, smoothing, z_loss)]
     if target.dtype.kind in "iu" or (target.size == 0 and target.shape == rows):
         ufunc = loss.name + "_class"
