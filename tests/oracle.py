@@ -1,4 +1,4 @@
-"""What the tests compare with: the table as test cases, exact values, and errors counted in units in the last place.
+"""What the tests compare with: the tables as test cases, exact values, and errors counted in units in the last place.
 
 Exact values come from two places, and neither is the extension. For float32 it is `nonlin.reference` in float64, whose
 formulas are accurate to far below one float32 ULP, tails included (`test_accuracy.py` proves it on a sample). For float64
@@ -7,6 +7,7 @@ it is mpmath, with the textbook definitions below.
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -98,6 +99,85 @@ def _functions() -> list[Function]:
 FUNCTIONS = {f.name: f for f in _functions()}
 FORWARD = [f for f in FUNCTIONS.values() if not f.name.endswith("_backward")]
 BACKWARD = [f for f in FUNCTIONS.values() if f.name.endswith("_backward")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """One loss of the table; one that takes classes or probabilities is there twice."""
+
+    name: str
+    arguments: tuple[str, str]
+    options: tuple[str, ...]
+    kind: str  # "targets": classes or probabilities; "rows": two operands; "elements": elementwise
+    with_grad: bool
+    soft: bool  # both operands are floats
+
+    def __str__(self) -> str:
+        return self.name if self.kind != "targets" else f"{self.name}-{'probabilities' if self.soft else 'classes'}"
+
+    @property
+    def by_rows(self) -> bool:
+        return self.kind != "elements"
+
+    @property
+    def operand(self) -> int:
+        """Which argument the gradient is with respect to."""
+        return 1 if self.kind == "rows" else 0
+
+    def functions(self, module: Any = nl) -> tuple[Callable[..., Any], ...]:
+        """Forward, backward and, where there is one, with_grad."""
+        suffixes = ("", "_backward", "_with_grad") if self.with_grad else ("", "_backward")
+        return tuple(getattr(module, self.name + suffix) for suffix in suffixes)
+
+    def losses_shape(self, shape: tuple[int, ...], axis: int = -1) -> tuple[int, ...]:
+        return tuple(np.delete(shape, axis)) if self.by_rows else shape
+
+    def problem(
+        self, rng: np.random.Generator, shape: tuple[int, ...], axis: int = -1, dtype: Any = np.float64
+    ) -> list[Array]:
+        """Both operands, random and inside the domain."""
+
+        def operand(name: str) -> Array:
+            x = np.asarray(3 * rng.standard_normal(shape))
+            if name == "logits":
+                return x
+            if not self.by_rows:
+                x = rng.uniform(0.01, 0.99, shape)
+                return np.where(rng.random(shape) < 0.5, np.rint(x), x) if name == "targets" else x
+            if not self.soft and name == "targets":
+                return np.asarray(rng.integers(0, shape[axis], self.losses_shape(shape, axis)))
+            return reference.log_softmax(x, axis) if name == "log_probs" else reference.softmax(x, axis)
+
+        given = [np.asarray(operand(name)) for name in self.arguments]
+        return [a.astype(dtype) if a.dtype.kind == "f" else a for a in given]
+
+    def keywords(
+        self, rng: np.random.Generator, shape: tuple[int, ...], axis: int, chosen: tuple[str, ...], dtype: Any = np.float64
+    ) -> dict[str, Any]:
+        """Values for the chosen options, none of them the default, and the axis of a loss by rows."""
+        if self.by_rows:
+            factors: dict[str, tuple[int, ...]] = {"weight": (shape[axis],)}
+        else:
+            factors = {"weight": tuple(1 if i == 0 else n for i, n in enumerate(shape)), "pos_weight": shape[-1:]}
+        values: dict[str, Any] = {name: rng.uniform(0.25, 2, factor).astype(dtype) for name, factor in factors.items()}
+        values |= {"ignore_index": 2, "label_smoothing": 0.1, "z_loss": 0.01}
+        return {name: values[name] for name in chosen} | ({"axis": axis} if self.by_rows else {})
+
+    def choices(self) -> list[tuple[str, ...]]:
+        """Every set of options but axis and reduction."""
+        names = [name for name in self.options if name not in ("axis", "reduction")]
+        return [c for n in range(len(names) + 1) for c in itertools.combinations(names, n)]
+
+
+def _losses() -> list[Loss]:
+    losses = []
+    for row in _core.losses():
+        given = {**row, "arguments": tuple(row["arguments"]), "options": tuple(row["options"])}
+        losses += [Loss(**given, soft=soft) for soft in ((False, True) if row["kind"] == "targets" else (True,))]
+    return losses
+
+
+LOSSES = _losses()
 
 
 def as_tuple(result: Any) -> tuple[Array, ...]:

@@ -9,7 +9,7 @@ import nonlin as nl
 from nonlin import reference
 from nonlin.testing import check_gradient
 
-from .oracle import BACKWARD, FUNCTIONS, Function, as_tuple
+from .oracle import BACKWARD, FUNCTIONS, LOSSES, Function, Loss, as_tuple
 
 KINKS = np.array([-3, -1, 0, 1, 3, 6])
 
@@ -59,35 +59,34 @@ def test_jacobians(name: str, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"weight": np.array([0.5, 1, 2, 0.25])},
-        {"label_smoothing": 0.2},
-        {"z_loss": 0.05},
-        {"ignore_index": 1},
-        {"weight": np.array([0.5, 1, 2, 0.25]), "label_smoothing": 0.2, "z_loss": 0.05, "ignore_index": 1, "axis": 0},
-    ],
-    ids=lambda o: "-".join(o) or "plain",
+    ("loss", "chosen"),
+    [(f, chosen) for f in LOSSES for chosen in f.choices()],
+    ids=lambda v: "-".join(v) or "plain" if isinstance(v, tuple) else str(v),
 )
-@pytest.mark.parametrize("soft", [False, True], ids=["classes", "probabilities"])
-def test_cross_entropy(soft: bool, options: dict[str, Any], reduction: str, rng: np.random.Generator) -> None:
-    axis = options.get("axis", -1)
-    logits = rng.standard_normal((4, 6) if axis == 0 else (6, 4))
-    targets = reference.softmax(rng.standard_normal(logits.shape), axis) if soft else np.array([0, 1, 2, 3, 1, 0])
-    o = {**options, "reduction": reduction}
-    upstream = rng.standard_normal(6 if reduction == "none" else ())
+def test_losses(loss: Loss, chosen: tuple[str, ...], reduction: str, rng: np.random.Generator) -> None:
+    """With every set of options."""
+    value = loss.functions(reference)[0]
+    _, backward, *with_grad = loss.functions()
+    for shape, axis in (((4, 5), -1), ((5, 4), 0)) if loss.by_rows else (((4, 5), -1),):
+        given = loss.problem(rng, shape, axis)
+        o = {**loss.keywords(rng, shape, axis, chosen), "reduction": reduction}
+        upstream = rng.standard_normal(loss.losses_shape(shape, axis) if reduction == "none" else ())
 
-    def loss(upstream: Any, z: np.ndarray) -> Any:
-        return np.sum(upstream * reference.cross_entropy(z, targets, **o))
+        def operands(x: np.ndarray, given: list[np.ndarray] = given) -> list[np.ndarray]:
+            return [x if i == loss.operand else a for i, a in enumerate(given)]
 
-    check_gradient(
-        lambda z: loss(upstream, z),
-        lambda z: nl.cross_entropy_backward(upstream, z, targets, **o),
-        logits,
-        rtol=1e-7,
-        atol=1e-9,
-    )
-    check_gradient(
-        lambda z: loss(1, z), lambda z: nl.cross_entropy_with_grad(z, targets, **o)[1], logits, rtol=1e-7, atol=1e-9
-    )
+        def total(x: np.ndarray, by: Any, o: dict[str, Any] = o) -> Any:
+            return np.sum(by * value(*operands(x), **o))
+
+        x = given[loss.operand]
+        if loss.arguments[loss.operand] in ("probs", "q"):
+            x = 0.1 + 0.8 * x  # the logarithm is too steep near 0 for differences
+        check_gradient(
+            lambda x, by=upstream: total(x, by),
+            lambda x, by=upstream, o=o: backward(by, *operands(x), **o),
+            x,
+            rtol=1e-7,
+            atol=1e-9,
+        )
+        for f in with_grad:
+            check_gradient(lambda x: total(x, 1), lambda x, f=f, o=o: f(*operands(x), **o)[1], x, rtol=1e-7, atol=1e-9)

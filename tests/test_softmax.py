@@ -1,5 +1,6 @@
-"""softmax, log_softmax, logsumexp, their gradients and Jacobians."""
+"""softmax, log_softmax, logsumexp, their gradients and Jacobians, and logsumexp in parts."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from mpmath import mp, mpf
 import nonlin as nl
 from nonlin import reference
 
-from .oracle import FLOATS, assert_same_bits, ulp_error, ulp_error_mp
+from .oracle import FLOATS, assert_same_bits, special_values, ulp_error, ulp_error_mp
 
 INF, NAN = np.inf, np.nan
 BOUND = 4.0  # ULP, per entry
@@ -429,3 +430,163 @@ def test_input_is_left_alone(f: Callable[..., Any], rng: np.random.Generator) ->
         a.flags.writeable = False
     f(*given)
     assert_same_bits(tuple(given), tuple(copies))
+
+
+# Rows in parts
+
+
+def merged(parts: list[tuple[Any, Any]]) -> tuple[Any, Any]:
+    return functools.reduce(lambda a, b: nl.logsumexp_merge(*a, *b), parts)
+
+
+@pytest.mark.every_target
+@all_dtypes
+def test_partial_against_reference(dtype: np.dtype, rng: np.random.Generator) -> None:
+    eps = np.finfo(dtype).eps
+    for shape, axis in (
+        ((1,), 0),
+        ((7,), -1),
+        ((300, 5), 0),
+        ((5, 300), 1),
+        ((3, 40, 4), 1),
+        ((2, 100_000), -1),
+        ((4, 1), 1),
+    ):
+        x = 3 * rng.standard_normal(shape).astype(dtype)
+        m, s = nl.logsumexp_partial(x, axis)
+        exact_m, exact_s = reference.logsumexp_partial(x.astype(np.float64), axis)
+        assert m.dtype == s.dtype == dtype
+        np.testing.assert_array_equal(m, exact_m)
+        np.testing.assert_allclose(s, exact_s, rtol=8 * eps)
+        np.testing.assert_allclose(nl.logsumexp_finish(m, s), reference.logsumexp(x.astype(np.float64), axis), rtol=8 * eps)
+        strided = np.repeat(np.asfortranarray(x), 2, axis=axis)
+        strided = strided[tuple(slice(None, None, 2 if i == axis % x.ndim else None) for i in range(x.ndim))]
+        np.testing.assert_allclose(nl.logsumexp_partial(strided, axis)[1], exact_s, rtol=8 * eps)
+        assert_same_bits(nl.logsumexp_partial(x.astype(x.dtype.newbyteorder()), axis)[0], m)
+
+
+@pytest.mark.every_target
+@all_dtypes
+def test_parts_merged_in_any_order_are_the_whole(dtype: np.dtype, rng: np.random.Generator) -> None:
+    for name, row in difficult_rows(1000, dtype).items():
+        x = np.stack([row, rng.permutation(row), row[::-1]])
+        exact = reference.logsumexp(x.astype(np.float64))
+        for axis, rows in ((-1, x), (0, x.T)):
+            for _ in range(3):
+                cuts = np.sort(rng.choice(np.arange(1, 1000), rng.integers(1, 9), replace=False))
+                parts = [nl.logsumexp_partial(part, axis) for part in np.split(rows, cuts, axis)]
+                y = nl.logsumexp_finish(*merged([parts[i] for i in rng.permutation(len(parts))]))
+                assert np.max(ulp_error(y, exact, np.abs(x).max(where=np.isfinite(x), initial=0))) <= 8, name
+
+
+@all_dtypes
+def test_merging_is_associative_and_commutative(dtype: np.dtype, rng: np.random.Generator) -> None:
+    m = (10 * rng.standard_normal((3, 1000))).astype(dtype)
+    m[:, :100] = rng.choice([-INF, INF, NAN, 0, 1e4, -1e4], (3, 100))
+    s = np.where(np.isinf(m), m > 0, rng.uniform(1, 100, m.shape)).astype(dtype)
+    a, b, c = zip(m, s, strict=True)
+    assert_same_bits(nl.logsumexp_merge(*a, *b), nl.logsumexp_merge(*b, *a))
+    left, right = merged([merged([a, b]), c]), merged([a, merged([b, c])])
+    assert_same_bits(left[0], right[0])
+    np.testing.assert_allclose(left[1], right[1], rtol=8 * np.finfo(dtype).eps)
+    exact = reference.logsumexp_merge(*(v.astype(np.float64) for v in (*a, *b)))
+    np.testing.assert_array_equal(nl.logsumexp_merge(*a, *b)[0], exact[0])
+    np.testing.assert_allclose(nl.logsumexp_merge(*a, *b)[1], exact[1], rtol=8 * np.finfo(dtype).eps)
+
+
+@all_dtypes
+def test_edge_cases_of_parts(dtype: np.dtype) -> None:
+    rows = np.array([[-INF, -INF], [INF, 0], [INF, -INF], [INF, INF], [NAN, INF], [-INF, NAN], [-INF, 3], [3, 3]], dtype)
+    parts = np.array([-INF, INF, INF, INF, NAN, NAN, 3, 3]), np.array([0, 1, 1, 1, NAN, NAN, 1, 2])
+    whole = np.array([-INF, INF, INF, INF, NAN, NAN, 3, 3 + math.log(2)])
+    for x, axis in ((rows, -1), (rows.T, 0), (np.repeat(rows, 40, axis=1)[:, ::40], -1)):
+        m, s = nl.logsumexp_partial(x, axis)
+        np.testing.assert_array_equal(m, parts[0])
+        np.testing.assert_array_equal(s, parts[1])
+        np.testing.assert_allclose(nl.logsumexp_finish(m, s), whole, rtol=2 * np.finfo(dtype).eps)
+    m, s = (part.astype(dtype) for part in parts)
+    nothing = np.full_like(m, -INF), np.zeros_like(m)
+    assert_same_bits(nl.logsumexp_merge(m, s, *nothing), (m, s))
+    assert_same_bits(nl.logsumexp_merge(*nothing, m, s), (m, s))
+    for infinite in (2, 1):  # whatever it is merged with
+        m, s = nl.logsumexp_merge(np.full(8, INF, dtype), np.full(8, infinite, dtype), *nl.logsumexp_partial(rows))
+        np.testing.assert_array_equal(m, np.where(np.isnan(parts[0]), NAN, INF))
+        np.testing.assert_array_equal(s, np.where(np.isnan(parts[0]), NAN, 1))
+
+
+@all_dtypes
+def test_parts_far_apart(dtype: np.dtype) -> None:
+    """No overflow, and what underflows counts as nothing."""
+    largest = np.finfo(dtype).max
+    m, s = nl.logsumexp_merge(largest, dtype.type(2), -largest, dtype.type(3))
+    assert (m, s) == (largest, 2)
+    np.testing.assert_array_equal(nl.logsumexp_partial(np.array([largest, -largest, largest], dtype)), [largest, 2])
+    np.testing.assert_allclose(nl.logsumexp_finish(dtype.type(1e4), dtype.type(3)), 1e4 + math.log(3), rtol=1e-3)
+
+
+def test_shapes_and_dtypes_of_parts(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((4, 3, 5)).astype(np.float32)
+    m, s = nl.logsumexp_partial(x, 1)
+    assert m.shape == s.shape == (4, 5)
+    column = m[:, :1].copy(), s[:, :1].copy()
+    full = np.broadcast_to(column[0], m.shape).copy(), np.broadcast_to(column[1], m.shape).copy()
+    assert_same_bits(nl.logsumexp_merge(m, s, *column), nl.logsumexp_merge(m, s, *full))
+    scalars = nl.logsumexp_partial(x[0, 0])
+    assert [np.shape(part) for part in scalars] == [(), ()]
+    assert np.shape(nl.logsumexp_merge(*scalars, *scalars)[0]) == ()
+    np.testing.assert_allclose(nl.logsumexp_finish(*nl.logsumexp_merge(0.0, 1.0, 0.0, 1.0)), math.log(2), rtol=1e-15)
+    wider = nl.logsumexp_merge(m, s, m.astype(np.float64), s)
+    assert wider[0].dtype == wider[1].dtype == np.float64
+    assert nl.logsumexp_finish(m, s.astype(np.float64)).dtype == np.float64
+    for dtype in "?bhilqBHILQ":
+        ones = np.ones((2, 3), dtype)
+        assert_same_bits(nl.logsumexp_partial(ones), nl.logsumexp_partial(ones.astype(np.float64)))
+        assert_same_bits(nl.logsumexp_merge(*[ones] * 4), nl.logsumexp_merge(*[ones.astype(np.float64)] * 4))
+        assert_same_bits(nl.logsumexp_finish(ones, ones), nl.logsumexp_finish(*[ones.astype(np.float64)] * 2))
+    for shape in ((0, 5), (2, 0, 5)):
+        assert [part.shape for part in nl.logsumexp_partial(np.zeros(shape))] == [shape[:-1]] * 2
+
+
+def test_errors_of_parts() -> None:
+    for axis in (2, -3, 100):
+        with pytest.raises(np.exceptions.AxisError):
+            nl.logsumexp_partial(np.zeros((2, 3)), axis)
+    with pytest.raises(np.exceptions.AxisError):
+        nl.logsumexp_partial(np.zeros(()))
+    for axis in (0.5, "0", None, (0, 1)):
+        with pytest.raises(TypeError):
+            nl.logsumexp_partial(np.zeros((2, 3)), axis)
+    with pytest.raises(ValueError, match="empty"):
+        nl.logsumexp_partial(np.zeros((4, 0)))
+    with pytest.raises(ValueError, match=r"broadcast|mismatch|shape"):
+        nl.logsumexp_merge(np.zeros(2), np.ones(2), np.zeros(3), np.ones(3))
+    with pytest.raises(ValueError, match=r"broadcast|mismatch|shape"):
+        nl.logsumexp_finish(np.zeros(2), np.ones(3))
+    for dtype in ("F", "D", "O", "U3"):
+        bad = np.zeros((2, 3), dtype)
+        for f, count in ((nl.logsumexp_partial, 1), (nl.logsumexp_merge, 4), (nl.logsumexp_finish, 2)):
+            with pytest.raises(TypeError):
+                f(*[bad] * count)
+
+
+@all_dtypes
+def test_no_floating_point_flags_of_parts(dtype: np.dtype) -> None:
+    nasty = np.concatenate([special_values(dtype.type), [NAN]]).astype(dtype)
+    square = np.stack([np.roll(nasty, i) for i in range(nasty.size)])
+    with np.errstate(all="raise"):
+        for axis in (0, 1):
+            m, s = nl.logsumexp_partial(square, axis)
+            nl.logsumexp_finish(*nl.logsumexp_merge(m, s, nasty, nasty))
+        nl.logsumexp_finish(*nl.logsumexp_merge(square, square.T, nasty, nasty[::-1]))
+
+
+@pytest.mark.parametrize("shape", [(3000, 100), (2, 150_000)])
+def test_thread_count_does_not_change_parts(shape: tuple[int, int], rng: np.random.Generator) -> None:
+    for dtype in (np.float32, np.float64):
+        x = rng.standard_normal(shape).astype(dtype)
+        results = []
+        for threads in (1, 2, 3, 4):
+            nl.set_num_threads(threads)
+            results.append((*nl.logsumexp_partial(x), *nl.logsumexp_partial(x, 0), *nl.logsumexp_merge(x, x, x[:1], x[:1])))
+        for result in results[1:]:
+            assert_same_bits(result, results[0])

@@ -836,7 +836,7 @@ def kl_divergence_backward(grad: Array, p: Array, q: Array, *, axis: int = -1, r
 def _kl_divergence(p: Array, logits: Array, axis: int, want_grad: bool = True) -> tuple[Array, Array]:
     """The divergences of the rows, and their gradients where wanted."""
     logits, axis = _rows(logits, axis)
-    p = np.asarray(p).astype(logits.dtype, copy=False)
+    p = _float(p)
     _, log_q, e, r = _normaliser(logits, axis)
     log_q -= np.log1p(r)
     loss = _expectation(p, np.log(p) - log_q, axis).squeeze(axis)
