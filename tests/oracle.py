@@ -170,11 +170,11 @@ class Loss:
 
 
 def _losses() -> list[Loss]:
-    losses = []
-    for row in _core.losses():
-        given = {**row, "arguments": tuple(row["arguments"]), "options": tuple(row["options"])}
-        losses += [Loss(**given, soft=soft) for soft in ((False, True) if row["kind"] == "targets" else (True,))]
-    return losses
+    return [
+        Loss(row["name"], tuple(row["arguments"]), tuple(row["options"]), row["kind"], row["with_grad"], soft)
+        for row in _core.losses()
+        for soft in ((False, True) if row["kind"] == "targets" else (True,))
+    ]
 
 
 LOSSES = _losses()

@@ -307,6 +307,9 @@ SPECIAL: dict[str, list[tuple[Any, Any, dict[str, Any], Any, Any]]] = {
         ([[NAN, -2], [-2, NAN]], [[0, 1.0], [0, 1]], {}, [2, NAN], [[0, -1], [0, -1]]),
         ([[-INF, 0], [NAN, NAN], [-1, 0]], [-100, -100, 0], {}, [0, 0, 1], [[0, 0], [0, 0], [-1, 0]]),
         ([[-0.0, -3], [-3, 0.0]], [0, 1], {}, [0, 0], [[-1, 0], [0, -1]]),
+        ([[-1, -2]], [[NAN, 1]], {}, [NAN], [[NAN, -1]]),
+        ([[-1, -2]], [0], {"weight": [NAN, 1]}, [NAN], [[NAN, 0]]),
+        ([[-1, -2]], [[0.5, 0.5]], {"weight": [NAN, 1]}, [NAN], [[NAN, -0.5]]),
     ],
     "categorical_cross_entropy": [
         ([[0, 1], [0, 1]], [0, 1], {}, [100, 0], [[-1e12, 0], [0, -1]]),
@@ -319,6 +322,9 @@ SPECIAL: dict[str, list[tuple[Any, Any, dict[str, Any], Any, Any]]] = {
         ([[NAN, 0.5], [0.5, NAN]], [1, 1], {}, [LOG2, NAN], [[0, -2], [0, NAN]]),
         ([[NAN, 0.5], [0.5, NAN]], [[0, 1.0], [0, 1]], {}, [LOG2, NAN], [[0, -2], [0, NAN]]),
         ([[0, 0], [NAN, NAN], [0.5, 0.5]], [-100, -100, 0], {}, [0, 0, LOG2], [[0, 0], [0, 0], [-2, 0]]),
+        ([[0.5, 0.5]], [[NAN, 1]], {}, [NAN], [[NAN, -2]]),
+        ([[0.5, 0.5]], [0], {"weight": [NAN, 1]}, [NAN], [[NAN, 0]]),
+        ([[0.5, 0.5]], [[0.5, 0.5]], {"weight": [NAN, 1]}, [NAN], [[NAN, -1]]),
     ],
     "binary_cross_entropy": [
         ([0, 0, 1, 1], [0, 1, 0, 1], {}, [0, 100, 100, 0], [1, -1e12, 1e12, -1]),
@@ -329,6 +335,7 @@ SPECIAL: dict[str, list[tuple[Any, Any, dict[str, Any], Any, Any]]] = {
         ([0, 1, 0.5], [1, 0, 1], {"weight": [2.0, 3, 4]}, [200, 300, 4 * LOG2], [-2e12, 3e12, -8]),
         ([0, 1, 0.5], [1, 0, 1], {"weight": [0.0, 0, 0]}, [0, 0, 0], [0, 0, 0]),
         ([NAN, NAN, 0.5, 0.5], [0, 1, NAN, 1], {}, [NAN, NAN, NAN, LOG2], [NAN, NAN, NAN, -2]),
+        ([0.5, 0.5], [1, 1], {"weight": [NAN, 1]}, [NAN, LOG2], [NAN, -2]),
     ],
     "binary_cross_entropy_with_logits": [
         ([INF, -INF, INF, -INF], [1, 0, 0, 1], {}, [0, 0, INF, INF], [0, 0, 1, -1]),
@@ -341,6 +348,8 @@ SPECIAL: dict[str, list[tuple[Any, Any, dict[str, Any], Any, Any]]] = {
         ([-INF, INF, 0], [1, 0, 1], {"pos_weight": [0.0, 0, 0]}, [0, INF, 0], [0, 1, 0]),
         ([-INF, INF, 0, 0], [1, 1, 1, 0], {"pos_weight": [3.0, 3, 3, 3]}, [INF, 0, 3 * LOG2, LOG2], [-3, 0, -1.5, 0.5]),
         ([NAN, NAN, 0, 0], [0, 1, NAN, 1], {}, [NAN, NAN, NAN, LOG2], [NAN, NAN, NAN, -0.5]),
+        ([0, 0], [1, 1], {"weight": [NAN, 1]}, [NAN, LOG2], [NAN, -0.5]),
+        ([0, 0], [1, 1], {"pos_weight": [NAN, 1]}, [NAN, LOG2], [NAN, -0.5]),
     ],
     "kl_divergence": [
         ([[0, 1], [1, 0]], [[0, 1], [0.5, 0.5]], {}, [0, LOG2], [[0, -1], [-2, 0]]),
@@ -360,6 +369,7 @@ SPECIAL: dict[str, list[tuple[Any, Any, dict[str, Any], Any, Any]]] = {
         ([[1, 0], [0, 1]], [[40, 0], [40, 0]], {}, [FAR, 40], [[-FAR, FAR], [1, -1]]),
         ([[0.5, 0.5], [0.5, 0.5]], [[NAN, 0], [INF, 0]], {}, None, [[NAN, NAN], [NAN, NAN]]),
         ([[-0.5, 1.5]], [[0, 0]], {}, [NAN], None),
+        ([[NAN, 1]], [[0, 0]], {}, [NAN], [[NAN, NAN]]),
     ],
 }
 
@@ -375,7 +385,8 @@ def test_special_values_are_stated_for_every_loss() -> None:
 def test_special_values(loss: Loss, case: int, dtype: np.dtype) -> None:
     """As they stand and, for the vector kernels, repeated."""
     *operands, options, losses, gradients = SPECIAL[loss.name][case]
-    tolerance = {"rtol": 8 * np.finfo(dtype).eps, "atol": np.finfo(dtype).tiny}
+    # Nearer to 0 or 1 than 1e-12, the gradient of binary_cross_entropy is a matter of convention to one part in 1e12.
+    close = max(8 * float(np.finfo(dtype).eps), 2e-12 if loss.name == "binary_cross_entropy" else 0)
     for times in (1, 37):
         given = [np.concatenate([a] * times) for a in operands]
         given = [
@@ -386,7 +397,7 @@ def test_special_values(loss: Loss, case: int, dtype: np.dtype) -> None:
         results = every_result(loss, given, np.ones(len(given[0]), loss_dtype(dtype)), reduction="none", **o)
         for got, expected in zip(results, (losses, gradients, losses, gradients), strict=False):
             if expected is not None:
-                np.testing.assert_allclose(got, np.concatenate([expected] * times), **tolerance)
+                np.testing.assert_allclose(got, np.concatenate([expected] * times), rtol=close, atol=np.finfo(dtype).tiny)
 
 
 def test_kl_divergence_from_a_tiny_probability() -> None:
@@ -790,9 +801,13 @@ def test_layouts(loss: Loss, rng: np.random.Generator) -> None:
     ):
         got = every_result(loss, [change(a) for a in given], change(upstream), reduction="none")
         for y, exact in zip(got, expected, strict=True):
+            assert y.dtype == np.float64  # in native byte order
             np.testing.assert_allclose(y, exact, rtol=1e-13, atol=1e-14)
             if not loss.by_rows:
                 assert_same_bits(y, exact)
+    out = np.empty(shape)
+    swapped = [a.astype(a.dtype.newbyteorder()) for a in given]
+    assert_same_bits(loss.functions()[1](upstream, *swapped, reduction="none", out=out), expected[1])
     row = [np.broadcast_to(a[:1], a.shape) for a in given]  # strides of 0
     copies = [a.copy() for a in row]
     for y, exact in zip(every_result(loss, row, 0.7), every_result(loss, copies, 0.7), strict=True):

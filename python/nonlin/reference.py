@@ -819,9 +819,8 @@ def binary_cross_entropy_with_logits_with_grad(
 def kl_divergence(p: Array, q: Array, *, axis: int = -1, reduction: str = "mean") -> Array:
     """``sum(p log(p / q))``, 0 where p is 0."""
     p, axis = _rows(p, axis)
-    q = _float(q)
-    loss = np.where((p == 0) & (q >= 0), 0, p * (np.log(p) - np.log(q))).sum(axis)
-    return _reduce(np.asarray(loss), np.float64(loss.size), reduction)
+    loss = _expectation(p, np.log(p) - np.log(_float(q)), axis).squeeze(axis)
+    return _reduce(loss, np.float64(loss.size), reduction)
 
 
 @_quiet
