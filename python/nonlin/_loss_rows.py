@@ -116,7 +116,7 @@ def _listed(position: Iterable[Any]) -> str:
 def _check_probabilities(rows: Rows) -> None:
     """Check what the loss looks at: of rows with a class its entry, else all entries."""
     x = rows.x
-    if rows.ufunc.endswith("_class"):
+    if rows.axis is not None and rows.ufunc.endswith("_class"):
         row_is_bad = np.asarray(_core.count_outside_class(x, rows.inputs[0], axis=rows.axis)) > 0
         if not np.any(row_is_bad):
             return
