@@ -18,47 +18,47 @@ namespace HWY_NAMESPACE {
 
 struct Relu {
   template <class D, class V>
-  static V Forward(D d, V x) {
+  HWY_INLINE static V Forward(D d, V x) {
     const V zero = hn::Zero(d);
     return hn::IfThenElse(hn::Le(x, zero), zero, x);  // so that -0.0 gives 0.0 and NaN stays
   }
   template <class D, class V>
-  static V Backward(D d, V grad, V x) {
+  HWY_INLINE static V Backward(D d, V grad, V x) {
     return hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), grad);
   }
 };
 
 struct Relu6 {
   template <class D, class V>
-  static V Forward(D d, V x) {
+  HWY_INLINE static V Forward(D d, V x) {
     const V six = hn::Set(d, 6);
     return Relu::Forward(d, hn::IfThenElse(hn::Gt(x, six), six, x));
   }
   template <class D, class V>
-  static V Backward(D d, V grad, V x) {
+  HWY_INLINE static V Backward(D d, V grad, V x) {
     return hn::IfThenElseZero(hn::And(hn::Gt(x, hn::Zero(d)), hn::Lt(x, hn::Set(d, 6))), grad);
   }
 };
 
 struct LeakyRelu {
   template <class D, class V>
-  static V Forward(D d, V x, V negative_slope) {
+  HWY_INLINE static V Forward(D d, V x, V negative_slope) {
     return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, hn::Mul(negative_slope, x));
   }
   template <class D, class V>
-  static V Backward(D d, V grad, V x, V negative_slope) {
+  HWY_INLINE static V Backward(D d, V grad, V x, V negative_slope) {
     return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), grad, hn::Mul(negative_slope, grad));
   }
 };
 
 struct HardTanh {
   template <class D, class V>
-  static V Forward(D, V x, V min_val, V max_val) {
+  HWY_INLINE static V Forward(D, V x, V min_val, V max_val) {
     const V raised = hn::IfThenElse(hn::Lt(x, min_val), min_val, x);
     return hn::IfThenElse(hn::Gt(raised, max_val), max_val, raised);
   }
   template <class D, class V>
-  static V Backward(D, V grad, V x, V min_val, V max_val) {
+  HWY_INLINE static V Backward(D, V grad, V x, V min_val, V max_val) {
     return hn::IfThenElseZero(hn::And(hn::Gt(x, min_val), hn::Lt(x, max_val)), grad);
   }
 };
@@ -66,20 +66,20 @@ struct HardTanh {
 struct HardSigmoid {
   // (x + 3) / 6 before it is rounded
   template <class D, class V>
-  static Two<V> Inside(D d, V x) {
+  HWY_INLINE static Two<V> Inside(D d, V x) {
     using C = ConstantsOf<D>;
     const Two<V> sixth{hn::Set(d, C::kSixth), hn::Set(d, C::kSixthRest)};
     const Two<V> h = TwoProduct(d, TwoSum(x, hn::Set(d, 3)), sixth);
     return FastTwoSum(h.hi, h.lo);
   }
   template <class D, class V>
-  static V Forward(D d, V x) {
+  HWY_INLINE static V Forward(D d, V x) {
     const V three = hn::Set(d, 3);
     const V y = hn::IfThenElse(hn::Ge(x, three), hn::Set(d, 1), Inside(d, x).hi);
     return hn::IfThenElse(hn::Le(x, hn::Neg(three)), hn::Zero(d), y);
   }
   template <class D, class V>
-  static V Backward(D d, V grad, V x) {
+  HWY_INLINE static V Backward(D d, V grad, V x) {
     const V sixth = hn::Set(d, ConstantsOf<D>::kSixth);
     return hn::IfThenElseZero(hn::Lt(hn::Abs(x), hn::Set(d, 3)), hn::Mul(grad, sixth));
   }
@@ -87,14 +87,14 @@ struct HardSigmoid {
 
 struct HardSwish {
   template <class D, class V>
-  static V Forward(D d, V x) {
+  HWY_INLINE static V Forward(D d, V x) {
     const V three = hn::Set(d, 3);
     const Two<V> h = HardSigmoid::Inside(d, x);
     const V y = hn::IfThenElse(hn::Ge(x, three), x, Fma(d, x, h.hi, hn::Mul(x, h.lo)));
     return hn::IfThenElse(hn::Le(x, hn::Neg(three)), hn::Zero(d), y);
   }
   template <class D, class V>
-  static V Backward(D d, V grad, V x) {
+  HWY_INLINE static V Backward(D d, V grad, V x) {
     const V three = hn::Set(d, 3);
     const V slope = hn::Mul(Fma(d, x, hn::Set(d, 2), three), hn::Set(d, ConstantsOf<D>::kSixth));
     const V inside = hn::IfThenElse(hn::Ge(x, three), grad, hn::Mul(grad, slope));
@@ -105,17 +105,17 @@ struct HardSwish {
 struct Softsign {
   // 1 + |x|; beyond the limit x / (1 + |x|) rounds to 1
   template <class D, class V>
-  static Two<V> Denominator(D d, V magnitude) {
+  HWY_INLINE static Two<V> Denominator(D d, V magnitude) {
     return TwoSum(hn::Set(d, 1), magnitude);
   }
   template <class D, class V>
-  static V Forward(D d, V x) {
+  HWY_INLINE static V Forward(D d, V x) {
     const V magnitude = AtMost(hn::Abs(x), hn::Set(d, ConstantsOf<D>::kSoftsignSaturated));
     const Two<V> y = TwoQuotient(d, Two<V>{magnitude, hn::Zero(d)}, Denominator(d, magnitude));
     return hn::CopySign(Round(y), x);
   }
   template <class D, class V>
-  static V Backward(D d, V grad, V x) {
+  HWY_INLINE static V Backward(D d, V grad, V x) {
     const V magnitude = AtMost(hn::Abs(x), hn::Set(d, ConstantsOf<D>::kMax));
     const Two<V> r = TwoReciprocal(d, Denominator(d, magnitude));
     const V square = hn::Mul(r.hi, r.hi);
@@ -127,13 +127,13 @@ struct Softsign {
 
 struct Elu {
   template <class D, class V>
-  static V Forward(D d, V x, V alpha) {
+  HWY_INLINE static V Forward(D d, V x, V alpha) {
     const Two<V> e = Expm1(d, Two<V>{x, hn::Zero(d)});
     const V negative = Fma(d, alpha, e.hi, hn::Mul(alpha, e.lo));
     return hn::IfThenElse(hn::Ge(x, hn::Zero(d)), x, negative);  // -0.0 stays
   }
   template <class D, class V>
-  static V Backward(D d, V grad, V x, V alpha) {
+  HWY_INLINE static V Backward(D d, V grad, V x, V alpha) {
     const V negative = ExpTimes(d, Two<V>{x, hn::Zero(d)}, Two<V>{alpha, hn::Zero(d)});
     return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), grad, hn::Mul(grad, negative));
   }
@@ -142,19 +142,19 @@ struct Elu {
 struct Celu {
   // x / alpha and what its rounding lost
   template <class D, class V>
-  static Two<V> Ratio(D d, V x, V alpha) {
+  HWY_INLINE static Two<V> Ratio(D d, V x, V alpha) {
     const V z = hn::Div(x, alpha);
     const V low = hn::Div(FmaNeg(d, z, alpha, x), alpha);
     return {z, hn::IfThenElseZero(hn::IsFinite(z), low)};
   }
   template <class D, class V>
-  static V Forward(D d, V x, V alpha) {
+  HWY_INLINE static V Forward(D d, V x, V alpha) {
     const Two<V> e = Expm1(d, Ratio(d, x, alpha));
     const V negative = Fma(d, alpha, e.hi, hn::Mul(alpha, e.lo));
     return hn::IfThenElse(hn::Ge(x, hn::Zero(d)), x, negative);
   }
   template <class D, class V>
-  static V Backward(D d, V grad, V x, V alpha) {
+  HWY_INLINE static V Backward(D d, V grad, V x, V alpha) {
     const V slope = ExpTimes(d, Ratio(d, x, alpha), Two<V>{hn::Set(d, 1), hn::Zero(d)});
     return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), grad, hn::Mul(grad, slope));
   }
@@ -162,23 +162,23 @@ struct Celu {
 
 struct Selu {
   template <class D>
-  static Two<hn::Vec<D>> ScaleAlpha(D d) {
+  HWY_INLINE static Two<hn::Vec<D>> ScaleAlpha(D d) {
     using C = ConstantsOf<D>;
     return {hn::Set(d, C::kSeluScaleAlpha), hn::Set(d, C::kSeluScaleAlphaRest)};
   }
   template <class D, class V>
-  static V TimesScale(D d, V x) {
+  HWY_INLINE static V TimesScale(D d, V x) {
     return hn::MulAdd(x, hn::Set(d, ConstantsOf<D>::kSeluScaleMinus1), x);
   }
   template <class D, class V>
-  static V Forward(D d, V x) {
+  HWY_INLINE static V Forward(D d, V x) {
     const V scale = hn::Set(d, ConstantsOf<D>::kScale);
     const Two<V> e = Expm1(d, Two<V>{x, hn::Zero(d)});
     const Two<V> scaled{hn::Mul(e.hi, scale), hn::Mul(e.lo, scale)};
     return hn::IfThenElse(hn::Ge(x, hn::Zero(d)), TimesScale(d, x), Unscale(d, TwoProduct(d, ScaleAlpha(d), scaled)));
   }
   template <class D, class V>
-  static V Backward(D d, V grad, V x) {
+  HWY_INLINE static V Backward(D d, V grad, V x) {
     const V negative = hn::Mul(grad, ExpTimes(d, Two<V>{x, hn::Zero(d)}, ScaleAlpha(d)));
     return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), TimesScale(d, grad), negative);
   }
@@ -188,35 +188,35 @@ struct Selu {
 
 struct Sigmoid {
   template <class D, class V>
-  static Two<V> Scaled(D d, V x) {
+  HWY_INLINE static Two<V> Scaled(D d, V x) {
     using C = ConstantsOf<D>;
     return ScaledSigmoid(d, Clamp(d, x, C::kLogZero, C::kSigmoidSaturated));
   }
   template <class D, class V>
-  static V Forward(D d, V x) {
+  HWY_INLINE static V Forward(D d, V x) {
     return Unscale(d, Scaled(d, x));
   }
   template <class D, class V>
-  static V Backward(D d, V grad, V y) {
+  HWY_INLINE static V Backward(D d, V grad, V y) {
     return hn::Mul(grad, hn::Mul(y, hn::Sub(hn::Set(d, 1), y)));
   }
 };
 
 struct Tanh {
   template <class D, class V>
-  static V Forward(D d, V x) {
+  HWY_INLINE static V Forward(D d, V x) {
     const V magnitude = AtMost(hn::Abs(x), hn::Set(d, ConstantsOf<D>::kTanhSaturated));
     return hn::CopySign(Round(MinusTanhOfAbs(d, magnitude)), x);
   }
   template <class D, class V>
-  static V Backward(D d, V grad, V y) {
+  HWY_INLINE static V Backward(D d, V grad, V y) {
     return hn::Mul(grad, FmaNeg(d, y, y, hn::Set(d, 1)));
   }
 };
 
 struct Softplus {
   template <class D, class V>
-  static V Forward(D d, V x, V beta) {
+  HWY_INLINE static V Forward(D d, V x, V beta) {
     using C = ConstantsOf<D>;
     const Two<V> z = Product(d, x, beta);
     const auto negative = hn::Lt(z.hi, hn::Zero(d));
@@ -230,7 +230,7 @@ struct Softplus {
     return Sum(hn::IfThenElse(negative, hn::Zero(d), x), Two<V>{hn::Mul(ratio.hi, back), hn::Mul(ratio.lo, back)});
   }
   template <class D, class V>
-  static V Backward(D d, V grad, V x, V beta) {
+  HWY_INLINE static V Backward(D d, V grad, V x, V beta) {
     using C = ConstantsOf<D>;
     const Two<V> z = Clamp(d, Product(d, x, beta), C::kLogZero, C::kSigmoidSaturated);
     return UnscaleTimes(d, ScaledSigmoid(d, z), grad);
@@ -238,11 +238,11 @@ struct Softplus {
 
   // e^x * 2^kScaleExponent for x <= 0
   template <class D, class V>
-  static Two<V> ScaledTail(D d, Two<V> x) {
+  HWY_INLINE static Two<V> ScaledTail(D d, Two<V> x) {
     return ScaledExp(d, Clamp(d, x, ConstantsOf<D>::kLogZero, 0));
   }
   template <class V>
-  static V Sum(V linear, Two<V> log) {
+  HWY_INLINE static V Sum(V linear, Two<V> log) {
     const Two<V> sum = TwoSum(linear, log.hi);
     const V low = hn::Add(sum.lo, log.lo);
     return hn::Add(sum.hi, hn::IfThenElseZero(hn::IsFinite(low), low));
@@ -250,7 +250,7 @@ struct Softplus {
 
  private:
   template <class D, class V>
-  static Two<V> Product(D d, V x, V beta) {
+  HWY_INLINE static Two<V> Product(D d, V x, V beta) {
     const Two<V> z = TwoProduct(d, x, beta);
     return {z.hi, hn::IfThenElseZero(hn::IsFinite(z.hi), z.lo)};
   }
@@ -258,7 +258,7 @@ struct Softplus {
 
 struct LogSigmoid {  // -softplus(-x)
   template <class D, class V>
-  static V Forward(D d, V x) {
+  HWY_INLINE static V Forward(D d, V x) {
     const V zero = hn::Zero(d);
     const V unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
     const Two<V> e = Softplus::ScaledTail(d, Two<V>{hn::Neg(hn::Abs(x)), zero});
@@ -266,7 +266,7 @@ struct LogSigmoid {  // -softplus(-x)
     return hn::Neg(Softplus::Sum(hn::IfThenElse(hn::Lt(x, zero), hn::Neg(x), zero), log));
   }
   template <class D, class V>
-  static V Backward(D d, V grad, V x) {
+  HWY_INLINE static V Backward(D d, V grad, V x) {
     return UnscaleTimes(d, Sigmoid::Scaled(d, hn::Neg(x)), grad);
   }
 };
@@ -279,12 +279,12 @@ struct LogSigmoid {  // -softplus(-x)
 template <class G>
 struct SelfGated {
   template <class D, class V>
-  static V Limited(D d, V x) {
+  HWY_INLINE static V Limited(D d, V x) {
     using C = ConstantsOf<D>;
     return Clamp(d, x, G::template kZero<C>, G::template kSaturated<C>);
   }
   template <class D, class V>
-  static V Forward(D d, V x) {
+  HWY_INLINE static V Forward(D d, V x) {
     const V limited = Limited(d, x);
     const Two<V> g = G::Scaled(d, limited);
     const V product = hn::MulAdd(limited, g.hi, hn::Mul(limited, g.lo));
@@ -292,13 +292,13 @@ struct SelfGated {
     return hn::IfThenElse(hn::Gt(x, limited), x, y);
   }
   template <class D, class V>
-  static V Backward(D d, V grad, V x) {
+  HWY_INLINE static V Backward(D d, V grad, V x) {
     const V limited = Limited(d, x);
     return hn::IfThenElse(hn::Gt(x, limited), grad, UnscaleTimes(d, G::ScaledSlope(d, limited), grad));
   }
   // factor * x g(x), rounded once
   template <class D, class V>
-  static V ForwardTimes(D d, V x, V factor) {
+  HWY_INLINE static V ForwardTimes(D d, V x, V factor) {
     const V limited = Limited(d, x);
     const V product = UnscaleTimes(d, TwoProduct(d, limited, G::Scaled(d, limited)), factor);
     const auto plain = hn::Or(hn::Gt(x, limited), hn::Eq(x, hn::Zero(d)));  // zero for its sign
@@ -324,11 +324,11 @@ struct SiluGate {
   template <class C>
   static constexpr auto kSaturated = C::kSigmoidSaturated;
   template <class D, class V>
-  static Two<V> Scaled(D d, V x) {
+  HWY_INLINE static Two<V> Scaled(D d, V x) {
     return ScaledSigmoid(d, x);
   }
   template <class D, class V>
-  static Two<V> ScaledSlope(D d, V x) {
+  HWY_INLINE static Two<V> ScaledSlope(D d, V x) {
     return SigmoidGateSlope(d, ScaledSigmoid<true>(d, x), Two<V>{x, hn::Zero(d)});
   }
 };
@@ -341,7 +341,7 @@ struct GeluTanhGate {
 
   // x (c1 + factor c3 x^2), c1 = 2 sqrt(2 / pi), c3 = 0.044715 c1
   template <class D, class V>
-  static Two<V> Cubic(D d, V x, hn::TFromD<D> factor) {
+  HWY_INLINE static Two<V> Cubic(D d, V x, hn::TFromD<D> factor) {
     using C = ConstantsOf<D>;
     const V f = hn::Set(d, factor);
     const Two<V> c3{hn::Set(d, C::kGeluTanhCubic), hn::Set(d, C::kGeluTanhCubicRest)};
@@ -351,11 +351,11 @@ struct GeluTanhGate {
     return TwoProduct(d, x, Two<V>{sum.hi, low});
   }
   template <class D, class V>
-  static Two<V> Scaled(D d, V x) {
+  HWY_INLINE static Two<V> Scaled(D d, V x) {
     return ScaledSigmoid(d, Cubic(d, x, 1));
   }
   template <class D, class V>
-  static Two<V> ScaledSlope(D d, V x) {
+  HWY_INLINE static Two<V> ScaledSlope(D d, V x) {
     return SigmoidGateSlope(d, ScaledSigmoid<true>(d, Cubic(d, x, 1)), Cubic(d, x, 3));
   }
 };
@@ -368,22 +368,22 @@ struct GeluGate {  // Phi(x), the normal distribution
 
   // factor e^(-a^2 / 2), times 2^kScaleExponent
   template <class D, class V>
-  static Two<V> TimesBell(D d, V a, Two<V> factor) {
+  HWY_INLINE static Two<V> TimesBell(D d, V a, Two<V> factor) {
     const auto e = SplitExp(d, TwoProduct(d, hn::Mul(a, hn::Set(d, -0.5)), a));
     return TimesPower(e, Pow2<ConstantsOf<D>::kScaleExponent>(d, e.k), factor);
   }
   template <class D, class V>
-  static Two<V> FromTail(D d, V x, Two<V> tail) {  // tail for x < 0, 1 - tail for x >= 0
+  HWY_INLINE static Two<V> FromTail(D d, V x, Two<V> tail) {  // tail for x < 0, 1 - tail for x >= 0
     const Two<V> rest = FastTwoDifference(hn::Set(d, ConstantsOf<D>::kScale), tail.hi);
     return TwoIfThenElse(hn::Lt(x, hn::Zero(d)), tail, Two<V>{rest.hi, hn::Sub(rest.lo, tail.lo)});
   }
   template <class D, class V>
-  static Two<V> Scaled(D d, V x) {
+  HWY_INLINE static Two<V> Scaled(D d, V x) {
     const V a = hn::Abs(x);
     return FromTail(d, x, TimesBell(d, a, NormalTailRatio(d, a)));
   }
   template <class D, class V>
-  static Two<V> ScaledSlope(D d, V x) {  // Phi(-a) - a phi(a) = e^(-a^2 / 2) (R(a) - a / sqrt(2 pi))
+  HWY_INLINE static Two<V> ScaledSlope(D d, V x) {  // Phi(-a) - a phi(a) = e^(-a^2 / 2) (R(a) - a / sqrt(2 pi))
     using C = ConstantsOf<D>;
     const V a = hn::Abs(x);
     const Two<V> ratio = NormalTailRatio(d, a);
@@ -406,7 +406,7 @@ struct MishGate {  // tanh(softplus(x)) = n / (n + 2), n = e^x (e^x + 2); for x 
     Two<V> e, factor, numerator, denominator;
   };
   template <class D, class V>
-  static Fraction<V> Split(D d, V x) {
+  HWY_INLINE static Fraction<V> Split(D d, V x) {
     const V zero = hn::Zero(d), one = hn::Set(d, 1), two = hn::Set(d, 2);
     const V scale = hn::Set(d, ConstantsOf<D>::kScale), unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
     const auto negative = hn::Lt(x, zero);
@@ -424,13 +424,13 @@ struct MishGate {  // tanh(softplus(x)) = n / (n + 2), n = e^x (e^x + 2); for x 
     return {e, TwoIfThenElse(negative, scaled, Two<V>{scale, zero}), numerator, denominator};
   }
   template <class D, class V>
-  static Two<V> Scaled(D d, V x) {
+  HWY_INLINE static Two<V> Scaled(D d, V x) {
     const Fraction<V> f = Split(d, x);
     return TwoProduct(d, f.factor, TwoQuotient(d, f.numerator, f.denominator));
   }
   // factor (numerator denominator + 4 x (1 + e) w) / denominator^2, w = 1 for x < 0 and e^2 for x >= 0
   template <class D, class V>
-  static Two<V> ScaledSlope(D d, V x) {
+  HWY_INLINE static Two<V> ScaledSlope(D d, V x) {
     const V one = hn::Set(d, 1);
     const Fraction<V> f = Split(d, x);
     const Two<V> weight = TwoIfThenElse(hn::Lt(x, hn::Zero(d)), Two<V>{one, hn::Zero(d)}, TwoProduct(d, f.e, f.e));
@@ -460,18 +460,18 @@ struct GateGradients {
 template <class Activation>
 struct GatedUnit {
   template <class D, class V>
-  static V Forward(D d, V gate, V up) {
+  HWY_INLINE static V Forward(D d, V gate, V up) {
     return Activation::ForwardTimes(d, gate, up);
   }
   template <class D, class V>
-  static GateGradients<V> Backward(D d, V grad, V gate, V up) {
+  HWY_INLINE static GateGradients<V> Backward(D d, V grad, V gate, V up) {
     return {Activation::Backward(d, hn::Mul(grad, up), gate), Activation::ForwardTimes(d, gate, grad)};
   }
 };
 
 struct ReluGate : Relu {
   template <class D, class V>
-  static V ForwardTimes(D d, V x, V factor) {
+  HWY_INLINE static V ForwardTimes(D d, V x, V factor) {
     return hn::Mul(Relu::Forward(d, x), factor);
   }
 };
