@@ -123,11 +123,12 @@ HWY_INLINE V EstimateInverse(D d, V b) {
   return hn::Div(hn::Set(d, 1), b);
 }
 
-// The same with an error of at most 2^-22.
-template <class D, class V>
+// The same with an error of at most 2^-22, or within an ULP.
+template <bool kWithinUlp = false, class D, class V>
 HWY_INLINE V Inverse(D d, V b) {
   const V r = EstimateInverse(d, b);
-  return sizeof(hn::TFromD<D>) == 4 ? hn::MulAdd(r, hn::NegMulAdd(b, r, hn::Set(d, 1)), r) : r;
+  const V e = hn::NegMulAdd(b, r, hn::Set(d, 1));
+  return sizeof(hn::TFromD<D>) == 4 ? hn::MulAdd(r, kWithinUlp ? hn::MulAdd(e, e, e) : e, r) : r;
 }
 
 // 1 / b = r (1 + e + e^2 + ...) for an estimate r; the low part may be as large as 2^-11 of the high one. Without e^2, too
@@ -384,11 +385,12 @@ HWY_INLINE Two<V> MinusTanhOfAbs(D d, V magnitude) {
 // log(1 + f) - f for f in [sqrt(1/2) - 1, sqrt(2) - 1], relative to log(1 + f) better than 2^-25 / 2^-54.
 template <class D, class V>
 HWY_INLINE V Log1pCorrection(D d, V f) {
-  const V s = hn::Mul(f, Inverse(d, hn::Add(hn::Set(d, 2), f)));
+  const V s = hn::Mul(f, Inverse<true>(d, hn::Add(hn::Set(d, 2), f)));
   const V z = hn::Mul(s, s);
   const V r = hn::Mul(z, Polynomial(d, z, ConstantsOf<D>::kLog));
-  const V half_square = hn::Mul(hn::Mul(f, f), hn::Set(d, 0.5));
-  return hn::MulSub(s, hn::Add(half_square, r), half_square);
+  const V half = hn::Mul(f, hn::Set(d, 0.5));
+  // s (f^2 / 2 + r) - f^2 / 2, where rounding the last square would cost 1/8 ULP
+  return FmaNeg(d, f, half, hn::Mul(s, hn::MulAdd(f, half, r)));
 }
 
 // addend + log1p(e), with e = hi + lo in [0, 1], rounded once: for softplus and its like.
