@@ -225,9 +225,7 @@ struct Softplus {
     const Two<V> log = AddLog1p(d, hn::Zero(d), Two<V>{hn::Mul(e.hi, unscale), hn::Mul(e.lo, unscale)});
     // log1p(e) is e where e is tiny, and e / beta may be normal where e is not.
     const auto tiny = hn::Lt(e.hi, hn::Set(d, C::kLog1pTiny));
-    const Two<V> numerator = TwoIfThenElse(tiny, e, log);
-    // The quotient takes the low part times an inverse of 2^-22; the logarithm's is as large as 1/5 of the high one.
-    const Two<V> ratio = TwoQuotient(d, FastTwoSum(numerator.hi, numerator.lo), Two<V>{beta, hn::Zero(d)});
+    const Two<V> ratio = TwoQuotient<true>(d, TwoIfThenElse(tiny, e, log), Two<V>{beta, hn::Zero(d)});
     const V back = hn::IfThenElse(tiny, unscale, hn::Set(d, 1));
     return Sum(hn::IfThenElse(negative, hn::Zero(d), x), Two<V>{hn::Mul(ratio.hi, back), hn::Mul(ratio.lo, back)});
   }

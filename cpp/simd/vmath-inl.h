@@ -140,9 +140,10 @@ HWY_INLINE Two<V> TwoReciprocal(D d, Two<V> b) {
   return {r, hn::Mul(r, hn::MulAdd(e, e, e))};
 }
 
-template <class D, class V>
+// Where the low part of a is more than rounding, as that of AddLog1p is, the inverse that it is taken times must be good.
+template <bool kLargeLow = false, class D, class V>
 HWY_INLINE Two<V> TwoQuotient(D d, Two<V> a, Two<V> b) {
-  const V r = Inverse(d, b.hi);
+  const V r = Inverse<kLargeLow>(d, b.hi);
   const V q = hn::Mul(a.hi, r);
   const V residual = hn::NegMulAdd(q, b.lo, hn::Add(FmaNeg(d, q, b.hi, a.hi), a.lo));
   return {q, hn::Mul(r, residual)};
