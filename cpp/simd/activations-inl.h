@@ -287,7 +287,7 @@ struct SelfGated {
   HWY_INLINE static V Forward(D d, V x) {
     const V limited = Limited(d, x);
     const Two<V> g = G::Scaled(d, limited);
-    const V product = hn::MulAdd(limited, g.hi, hn::Mul(limited, g.lo));
+    const V product = Fma(d, limited, g.hi, hn::Mul(limited, g.lo));
     const V y = hn::CopySign(hn::Mul(product, hn::Set(d, ConstantsOf<D>::kUnscale)), x);  // for -0.0
     return hn::IfThenElse(hn::Gt(x, limited), x, y);
   }

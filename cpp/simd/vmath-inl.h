@@ -228,7 +228,7 @@ HWY_INLINE V UnscaleTimes(D d, Two<V> a, V factor) {
   const V one = hn::Set(d, 1), unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
   const auto large = hn::Ge(hn::Abs(factor), one);
   const V f = hn::IfThenElse(large, hn::Mul(factor, unscale), factor);
-  return hn::Mul(hn::MulAdd(a.hi, f, hn::Mul(a.lo, f)), hn::IfThenElse(large, one, unscale));
+  return hn::Mul(Fma(d, a.hi, f, hn::Mul(a.lo, f)), hn::IfThenElse(large, one, unscale));
 }
 
 // ---------------------------------------------------------------- exponentials
