@@ -1,0 +1,76 @@
+"""Fit two linear models on medical data from scikit-learn: one by squared error, one by binary cross-entropy.
+
+The first predicts the progress of diabetes, a number; its loss and gradient are two lines of NumPy. The second tells benign
+from malignant tumours; its loss and gradient come from nonlin. Both gradients, with respect to the weights, are compared
+with central differences before gradient descent takes them.
+
+Run it with ``python examples/regression.py``; it needs scikit-learn.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.model_selection import train_test_split
+
+import nonlin as nl
+from nonlin.testing import check_gradient
+
+Array = npt.NDArray[Any]
+Loss = Callable[[Array, Array], tuple[Any, Array]]  # of predictions and targets; returns the gradient by predictions too
+
+
+def squared_error(y: Array, targets: Array) -> tuple[Any, Array]:
+    error = y - targets
+    return np.mean(error**2), 2 / error.size * error
+
+
+def fit(loss: Loss, x: Array, targets: Array, *, steps: int, rate: float) -> Array:
+    """Return the weights that gradient descent finds for ``x @ weights``."""
+
+    def value(weights: Array) -> Any:
+        return loss(x @ weights, targets)[0]
+
+    def gradient(weights: Array) -> Array:
+        return np.asarray(x.T @ loss(x @ weights, targets)[1])
+
+    check_gradient(value, gradient, np.random.default_rng(0).standard_normal(x.shape[1]))
+    weights = np.zeros(x.shape[1])
+    for step in range(steps + 1):
+        if step % (steps // 4) == 0:
+            print(f"step {step:5}  loss {value(weights):.5g}")
+        weights -= rate * gradient(weights)
+    return weights
+
+
+def split(data: Any) -> list[Array]:
+    """Return features and targets, each for training and for the test; features standardised, with a 1 for the bias."""
+    x, x_test, targets, targets_test = train_test_split(data.data, data.target, test_size=0.25, random_state=0)
+    mean, std = x.mean(axis=0), x.std(axis=0)
+    x, x_test = (np.column_stack([(part - mean) / std, np.ones(len(part))]) for part in (x, x_test))
+    return [x, x_test, targets, targets_test]
+
+
+def main() -> None:
+    print("diabetes")
+    x, x_test, targets, targets_test = split(load_diabetes())
+    weights = fit(squared_error, x, targets, steps=4000, rate=0.1)
+    exact = np.linalg.lstsq(x, targets)[0]
+    r2, r2_exact = (1 - squared_error(x_test @ w, targets_test)[0] / targets_test.var() for w in (weights, exact))
+
+    print("breast cancer")
+    x, x_test, targets, targets_test = split(load_breast_cancer())
+    weights = fit(nl.binary_cross_entropy_with_logits_with_grad, x, targets, steps=400, rate=0.5)
+    accuracy = np.mean((x_test @ weights > 0) == targets_test)
+
+    print(f"diabetes: R^2 {r2:.4f} on the test set, {r2_exact:.4f} by least squares")
+    print(f"breast cancer: test accuracy {accuracy:.2%}")
+    assert r2 >= 0.3, f"R^2 is {r2:.4f}, below 0.3"
+    assert abs(r2 - r2_exact) < 0.001, "gradient descent has not arrived at the least squares"
+    assert accuracy >= 0.95, f"test accuracy {accuracy:.2%} is below 95 %"
+
+
+if __name__ == "__main__":
+    main()
