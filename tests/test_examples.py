@@ -19,6 +19,12 @@ def digits(output: str) -> None:
     assert percents(output)[-1] >= 97
 
 
+def distillation(output: str) -> None:
+    _, alone, taught = percents(output)[-3:]
+    assert taught > alone + 5
+    assert taught >= 94
+
+
 def regression(output: str) -> None:
     r2, r2_exact = (float(r2) for r2 in re.findall(r"R\^2 (\S+) .*, (\S+) by", output)[-1])
     assert r2 >= 0.3
@@ -26,7 +32,7 @@ def regression(output: str) -> None:
     assert percents(output)[-1] >= 95
 
 
-PROMISES = {check.__name__: check for check in (digits, regression)}
+PROMISES = {check.__name__: check for check in (digits, distillation, regression)}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
