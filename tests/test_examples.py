@@ -25,6 +25,12 @@ def distillation(output: str) -> None:
     assert taught >= 94
 
 
+def language_model(output: str) -> None:
+    *_, loss, bigram, unigram = (float(nats) for nats in re.findall(r"\d+\.\d+", output))
+    assert loss < bigram - 0.1
+    assert bigram < unigram
+
+
 def regression(output: str) -> None:
     r2, r2_exact = (float(r2) for r2 in re.findall(r"R\^2 (\S+) .*, (\S+) by", output)[-1])
     assert r2 >= 0.3
@@ -32,7 +38,7 @@ def regression(output: str) -> None:
     assert percents(output)[-1] >= 95
 
 
-PROMISES = {check.__name__: check for check in (digits, distillation, regression)}
+PROMISES = {check.__name__: check for check in (digits, distillation, language_model, regression)}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
