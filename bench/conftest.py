@@ -21,7 +21,7 @@ def pytest_generate_tests(metafunc):
         return
     entries = []
     for case in metafunc.module.CASES():
-        if case.elementwise and case.shape[0] != cases.MEDIUM and not metafunc.config.getoption("--all-sizes"):
+        if case.kind == "elementwise" and case.shape[0] != cases.MEDIUM and not metafunc.config.getoption("--all-sizes"):
             continue
         mark = pytest.mark.benchmark(group=case.name, min_rounds=3, max_time=0.1)
         for contender in competing():

@@ -19,6 +19,14 @@ SIZES = SMALL, MEDIUM, LARGE = 100, 1 << 16, 1 << 24
 ROW_SHAPES = ((1, 1000), (1_000_000, 10), (65_536, 64), (8192, 1024), (512, 32_000))
 LOSS_SHAPES = {"targets": (512, 32_000), "rows": (512, 32_000), "elements": (LARGE,)}  # by kind of loss
 
+# Cross-entropy is measured with softmax, at all shapes.
+LOSSES = {
+    row["name"] + ending
+    for row in _core.losses()
+    for ending in ("", "_backward", "_with_grad")
+    if row["name"] != "cross_entropy"
+}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -32,12 +40,19 @@ class Case:
     out: tuple[Shape, ...]  # the arrays that ``out=`` takes; () where there is no ``out``
 
     @property
-    def elementwise(self) -> bool:
+    def kind(self) -> str:
+        """What it is shown under: ``"elementwise"``, ``"rows"`` or ``"losses"``."""
+        if self.key in LOSSES:
+            return "losses"
+        return "elementwise" if self.flat else "rows"
+
+    @property
+    def flat(self) -> bool:
         return len(self.shape) == 1
 
     @property
     def size(self) -> str:
-        return short(self.shape[0]) if self.elementwise else "x".join(map(str, self.shape))
+        return short(self.shape[0]) if self.flat else "x".join(map(str, self.shape))
 
     @property
     def name(self) -> str:
@@ -46,7 +61,7 @@ class Case:
     @property
     def bytes(self) -> int:
         """The bytes that have to be moved: every input read once, every result written once."""
-        classes = "targets" in self.arguments and not self.elementwise
+        classes = "targets" in self.arguments and not self.flat
         floats = [self.shape for name in self.arguments if name != "upstream" and not (name == "targets" and classes)]
         items = sum(map(prod, floats + list(self.results)))
         return np.dtype(self.dtype).itemsize * items + (8 * prod(self.shape[:-1]) if classes else 0)
@@ -65,7 +80,7 @@ class Case:
             if name == "y":  # a backward function that takes the result of its forward function
                 forward = getattr(reference, self.key.removesuffix("_backward"))
                 values[name] = forward(_normal(self.shape, self.dtype, place))
-            elif name == "targets" and not self.elementwise:
+            elif name == "targets" and not self.flat:
                 values[name] = np.random.default_rng(place).integers(0, self.shape[-1], self.shape[:-1])
             elif name == "targets":
                 values[name] = (_normal(self.shape, self.dtype, place) > 0).astype(self.dtype)
@@ -74,7 +89,7 @@ class Case:
             elif name == "log_probs":
                 values[name] = reference.log_softmax(_normal(self.shape, self.dtype, place))
             elif name in ("probs", "p", "q"):
-                distribution = reference.sigmoid if self.elementwise else reference.softmax
+                distribution = reference.sigmoid if self.flat else reference.softmax
                 values[name] = distribution(_normal(self.shape, self.dtype, place))
             else:
                 values[name] = _normal(self.shape, self.dtype, place)
@@ -127,7 +142,7 @@ def rows(dtype: str = "float32") -> Iterator[Case]:
 def losses(dtype: str = "float32") -> Iterator[Case]:
     """The losses but for cross-entropy, each with its gradient: fused where it has that form."""
     for row in _core.losses():
-        if row["name"] == "cross_entropy":  # among the rows
+        if row["name"] not in LOSSES:
             continue
         shape, arguments = LOSS_SHAPES[row["kind"]], tuple(row["arguments"])
         yield Case(row["name"], arguments, shape, dtype, ((),), ())

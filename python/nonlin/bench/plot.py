@@ -44,13 +44,16 @@ def save(run: Run, path: Path) -> None:
 
 
 def _grids(measurements: Sequence[Measurement]) -> list[dict[str, Panel]]:
-    """Rows of panels, each panel with its title: forward, backward, along rows."""
+    """Rows of panels, each panel with its title: forward, backward, along rows, losses."""
     forward: dict[str, Panel] = {}
     backward: dict[str, Panel] = {}
     rows: dict[str, Panel] = {}
+    losses: dict[str, Panel] = {}
     for m in measurements:
         name, size = m.case.key.removesuffix("_backward"), m.case.size
-        if not m.case.elementwise:
+        if m.case.kind == "losses":
+            losses.setdefault("losses", {})[m.case.name] = m
+        elif m.case.kind == "rows":
             rows.setdefault(size, {})[name] = m
         elif m.case.key == name:
             forward.setdefault(f"forward, {size} elements", {})[name] = m
@@ -58,7 +61,7 @@ def _grids(measurements: Sequence[Measurement]) -> list[dict[str, Panel]]:
             backward.setdefault(f"backward, {size} elements", {})[name] = m
     if len(forward) == len(backward) == 1:
         forward, backward = forward | backward, {}  # side by side
-    return [grid for grid in (forward, backward, rows) if grid]
+    return [grid for grid in (forward, backward, rows, losses) if grid]
 
 
 def _median(m: Measurement | None, peer: str, mode: str) -> float:

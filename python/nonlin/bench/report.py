@@ -35,7 +35,7 @@ class Run:
         """The measurements by what they are shown under."""
         groups: dict[str, list[Measurement]] = {}
         for m in self.measurements:
-            title = f"Elementwise, {m.case.size} elements" if m.case.elementwise else f"Rows, {m.case.size}"
+            title = f"{m.case.kind.capitalize()}, {m.case.size}" + (" elements" if m.case.flat else "")
             groups.setdefault(title, []).append(m)
         return groups
 
