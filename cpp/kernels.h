@@ -11,6 +11,16 @@ enum DType : int { kFloat32, kFloat64, kDTypes };
 
 constexpr size_t ItemSize(int dtype) { return dtype == kFloat32 ? 4 : 8; }
 
+// ---------------------------------------------------------------- 16-bit types, stored only
+
+enum HalfType : int { kFloat16, kBFloat16, kHalfTypes };
+
+struct HalfConversions {
+  void (*widen)(const uint16_t* from, float* to, size_t n);
+  void (*narrow)(const float* from, uint16_t* to, size_t n);
+};
+const HalfConversions* GetHalfConversions();  // by HalfType
+
 // ---------------------------------------------------------------- elementwise
 
 constexpr int kMaxInputs = 4, kMaxOutputs = 2;

@@ -29,6 +29,11 @@ const ActivationKernels* ActivationTable() {
   return kTable;
 }
 
+const HalfConversions* HalfTable() {
+  static const HalfConversions kTable[kHalfTypes] = {{Widen<Float16>, Narrow<Float16>}, {Widen<BFloat16>, Narrow<BFloat16>}};
+  return kTable;
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace nonlin
 HWY_AFTER_NAMESPACE();
@@ -37,8 +42,10 @@ HWY_AFTER_NAMESPACE();
 namespace nonlin {
 
 HWY_EXPORT(ActivationTable);
+HWY_EXPORT(HalfTable);
 
 const ActivationKernels* GetActivationKernels() { return HWY_DYNAMIC_DISPATCH(ActivationTable)(); }
+const HalfConversions* GetHalfConversions() { return HWY_DYNAMIC_DISPATCH(HalfTable)(); }
 
 const Activation kActivations[] = {
 #define NONLIN_ACTIVATION(name, Struct, ...) {#name, __VA_ARGS__},

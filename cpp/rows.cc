@@ -2,14 +2,17 @@
 // the registration of rows.def. Losses are such ufuncs too; python/nonlin/losses.py holds their options and errors.
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cfenv>
+#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <new>
 #include <string>
 #include <vector>
 
+#include "halves.h"
 #include "kernels.h"
 #include "module.h"
 #include "numpy_api.h"
@@ -23,16 +26,104 @@ namespace {
 
 struct Loop {
   const RowOperation* operation;
-  DType dtype;
+  DType dtype;                  // that the kernels compute in
+  const HalfConversions* half;  // of a 16-bit type, in which rows are stored
+  bool float_scalars;           // whether scalars are float beside 16-bit rows
   double cycles;
 };
 
 bool IsOutput(Operand kind) { return kind == Operand::kRowOut || kind == Operand::kScalarOut; }
+bool IsRow(Operand kind) { return kind == Operand::kRowIn || kind == Operand::kRowOut; }
+
+// Whether an operand is stored in 16 bits beside rows that are.
+bool IsHalf(Operand kind, bool float_scalars) {
+  return IsRow(kind) || (!float_scalars && (kind == Operand::kScalarIn || kind == Operand::kScalarOut));
+}
 
 void Raise(PyObject* type, const std::string& message) {
   const PyGILState_STATE state = PyGILState_Ensure();
   PyErr_SetString(type, message.c_str());
   PyGILState_Release(state);
+}
+
+// Rows in 16 bits go through buffers of float, some rows at a time: as many as fit into a core's nearest cache, but by 16
+// where they are narrow, which kernels take together; and more where they are strided, as neighbours in memory are of
+// different rows.
+constexpr size_t kHalfEntries = size_t{1} << 12, kStridedEntries = size_t{1} << 15;
+
+// Whether the nearest neighbours in memory are entries of one row, or there is but one row.
+bool IsAlong(Operand kind, const RowOperand& o, size_t rows) {
+  return IsRow(kind) && (rows == 1 || o.row == 0 || std::abs(o.item) <= std::abs(o.row));
+}
+
+size_t HalfRows(const Loop& loop, const RowOperand* operands, size_t classes, size_t rows) {
+  const OperandList& list = loop.operation->operands;
+  bool strided = false;
+  for (int k = 0; k < list.count; ++k) strided |= IsRow(list.kinds[k]) && !IsAlong(list.kinds[k], operands[k], rows);
+  const size_t fitting = (strided ? kStridedEntries : kHalfEntries) / classes;
+  return std::min(rows, strided || fitting >= 16 ? (fitting | 15) + 1 : std::max<size_t>(fitting, 1));
+}
+
+// In floats, of an operand; a multiple of 16.
+size_t HalfBufferSize(Operand kind, size_t classes, size_t rows) {
+  return (rows * (IsRow(kind) ? classes : 1) + 15) / 16 * 16;
+}
+
+size_t HalfBufferSize(const Loop& loop, size_t classes, size_t rows) {
+  const OperandList& list = loop.operation->operands;
+  size_t size = 0;
+  for (int k = 0; k < list.count; ++k) {
+    if (IsHalf(list.kinds[k], loop.float_scalars)) size += HalfBufferSize(list.kinds[k], classes, rows);
+  }
+  return size;
+}
+
+void RunHalves(const Loop& loop, const RowOperand* operands, size_t classes, size_t begin, size_t end, size_t rows,
+               float* buffer, void* scratch) {
+  const OperandList& list = loop.operation->operands;
+  for (size_t row = begin; row < end; row += rows) {
+    const size_t count = std::min(rows, end - row);
+    RowOperand floats[kMaxRowOperands];
+    // Calls f(conversion's arguments) for each run of neighbours of an operand.
+    const auto for_each_run = [&](int k, auto f) {
+      const RowOperand& o = operands[k];
+      char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
+      float* to = reinterpret_cast<float*>(floats[k].data);
+      const size_t items = IsRow(list.kinds[k]) ? classes : 1;
+      const bool along = floats[k].item == sizeof(float);
+      const bool dense = along && o.row == o.item * static_cast<ptrdiff_t>(items);  // rows one behind the other
+      const size_t runs = dense ? 1 : along ? count : items, length = count * items / runs;
+      for (size_t i = 0; i < runs; ++i) {
+        f(first + static_cast<ptrdiff_t>(i) * (along ? o.row : o.item), along ? o.item : o.row, to + i * length, length);
+      }
+    };
+    float* next = buffer;
+    for (int k = 0; k < list.count; ++k) {
+      const RowOperand& o = operands[k];
+      const Operand kind = list.kinds[k];
+      if (!IsHalf(kind, loop.float_scalars)) {
+        floats[k] = {o.data + static_cast<ptrdiff_t>(row) * o.row, o.row, o.item};
+        continue;
+      }
+      const size_t items = IsRow(kind) ? classes : 1;
+      const bool along = IsAlong(kind, o, rows);
+      constexpr ptrdiff_t kItem = sizeof(float);
+      const ptrdiff_t step = kItem * static_cast<ptrdiff_t>(along ? items : count);
+      floats[k] = {reinterpret_cast<char*>(next), along ? step : kItem, along ? kItem : step};
+      next += HalfBufferSize(kind, classes, rows);
+      if (IsOutput(kind)) continue;
+      for_each_run(k, [&](const char* from, ptrdiff_t from_step, float* to, size_t n) {
+        WidenStrided(*loop.half, from, from_step, to, n);
+      });
+    }
+    loop.operation->run[kFloat32](floats, classes, 0, count, scratch);
+    for (int k = 0; k < list.count; ++k) {
+      if (!IsOutput(list.kinds[k]) || !IsHalf(list.kinds[k], loop.float_scalars)) continue;
+      for_each_run(k, [&](char* to, ptrdiff_t to_step, const float* from, size_t n) {
+        NarrowStrided(*loop.half, from, to, to_step, n);
+      });
+    }
+  }
 }
 
 void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) {
@@ -49,7 +140,9 @@ void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
   for (int k = 0; k < list.count; ++k) {
     operands[k] = {args[k], steps[k], HasClasses(list.kinds[k]) ? *core++ : 0};
   }
-  const size_t bytes = loop.operation->scratch_size[loop.dtype](classes) * ItemSize(loop.dtype);
+  const size_t half_rows = loop.half == nullptr ? 0 : HalfRows(loop, operands, classes, rows);
+  const size_t buffer = HalfBufferSize(loop, classes, half_rows);
+  const size_t bytes = loop.operation->scratch_size[loop.dtype](classes) * ItemSize(loop.dtype) + buffer * sizeof(float);
   std::atomic<bool> failed{false};
   ParallelFor(rows, 1, loop.cycles * classes, [&](size_t begin, size_t end) {
     constexpr std::align_val_t kAlignment{64};
@@ -58,7 +151,12 @@ void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
       failed = true;
       return;
     }
-    loop.operation->run[loop.dtype](operands, classes, begin, end, scratch);
+    if (loop.half != nullptr) {
+      float* floats = static_cast<float*>(scratch);
+      RunHalves(loop, operands, classes, begin, end, half_rows, floats, floats + buffer);
+    } else {
+      loop.operation->run[loop.dtype](operands, classes, begin, end, scratch);
+    }
     ::operator delete(scratch, kAlignment);
   });
   if (failed)
@@ -67,24 +165,27 @@ void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
   std::feclearexcept(FE_ALL_EXCEPT);  // NumPy would turn flags into warnings
 }
 
-char NumpyType(Operand kind, DType dtype) {
+// Of an operand, where rows have a type.
+int NumpyType(Operand kind, int row_type, bool float_scalars) {
   if (kind == Operand::kMaskIn) return NPY_BOOL;
   if (kind == Operand::kIndexIn) return NPY_INT64;
-  return dtype == kFloat32 ? NPY_FLOAT : NPY_DOUBLE;
+  const bool half = row_type != NPY_FLOAT && row_type != NPY_DOUBLE;
+  return half && !IsHalf(kind, float_scalars) ? NPY_FLOAT : row_type;
 }
+
+constexpr int kLoops = kDTypes + kHalfTypes;  // float, double, float16, bfloat16
 
 // What a ufunc points to as long as it lives: for ever.
 struct UfuncData {
   std::string signature;
-  Loop loops[kDTypes];
-  PyUFuncGenericFunction functions[kDTypes];
-  void* data[kDTypes];
+  Loop loops[kLoops];
+  PyUFuncGenericFunction functions[kLoops];
+  void* data[kLoops];
   std::vector<char> types;
 };
 
-void AddUfunc(py::module_& m, const RowOperation& operation) {
+void AddUfunc(py::module_& m, const RowOperation& operation, bool float_scalars) {
   static std::deque<UfuncData>& all = *new std::deque<UfuncData>;
-  static constexpr DType kOrder[] = {kFloat32, kFloat64};
   const OperandList& list = operation.operands;
 
   UfuncData& ufunc = all.emplace_back();
@@ -97,26 +198,46 @@ void AddUfunc(py::module_& m, const RowOperation& operation) {
     ufunc.signature += k == 0 ? "" : output && !IsOutput(list.kinds[k - 1]) ? "->" : ",";
     ufunc.signature += HasClasses(list.kinds[k]) ? "(n)" : "()";
   }
-  for (int i = 0; i < kDTypes; ++i) {
-    ufunc.loops[i] = {&operation, kOrder[i], operation.cost * (kOrder[i] == kFloat64 ? 3 : 1)};
+  const HalfConversions* halves = GetHalfConversions();
+  const double cost = operation.cost;
+  ufunc.loops[0] = {&operation, kFloat32, nullptr, false, cost};
+  ufunc.loops[1] = {&operation, kFloat64, nullptr, false, 3 * cost};
+  ufunc.loops[2] = {&operation, kFloat32, &halves[kFloat16], float_scalars, cost + 1};
+  ufunc.loops[3] = {&operation, kFloat32, &halves[kBFloat16], float_scalars, cost + 1};
+  for (int i = 0; i < kLoops; ++i) {
     ufunc.functions[i] = InnerLoop;
     ufunc.data[i] = &ufunc.loops[i];
-    for (int k = 0; k < list.count; ++k) ufunc.types.push_back(NumpyType(list.kinds[k], kOrder[i]));
   }
-  PyObject* object = PyUFunc_FromFuncAndDataAndSignature(ufunc.functions, ufunc.data, ufunc.types.data(), kDTypes, inputs,
+  for (const int type : {NPY_FLOAT, NPY_DOUBLE, NPY_HALF}) {
+    for (int k = 0; k < list.count; ++k) {
+      ufunc.types.push_back(static_cast<char>(NumpyType(list.kinds[k], type, float_scalars)));
+    }
+  }
+  PyObject* object = PyUFunc_FromFuncAndDataAndSignature(ufunc.functions, ufunc.data, ufunc.types.data(), kLoops - 1, inputs,
                                                          list.count - inputs, PyUFunc_None, operation.name, operation.doc, 0,
                                                          ufunc.signature.c_str());
   if (object == nullptr) throw py::error_already_set();
   if (all_floats) AddPromotion(object, list.count);
+  if (BFloat16Number() >= 0) {
+    std::vector<int> types;
+    for (int k = 0; k < list.count; ++k) types.push_back(NumpyType(list.kinds[k], BFloat16Number(), float_scalars));
+    if (PyUFunc_RegisterLoopForType(reinterpret_cast<PyUFuncObject*>(object), BFloat16Number(), InnerLoop, types.data(),
+                                    ufunc.data[kLoops - 1]) < 0) {
+      throw py::error_already_set();
+    }
+  }
   m.add_object(operation.name, py::reinterpret_steal<py::object>(object));
+}
+
+void AddTable(py::module_& m, const RowTable& table, bool float_scalars) {
+  for (size_t i = 0; i < table.count; ++i) AddUfunc(m, table.operations[i], float_scalars);
 }
 
 }  // namespace
 
 void RegisterRows(py::module_& m) {
-  for (const RowTable table : {GetRowTable(), GetLossTable()}) {
-    for (size_t i = 0; i < table.count; ++i) AddUfunc(m, table.operations[i]);
-  }
+  AddTable(m, GetRowTable(), false);
+  AddTable(m, GetLossTable(), true);  // 16-bit logits have a loss in float
 }
 
 }  // namespace nonlin

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "halves.h"
 #include "kernels.h"
 #include "module.h"
 #include "numpy_api.h"
@@ -22,6 +23,7 @@ namespace {
 
 struct Loop {
   MapKernel kernel;
+  const HalfConversions* half;  // of a 16-bit type, which the kernel sees as float
   int inputs, outputs;
   npy_intp item;
   double cycles;
@@ -48,6 +50,21 @@ void CopyItems(npy_intp item, char* to, npy_intp to_step, const char* from, npy_
   }
 }
 
+void Pack(const Loop& loop, char* to, const char* from, npy_intp step, npy_intp n) {
+  if (loop.half != nullptr) return WidenStrided(*loop.half, from, step, reinterpret_cast<float*>(to), n);
+  CopyItems(loop.item, to, loop.item, from, step, n);
+}
+
+void Unpack(const Loop& loop, char* to, npy_intp step, const char* from, npy_intp n) {
+  if (loop.half != nullptr) return NarrowStrided(*loop.half, reinterpret_cast<const float*>(from), to, step, n);
+  CopyItems(loop.item, to, step, from, loop.item, n);
+}
+
+// Whether a kernel may work on an operand in place. A step of 0 stands for a single value.
+bool IsDirect(const Loop& loop, bool is_input, npy_intp step, npy_intp n) {
+  return loop.half == nullptr && (step == loop.item || n == 1 || (step == 0 && is_input));
+}
+
 // Elements [begin, end) of a call, as the kernel takes them.
 void RunRange(const Loop& loop, char* const* args, const npy_intp* steps, npy_intp begin, npy_intp end, npy_intp block) {
   alignas(64) char packed[kMaxInputs + kMaxOutputs][kBlock * sizeof(double)];
@@ -59,11 +76,11 @@ void RunRange(const Loop& loop, char* const* args, const npy_intp* steps, npy_in
     void* out[kMaxOutputs] = {};
     for (int k = 0; k < nargs; ++k) {
       char* data = args[k] + i * steps[k];
-      const bool direct = steps[k] == loop.item || n == 1 || (steps[k] == 0 && k < loop.inputs);
+      const bool direct = IsDirect(loop, k < loop.inputs, steps[k], n);
       if (k < loop.inputs) {
-        if (!direct) CopyItems(loop.item, packed[k], loop.item, data, steps[k], n);
-        in[k] = direct ? data : packed[k];
         in_steps[k] = steps[k] != 0 || n == 1;
+        if (!direct) Pack(loop, packed[k], data, steps[k], in_steps[k] == 0 ? 1 : n);
+        in[k] = direct ? data : packed[k];
       } else {
         out[k - loop.inputs] = direct ? data : packed[k];
       }
@@ -71,7 +88,7 @@ void RunRange(const Loop& loop, char* const* args, const npy_intp* steps, npy_in
     loop.kernel(in, in_steps, out, n);
     for (int k = loop.inputs; k < nargs; ++k) {
       char* data = args[k] + i * steps[k];
-      if (out[k - loop.inputs] != data) CopyItems(loop.item, data, steps[k], packed[k], loop.item, n);
+      if (out[k - loop.inputs] != data) Unpack(loop, data, steps[k], packed[k], n);
     }
   }
 }
@@ -96,12 +113,11 @@ void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
   if (n > 1 && IsSequential(loop, args, steps, n)) {
     RunRange(loop, args, steps, 0, n, 1);
   } else {
+    const npy_intp block = loop.half == nullptr ? kBlock : 2 * kBlock;  // of floats, not doubles
     bool contiguous = true;
-    for (int k = 0; k < loop.inputs + loop.outputs; ++k) {
-      contiguous &= steps[k] == loop.item || n == 1 || (steps[k] == 0 && k < loop.inputs);
-    }
+    for (int k = 0; k < loop.inputs + loop.outputs; ++k) contiguous &= IsDirect(loop, k < loop.inputs, steps[k], n);
     ParallelFor(n, kChunkMultiple, loop.cycles, [&](size_t begin, size_t end) {
-      RunRange(loop, args, steps, begin, end, contiguous ? static_cast<npy_intp>(end - begin) : kBlock);
+      RunRange(loop, args, steps, begin, end, contiguous ? static_cast<npy_intp>(end - begin) : block);
     });
   }
   std::feclearexcept(FE_ALL_EXCEPT);  // NumPy would turn flags into warnings
@@ -161,7 +177,7 @@ std::string Documentation(const Activation& a, bool backward) {
   } else {
     doc << "ndarray\n";
   }
-  doc << "    Of the shape to which the inputs broadcast. float32 and float64 are kept, booleans and integers give\n"
+  doc << "    Of the shape to which the inputs broadcast. Floats are kept, booleans and integers give\n"
       << "    float64. The error is at most " << (backward ? 2.0 : a.ulp32) << " ULP in float32 and "
       << (backward ? 4.0 : a.ulp64) << " in float64.\n"
       << "\nRaises\n------\nTypeError\n    For complex, object and string input.\n"
@@ -175,37 +191,46 @@ std::string Documentation(const Activation& a, bool backward) {
   return doc.str();
 }
 
+constexpr int kLoops = kDTypes + kHalfTypes;  // float, double, float16, bfloat16
+
 // What a ufunc points to as long as it lives: for ever.
 struct UfuncData {
   std::string name, doc;
-  Loop loops[kDTypes];
-  PyUFuncGenericFunction functions[kDTypes];
-  void* data[kDTypes];
+  Loop loops[kLoops];
+  PyUFuncGenericFunction functions[kLoops];
+  void* data[kLoops];
   std::vector<char> types;
 };
 
 void AddUfunc(py::module_& m, const Activation& a, bool backward, const MapKernel* kernels) {
   static std::deque<UfuncData>& all = *new std::deque<UfuncData>;
-  static constexpr DType kOrder[] = {kFloat32, kFloat64};
-  static constexpr char kNumpyTypes[] = {NPY_FLOAT, NPY_DOUBLE};
   const int inputs = static_cast<int>(Split(backward ? a.backward_inputs : a.inputs).size());
   const int outputs = backward && IsGated(a) ? 2 : 1;
 
   UfuncData& ufunc = all.emplace_back();
   ufunc.name = std::string(a.name) + (backward ? "_backward" : "");
   ufunc.doc = Documentation(a, backward);
-  for (int i = 0; i < kDTypes; ++i) {
-    const DType type = kOrder[i];
-    const double cycles = a.cost * (type == kFloat64 ? 3 : 1);
-    ufunc.loops[i] = {kernels[type], inputs, outputs, static_cast<npy_intp>(ItemSize(type)), cycles};
+  const HalfConversions* halves = GetHalfConversions();
+  ufunc.loops[0] = {kernels[kFloat32], nullptr, inputs, outputs, 4, a.cost};
+  ufunc.loops[1] = {kernels[kFloat64], nullptr, inputs, outputs, 8, 3 * a.cost};
+  ufunc.loops[2] = {kernels[kFloat32], &halves[kFloat16], inputs, outputs, 2, a.cost + 1};
+  ufunc.loops[3] = {kernels[kFloat32], &halves[kBFloat16], inputs, outputs, 2, a.cost + 1};
+  for (int i = 0; i < kLoops; ++i) {
     ufunc.functions[i] = InnerLoop;
     ufunc.data[i] = &ufunc.loops[i];
-    ufunc.types.insert(ufunc.types.end(), inputs + outputs, kNumpyTypes[i]);
   }
-  PyObject* object = PyUFunc_FromFuncAndData(ufunc.functions, ufunc.data, ufunc.types.data(), kDTypes, inputs, outputs,
+  for (const char type : {NPY_FLOAT, NPY_DOUBLE, NPY_HALF}) ufunc.types.insert(ufunc.types.end(), inputs + outputs, type);
+  PyObject* object = PyUFunc_FromFuncAndData(ufunc.functions, ufunc.data, ufunc.types.data(), kLoops - 1, inputs, outputs,
                                              PyUFunc_None, ufunc.name.c_str(), ufunc.doc.c_str(), 0);
   if (object == nullptr) throw py::error_already_set();
   AddPromotion(object, inputs + outputs);
+  if (BFloat16Number() >= 0) {
+    const std::vector<int> types(inputs + outputs, BFloat16Number());
+    if (PyUFunc_RegisterLoopForType(reinterpret_cast<PyUFuncObject*>(object), BFloat16Number(), InnerLoop, types.data(),
+                                    ufunc.data[kLoops - 1]) < 0) {
+      throw py::error_already_set();
+    }
+  }
   m.add_object(ufunc.name.c_str(), py::reinterpret_steal<py::object>(object));
 }
 

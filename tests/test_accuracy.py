@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from mpmath import mpf
 
+import nonlin as nl
+
 from . import oracle
-from .oracle import FLOATS, FUNCTIONS, Function, as_tuple, ulp_error, ulp_error_mp
+from .oracle import FUNCTIONS, HALVES, Function, as_tuple, ulp_error, ulp_error_mp
 
 # (float32, float64) for forward, then for backward with grad = 1.
 EXACT, EXACT_QUOTIENT, EXPONENTIAL, GATE = (0.5, 0.5), (1.0, 1.0), (1.0, 2.0), (1.5, 3.0)
@@ -21,8 +23,6 @@ BOUNDS = {
 }
 
 STEP = int(os.environ.get("NONLIN_TEST_STEP", "257"))  # of the float32 bit patterns; prime to 2
-
-HALF = [t for t in FLOATS if t.itemsize == 2]
 
 all_functions = pytest.mark.parametrize("f", FUNCTIONS.values(), ids=FUNCTIONS.keys())
 
@@ -67,15 +67,41 @@ def test_float64(f: Function) -> None:
 
 @pytest.mark.every_target
 @pytest.mark.parametrize(
-    ("f", "dtype"), list(itertools.product(FUNCTIONS.values(), HALF)), ids=lambda v: getattr(v, "name", v)
+    ("f", "dtype"), list(itertools.product(FUNCTIONS.values(), HALVES)), ids=lambda v: getattr(v, "name", v)
 )
 def test_16_bits(f: Function, dtype: np.dtype) -> None:
+    """Every number there is, NaN too."""
     x = np.arange(2**16, dtype=np.uint16).view(dtype)
-    x = f.domain(x[~np.isnan(x)])
-    arguments = f.arguments(x)
-    exact = f.exact(*arguments)
-    for i, y in enumerate(as_tuple(f.public(*arguments))):
-        assert_within(f, f.ulp[dtype.name], ulp_error(y, exact[i], largest(f, i, x)), x)
+    with np.errstate(all="ignore"):  # of the oracle
+        x = f.domain(x)
+        arguments = f.arguments(x)
+        exact = f.exact(*arguments)
+        terms = [largest(f, i, x) for i in range(f.outputs)]
+    with np.errstate(all="raise"):
+        results = as_tuple(f.public(*arguments))
+    for i, y in enumerate(results):
+        assert y.dtype == dtype
+        assert_within(f, f.ulp[dtype.name], ulp_error(y, exact[i], terms[i]), x)
+
+
+@pytest.mark.every_target
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_16_bits_are_converted_as_numpy_does(dtype: np.dtype, rng: np.random.Generator) -> None:
+    """Ties, sub-normals, overflow and NaN's payload, seen through a product."""
+    up = np.arange(2**16, dtype=np.uint16).view(dtype)
+    for _ in range(8):
+        gate = rng.permutation(up)
+        with np.errstate(all="ignore"):
+            gate = np.abs(gate.astype(np.float32)).astype(dtype)
+            exact = (gate.astype(np.float32) * up.astype(np.float32)).astype(dtype)
+        got = nl.reglu(gate, up)
+        nan = np.isnan(oracle.wide(exact))
+        np.testing.assert_array_equal(np.isnan(oracle.wide(got)), nan)
+        oracle.assert_same_bits(got[~nan], exact[~nan])
+    same = nl.leaky_relu(up, negative_slope=1.0)
+    nan = np.isnan(oracle.wide(up))
+    quiet = oracle.bits(up) | np.where(nan, 0x200 if dtype == np.float16 else 0x40, 0).astype(np.uint16)
+    np.testing.assert_array_equal(oracle.bits(same), quiet)
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ml_dtypes import finfo
 
 import nonlin as nl
 
 from . import oracle
-from .oracle import BACKWARD, FLOATS, FORWARD, FUNCTIONS, Function, as_tuple, assert_same_bits, bits
+from .oracle import BACKWARD, FLOATS, FORWARD, FUNCTIONS, HALVES, Function, as_tuple, assert_same_bits, bits, ulp_error, wide
 
 INF, NAN = np.inf, np.nan
 
@@ -78,7 +79,7 @@ def test_special_values(f: Function, dtype: np.dtype) -> None:
     pairs = SPECIAL.get(f.name) or list(zip(points, f.exact(*f.arguments(np.array(points)))[0], strict=True))
     x, expected = (np.array(column, dtype) for column in zip(*pairs, strict=True))
     y = as_tuple(f.public(*f.arguments(x, up=np.ones_like(x))))[0]
-    np.testing.assert_array_max_ulp(y, expected, maxulp=2)
+    assert np.all(ulp_error(y, wide(expected)) <= 2)
     exact = (x == 0) & (expected == 0) & (f in FORWARD)
     np.testing.assert_array_equal(np.signbit(y[exact]), np.signbit(expected[exact]))
     saturated = np.isin(expected, [0, 0.5, 1, -1, 6, INF, -INF])
@@ -128,7 +129,7 @@ def test_odd_functions_are_odd_to_the_bit(name: str, dtype: np.dtype) -> None:
 @all_dtypes
 @pytest.mark.parametrize("name", ["tanh", "elu", "celu"])
 def test_identity_for_tiny_x(name: str, dtype: np.dtype) -> None:
-    info = np.finfo(dtype)
+    info = finfo(dtype)
     x = np.array([info.smallest_subnormal, 3 * info.smallest_subnormal, info.tiny, info.eps**2], dtype)
     x = np.concatenate([x, -x])
     assert_same_bits(FUNCTIONS[name].public(x), x)
@@ -174,7 +175,7 @@ def test_no_cross_talk(f: Function, dtype: np.dtype, rng: np.random.Generator) -
     n = 37
     arguments = f.points(rng, n, dtype)
     expected = as_tuple(f.public(*arguments))
-    info = np.finfo(dtype)
+    info = finfo(dtype)
     for control in (NAN, INF, -INF, info.max, -info.max, info.smallest_subnormal, 0):
         grids = [np.where(np.eye(n, dtype=bool), a, dtype.type(control)) for a in arguments]
         assert_same_bits(tuple(np.diagonal(y) for y in as_tuple(f.public(*grids))), expected)
@@ -262,6 +263,24 @@ def test_mixed_floats_give_the_wider(f: Function, rng: np.random.Generator) -> N
     assert_same_bits(f.public(first.astype(np.float64), *others), f.public(first.astype(np.float64), *wide))
 
 
+@pytest.mark.parametrize("f", [f for f in FUNCTIONS.values() if len(f.inputs) > 1], ids=lambda f: f.name)
+def test_mixed_16_bit_floats(f: Function, rng: np.random.Generator) -> None:
+    """With a wider float they become it; with integers, what NumPy makes of them; with each other, nothing."""
+    for half in HALVES:
+        first, *others = f.points(rng, 9, half)
+        for dtype in (np.float32, np.float64):
+            expected = f.public(*(a.astype(dtype) for a in (first, *others)))
+            assert_same_bits(f.public(first.astype(dtype), *others), expected)
+            assert_same_bits(f.public(first, *(a.astype(dtype) for a in others)), expected)
+        for integer in (np.int8, np.int64) if half == np.float16 else (np.int8,):
+            dtype, ones = np.result_type(integer, half), np.ones(9, integer)
+            expected = f.public(ones.astype(dtype), *(a.astype(dtype) for a in others))
+            assert_same_bits(f.public(ones, *others), expected)
+        assert_same_bits(f.public(1.0, *others), f.public(np.ones_like(first), *others))
+        with pytest.raises(TypeError, match=r"float16.*bfloat16"):
+            f.public(first, *(a.astype(HALVES[half == HALVES[0]]) for a in others))
+
+
 @forward_functions
 def test_dtype_and_casting(f: Function, rng: np.random.Generator) -> None:
     arguments = f.points(rng, 9, np.float32)
@@ -316,12 +335,12 @@ OVERLAPS = {
 @pytest.mark.parametrize("overlap", OVERLAPS.values(), ids=OVERLAPS.keys())
 @all_functions
 def test_overlap_does_not_matter(f: Function, overlap: Any, rng: np.random.Generator) -> None:
-    for n in (67, 70_001):
-        arguments = f.points(rng, n, np.float32)
+    for n, dtype in ((67, np.float32), (67, np.float16), (70_001, np.float32), (70_001, np.float16)):
+        arguments = f.points(rng, n, dtype)
         expected = as_tuple(f.public(*arguments))
         for position in range(len(arguments)):
             for output in range(len(expected)):
-                source, target = overlap(np.zeros(2 * n + 2, np.float32), n)
+                source, target = overlap(np.zeros(2 * n + 2, dtype), n)
                 source[:] = arguments[position]
                 out = [np.empty_like(e) for e in expected]
                 out[output] = target
@@ -366,8 +385,10 @@ def test_parameters(f: Function, rng: np.random.Generator) -> None:
     assert_same_bits(f.public(*x32), f.public(*x32, **f.parameters))
     halves = {key: 0.7 * value for key, value in f.parameters.items()}
     assert_same_bits(f.public(*x32, **halves), f.public(*x32, *halves.values()))  # by position too
-    rounded = {key: np.float32(value) for key, value in halves.items()}
-    assert_same_bits(f.public(*x32, **halves), f.public(*x32, **rounded))
+    for dtype in FLOATS:
+        x = [a.astype(dtype) for a in x32]
+        rounded = {key: dtype.type(value) for key, value in halves.items()}
+        assert_same_bits(f.public(*x, **halves), f.public(*x, **rounded))
     columns = {key: value * np.linspace(0.5, 2, 5) for key, value in f.parameters.items()}
     whole = f.public(*x64, **columns)
     for j in range(5):

@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ml_dtypes import bfloat16, finfo
 
 import nonlin as nl
 from nonlin import linear, reference
 from nonlin.testing import check_gradient
 
-from .oracle import assert_same_bits
+from .oracle import FLOATS, assert_rounded, assert_same_bits, wide, working_dtype
 
 INF, NAN = np.inf, np.nan
 FEATURES, CLASSES = 4, 5
 BATCHES = [(), (1,), (7,), (2, 3), (2, 1, 4)]
 
-dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+dtypes = pytest.mark.parametrize("dtype", FLOATS, ids=str)
 targets_of_both_kinds = pytest.mark.parametrize("soft", [False, True], ids=["classes", "probabilities"])
 
 
@@ -56,9 +57,8 @@ def flat(result: tuple[Any, tuple[Any, ...]]) -> tuple[Any, ...]:
 def assert_close(result: Any, expected: Any, roundings: float) -> None:
     """Within some roundings of the largest entry of each array."""
     for got, exact in zip(flat(result), flat(expected), strict=True):
-        assert np.shape(got) == np.shape(exact)
-        largest = np.max(np.abs(exact), initial=1) if np.all(np.isfinite(exact)) else 1
-        np.testing.assert_allclose(got, exact, rtol=0, atol=roundings * float(np.finfo(got.dtype).eps) * largest)
+        largest = np.max(np.abs(wide(exact)), initial=1) if np.all(np.isfinite(wide(exact))) else 1
+        assert_rounded(got, wide(exact), roundings * float(finfo(working_dtype(got.dtype)).eps) * largest)
 
 
 @dtypes
@@ -77,9 +77,11 @@ def test_against_reference(o: dict[str, Any], soft: bool, dtype: Any, rng: np.ra
             assert_same_bits(both[0], loss)
             assert_close(both, expected, 64)
             assert (both[1][2] is None) == (o["bias"] is None)
-            assert {np.asarray(a).dtype for a in flat(both)} == {np.dtype(dtype)}
+            assert [np.asarray(a).dtype for a in flat(both)] == [working_dtype(dtype), *[dtype] * (len(flat(both)) - 1)]
             assert [np.shape(a) for a in flat(both)[1:]] == [x.shape, weight.shape, (CLASSES,)][: len(flat(both)) - 1]
-            assert type(loss) is type(nl.cross_entropy(x @ weight.T, targets, reduction=o["reduction"]))
+            assert type(loss) is type(
+                nl.cross_entropy(wide(x @ weight.T), targets, reduction=o["reduction"]).astype(loss.dtype)
+            )
         assert_same_bits((x, weight, targets), tuple(before))
 
 
@@ -131,7 +133,7 @@ def test_gradients_are_those_of_the_loss(soft: bool, o: dict[str, Any], reductio
 # Chunks
 
 
-@dtypes
+@pytest.mark.parametrize("dtype", [t for t in FLOATS if t.itemsize > 2], ids=str)  # whose tolerance is no second rounding
 @targets_of_both_kinds
 def test_every_chunk_size_gives_the_same(soft: bool, dtype: Any, rng: np.random.Generator) -> None:
     n = 37
@@ -182,7 +184,7 @@ def test_thread_count_does_not_change_bits(rng: np.random.Generator) -> None:
 def test_dtypes(rng: np.random.Generator) -> None:
     x, weight, targets = problem(rng, (6,), soft=False)
     bias = np.zeros(CLASSES)
-    f4, f8, i4 = np.float32, np.float64, np.int32
+    f2, f4, f8, i4 = np.float16, np.float32, np.float64, np.int32
     for types, expected in (
         ((f4, f4, f4), f4),
         ((f8, f4, f4), f8),
@@ -192,18 +194,31 @@ def test_dtypes(rng: np.random.Generator) -> None:
         ((f4, f4, i4), f8),
         ((">f4", "<f4", ">f4"), f4),
         ((bool, bool, bool), f8),
+        ((f2, f2, f2), f2),
+        ((">f2", f2, f2), f2),
+        ((bfloat16, bfloat16, bfloat16), bfloat16),
+        ((f2, f4, f2), f4),
+        ((bfloat16, bfloat16, f4), f4),
+        ((f8, bfloat16, bfloat16), f8),
+        ((f2, f2, i4), f8),
     ):
         a, w, b = (v.astype(t) for v, t in zip((x, weight, bias), types, strict=True))
         result = nl.linear_cross_entropy_with_grad(a, w, targets, bias=b)
         same = [v.astype(expected) for v in (a, w, b)]
-        assert {v.dtype for v in flat(result)} == {np.dtype(expected)}
+        assert [v.dtype for v in flat(result)] == [working_dtype(expected), *[expected] * 3]
         assert_close(result, nl.linear_cross_entropy_with_grad(*same[:2], targets, bias=same[2]), 16)
-    for kind in (np.float16, np.float32, ">f8", np.longdouble):  # of probabilities: they become the dtype of the rest
+    for kind in (f2, bfloat16, f4, ">f8", np.longdouble):  # of probabilities: they become the dtype of the rest
         soft = np.eye(CLASSES)[targets]
         assert_same_bits(
             flat(nl.linear_cross_entropy_with_grad(x, weight, soft.astype(kind))),
             flat(nl.linear_cross_entropy_with_grad(x, weight, soft)),
         )
+
+
+def test_two_16_bit_types_do_not_mix(rng: np.random.Generator) -> None:
+    x, weight, targets = problem(rng, (6,), soft=False)
+    with pytest.raises(TypeError):
+        nl.linear_cross_entropy(x.astype(np.float16), weight.astype(bfloat16), targets)
 
 
 def test_lists() -> None:
@@ -285,7 +300,7 @@ def test_all_ignored(rng: np.random.Generator) -> None:
 
 
 def test_no_warning_for_what_is_not_finite(rng: np.random.Generator) -> None:
-    for bad in (INF, -INF, NAN, np.finfo(np.float64).max):
+    for bad in (INF, -INF, NAN, finfo(np.float64).max):
         for place in ("x", "weight", "bias"):
             x, weight, targets = problem(rng, (5,), soft=False)
             given = {"x": x, "weight": weight, "bias": np.zeros(CLASSES)}
@@ -318,7 +333,7 @@ def test_bad_target_is_named(bad: int, rng: np.random.Generator) -> None:
         ("x", np.zeros((3, 4), complex), TypeError),
         ("x", np.zeros((3, 4), object), TypeError),
         ("x", [["a"] * 4] * 3, TypeError),
-        ("x", np.zeros((3, 4), np.float16), TypeError),
+        ("x", np.zeros((3, 4), np.longdouble), TypeError),
         ("weight", np.zeros((5, 3)), ValueError),
         ("weight", np.zeros((0, 4)), ValueError),
         ("weight", np.zeros(4), ValueError),

@@ -6,6 +6,7 @@ import hypothesis.extra.numpy as hnp
 import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from ml_dtypes import finfo
 
 import nonlin as nl
 from nonlin import reference
@@ -53,12 +54,12 @@ def test_broadcasting_is_numpys(x: np.ndarray, f: Function, data: st.DataObject)
 @given(x=arrays(moderate), data=st.data())
 def test_rows(x: np.ndarray, data: st.DataObject) -> None:
     axis = data.draw(st.integers(-x.ndim, x.ndim - 1))
-    tolerance = {"rtol": 40 * np.finfo(x.dtype).eps, "atol": 8 * np.finfo(x.dtype).eps}
+    tolerance = {"rtol": 40 * finfo(x.dtype).eps, "atol": 8 * finfo(x.dtype).eps}
     for name in ("softmax", "log_softmax", "logsumexp"):
         y = getattr(nl, name)(x, axis)
         assert y.dtype == x.dtype
         np.testing.assert_allclose(y, getattr(reference, name)(x.astype(np.float64), axis), **tolerance)
-    np.testing.assert_allclose(nl.softmax(x, axis).sum(axis), 1, rtol=20 * np.finfo(x.dtype).eps)
+    np.testing.assert_allclose(nl.softmax(x, axis).sum(axis), 1, rtol=20 * finfo(x.dtype).eps)
 
 
 @quick
@@ -68,7 +69,7 @@ def test_rows_with_where(x: np.ndarray, data: st.DataObject) -> None:
     mask = data.draw(hnp.broadcastable_shapes(x.shape, max_dims=x.ndim).filter(lambda s: len(s) <= x.ndim))
     assume(np.broadcast_shapes(mask, x.shape) == x.shape)
     where = data.draw(hnp.arrays(bool, mask))
-    tolerance = {"rtol": 40 * np.finfo(x.dtype).eps, "atol": 8 * np.finfo(x.dtype).eps}
+    tolerance = {"rtol": 40 * finfo(x.dtype).eps, "atol": 8 * finfo(x.dtype).eps}
     for name in ("softmax", "log_softmax", "logsumexp"):
         expected = getattr(reference, name)(x.astype(np.float64), axis, where=where)
         np.testing.assert_allclose(getattr(nl, name)(x, axis, where=where), expected, **tolerance)
@@ -91,7 +92,7 @@ def test_cross_entropy(x: np.ndarray, data: st.DataObject) -> None:
     }
     loss, grad = nl.cross_entropy_with_grad(x, targets, **o)
     exact_loss, exact_grad = reference.cross_entropy_with_grad(x.astype(np.float64), targets, **o)
-    eps = np.finfo(x.dtype).eps
+    eps = finfo(x.dtype).eps
     np.testing.assert_allclose(loss, exact_loss, rtol=64 * eps, atol=64 * eps)
     largest = np.max(np.abs(exact_grad), initial=1)
     np.testing.assert_allclose(grad, exact_grad, rtol=64 * eps, atol=64 * eps * largest)
@@ -102,5 +103,5 @@ def test_cross_entropy(x: np.ndarray, data: st.DataObject) -> None:
 def test_softmax_of_shifted_integers_is_the_same(x: np.ndarray, shift: int) -> None:
     x = np.rint(x)
     y = nl.softmax(x)
-    np.testing.assert_allclose(nl.softmax(x + x.dtype.type(shift)), y, rtol=8 * np.finfo(x.dtype).eps)
+    np.testing.assert_allclose(nl.softmax(x + x.dtype.type(shift)), y, rtol=8 * finfo(x.dtype).eps)
     np.testing.assert_array_equal(np.argmax(y, -1), np.argmax(x, -1))

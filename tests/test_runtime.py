@@ -101,7 +101,7 @@ def test_default_from_the_affinity() -> None:
 
 @pytest.mark.parametrize("f", FUNCTIONS.values(), ids=FUNCTIONS.keys())
 def test_thread_count_does_not_change_bits(f: Function, rng: np.random.Generator) -> None:
-    for dtype, n in ((np.float32, 300_007), (np.float64, 150_001)):
+    for dtype, n in ((np.float32, 300_007), (np.float64, 150_001), *((t, 150_001) for t in oracle.HALVES)):
         arguments = f.points(rng, n, dtype)
         results = []
         for threads in (1, 2, 3, 4):
@@ -113,7 +113,7 @@ def test_thread_count_does_not_change_bits(f: Function, rng: np.random.Generator
 
 @pytest.mark.parametrize("shape", [(3000, 100), (40_000, 7), (2, 150_000), (1, 400_000)])
 @pytest.mark.parametrize("axis", [0, -1])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", oracle.FLOATS, ids=str)
 def test_thread_count_does_not_change_bits_of_rows(dtype: Any, axis: int, shape: Any, rng: np.random.Generator) -> None:
     if axis == 0:
         shape = shape[::-1]
@@ -284,6 +284,23 @@ def test_only_numpy_is_imported() -> None:
     assert printed(code) == "nonlin"
 
 
+def test_ml_dtypes_is_optional() -> None:
+    code = """
+        import sys
+        sys.modules["ml_dtypes"] = None  # as if it were not installed
+        import numpy as np
+        import nonlin as nl
+        x = np.ones((2, 3), np.float16)
+        loss, grad = nl.cross_entropy_with_grad(x, [0, 1])
+        print(nl.relu(x).dtype, nl.softmax(x).dtype, nl.softmax(x, where=x > 0).dtype, loss.dtype, grad.dtype)
+        try:
+            nl.relu(x.astype(np.longdouble))
+        except TypeError:
+            print("TypeError")
+    """
+    assert printed(code).split() == ["float16", "float16", "float16", "float32", "float16", "TypeError"]
+
+
 # Warnings
 
 
@@ -300,7 +317,7 @@ def test_no_floating_point_flags(f: Function, threads: int) -> None:
                 f.public(*f.arguments(x, up=others))
                 f.public(*f.arguments(x, up=others, grad=others))
             if f.parameters and x.size < 1000:
-                for value in (0.0, np.inf, np.nan, 1e-40, 1e30):
+                for value in (0.0, np.inf, np.nan, 1e-40, 65520.0, 1e30, 1e39, 1e300, 1e-300, 10**6):
                     with np.errstate(all="raise"):
                         f.public(*f.arguments(x), **dict.fromkeys(f.parameters, value))
 
@@ -308,7 +325,7 @@ def test_no_floating_point_flags(f: Function, threads: int) -> None:
 def every_row_function(x: np.ndarray, axis: int, targets: np.ndarray) -> None:
     y, log_y, lse = nl.softmax(x, axis), nl.log_softmax(x, axis), nl.logsumexp(x, axis)
     for f in (nl.softmax, nl.log_softmax, nl.logsumexp):
-        f(x, axis, where=x > 0)
+        f(x, axis, where=oracle.wide(x) > 0)
     nl.softmax_backward(x, y, axis)
     nl.log_softmax_backward(x, log_y, axis)
     nl.logsumexp_backward(lse, x, axis)

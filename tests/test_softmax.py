@@ -7,15 +7,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ml_dtypes import finfo
 from mpmath import mp, mpf
 
 import nonlin as nl
 from nonlin import reference
 
-from .oracle import FLOATS, assert_same_bits, special_values, ulp_error, ulp_error_mp
+from .oracle import (
+    FLOATS,
+    HALVES,
+    assert_equal,
+    assert_rounded,
+    assert_same_bits,
+    special_values,
+    ulp_error,
+    ulp_error_mp,
+    wide,
+    working_dtype,
+)
 
 INF, NAN = np.inf, np.nan
-BOUND = 4.0  # ULP, per entry
+BOUND, BOUND_OF_HALVES = 4.0, 0.6  # ULP, per entry
 
 FORWARD = [nl.softmax, nl.log_softmax, nl.logsumexp]
 BACKWARD = [nl.softmax_backward, nl.log_softmax_backward, nl.logsumexp_backward]
@@ -82,6 +94,24 @@ def test_float32_accuracy(f: Callable[..., Any], n: int) -> None:
         assert strided <= BOUND, f"{name}, {n} classes, strided: {strided:.3g} ULP"
 
 
+@pytest.mark.every_target
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("n", [1, 2, 7, 17, 65, 300, 4099, 70_000])
+@pytest.mark.parametrize("f", [*FORWARD, nl.logsumexp_backward], ids=lambda f: f.__name__)
+def test_16_bit_accuracy(f: Callable[..., Any], n: int, dtype: np.dtype, rng: np.random.Generator) -> None:
+    """The rounding of the result, and next to nothing else."""
+    for name, x in difficult_rows(n, dtype).items():
+        given = [x] if f in FORWARD else [np.asarray(rng.standard_normal(), dtype), x]
+        with np.errstate(all="raise"):
+            rows = f(*given)
+            strided = f(*(np.stack([a, a, a], axis=-1) for a in given), axis=0)[..., 1]
+        assert rows.dtype == strided.dtype == dtype
+        exact = formula(f)(*map(wide, given))
+        for got in (rows, strided):
+            error = np.max(ulp_error(got, exact, largest_term(f, wide(x))))
+            assert error <= BOUND_OF_HALVES, f"{name}, {n} classes: {error:.3g} ULP"
+
+
 def exact_rows(f: Callable[..., Any], x: np.ndarray) -> list[mpf]:
     k = int(np.argmax(x))
     z = [mpf(float(v)) - mpf(float(x[k])) for v in x]
@@ -120,7 +150,7 @@ def test_float64_accuracy_of_long_rows(f: Callable[..., Any], n: int) -> None:
 
 @pytest.mark.parametrize("dtype", [t for t in FLOATS if t.itemsize > 2], ids=str)
 def test_log_softmax_keeps_the_dominating_class(dtype: np.dtype) -> None:
-    close = 4 * float(np.finfo(dtype).eps)
+    close = 4 * float(finfo(dtype).eps)
     assert nl.log_softmax(np.array([20, 0], dtype))[0] == pytest.approx(-math.log1p(math.exp(-20)), rel=close)
     assert nl.log_softmax(np.array([0, 30, 0], dtype))[1] == pytest.approx(-2 * math.exp(-30), rel=1e-6)
 
@@ -128,9 +158,10 @@ def test_log_softmax_keeps_the_dominating_class(dtype: np.dtype) -> None:
 @all_dtypes
 def test_worked_example(dtype: np.dtype) -> None:
     z = np.array([2.0, 1.0, 0.1], dtype)
-    np.testing.assert_allclose(nl.softmax(z), [0.659, 0.242, 0.099], atol=1e-3)
-    np.testing.assert_allclose(nl.log_softmax(z), [-0.417, -1.417, -2.317], atol=2e-3)
-    np.testing.assert_allclose(nl.logsumexp(z), 2.417, atol=2e-3)
+    close = {"rtol": float(finfo(dtype).eps), "atol": 1e-3}
+    np.testing.assert_allclose(nl.softmax(z), [0.659, 0.242, 0.099], **close)
+    np.testing.assert_allclose(nl.log_softmax(z), [-0.417, -1.417, -2.317], **close)
+    np.testing.assert_allclose(nl.logsumexp(z), 2.417, **close)
 
 
 @all_dtypes
@@ -171,31 +202,31 @@ def test_edge_cases(
         for f, values, elsewhere in ((nl.softmax, softmax, 0), (nl.log_softmax, log_softmax, -INF)):
             expected = np.full(length, NAN if bad else elsewhere, dtype)
             expected[here] = values
-            np.testing.assert_array_equal(f(x), expected)
-            np.testing.assert_array_equal(f(columns, axis=0)[:, 2], expected)
-        np.testing.assert_array_equal(nl.logsumexp(x), dtype.type(logsumexp))
-        np.testing.assert_array_equal(nl.logsumexp(columns, axis=0)[::2], np.full(2, logsumexp, dtype))
+            assert_equal(f(x), expected)
+            assert_equal(f(columns, axis=0)[:, 2], expected)
+        assert_equal(nl.logsumexp(x), logsumexp)
+        assert_equal(nl.logsumexp(columns, axis=0)[::2], np.full(2, logsumexp))
 
 
 def assert_close(f: Callable[..., Any], got: np.ndarray, given: list[np.ndarray], axis: int = -1) -> None:
     """Within a few roundings of the terms that the reference adds up."""
     single = given[0].dtype.itemsize < 8
-    wide = [a.astype(np.float64 if single else np.longdouble) for a in given]
-    exact = formula(f)(*wide, axis)
+    wider = [a.astype(np.float64 if single else np.longdouble) for a in given]
+    exact = formula(f)(*wider, axis)
     scale = np.abs(exact)
     if f is nl.log_softmax:
-        scale = scale + np.abs(wide[0] - np.max(wide[0], axis, keepdims=True))
+        scale = scale + np.abs(wider[0] - np.max(wider[0], axis, keepdims=True))
     elif f is nl.logsumexp:
-        scale = scale + np.abs(np.max(wide[0], axis))
+        scale = scale + np.abs(np.max(wider[0], axis))
     elif f is nl.softmax_backward:
-        grad, y = np.abs(wide)
+        grad, y = np.abs(wider)
         scale = y * (grad + np.sum(grad * y, axis, keepdims=True))
     elif f is nl.log_softmax_backward:
-        grad, y = np.abs(wide[0]), wide[1]
+        grad, y = np.abs(wider[0]), wider[1]
         scale = grad + np.exp(y) * np.sum(grad, axis, keepdims=True)
-    info = np.finfo(given[0].dtype)
+    info = finfo(working_dtype(given[0].dtype))
     roundings = 8 if single or np.finfo(np.longdouble).nmant > 60 else 100  # else the reference itself is no better
-    np.testing.assert_array_less(np.abs(got - exact), roundings * info.eps * scale + 4 * info.smallest_subnormal)
+    assert_rounded(got, exact, roundings * info.eps * scale + 4 * info.smallest_subnormal)
 
 
 @all_dtypes
@@ -218,11 +249,12 @@ def test_jacobians_contain_the_backward_functions(dtype: np.dtype, rng: np.rando
             j = jacobian(y, axis)
             assert j.dtype == dtype
             assert j.shape == (*np.moveaxis(y, axis, -1).shape, y.shape[axis])
-            product = np.einsum("...i,...ij->...j", np.moveaxis(grad, axis, -1), j)
-            eps = np.finfo(dtype).eps
-            np.testing.assert_allclose(np.moveaxis(product, -1, axis), backward(grad, y, axis), atol=16 * eps)
-            exact = getattr(reference, jacobian.__name__)(y.astype(np.float64), axis)
-            np.testing.assert_allclose(j, exact, rtol=8 * eps, atol=2 * eps)
+            product = np.einsum("...i,...ij->...j", wide(np.moveaxis(grad, axis, -1)), wide(j))
+            np.testing.assert_allclose(
+                np.moveaxis(product, -1, axis), wide(backward(grad, y, axis)), atol=16 * float(finfo(dtype).eps)
+            )
+            exact = getattr(reference, jacobian.__name__)(wide(y), axis)
+            assert_rounded(j, exact, float(finfo(working_dtype(dtype)).eps) * (8 * np.abs(exact) + 2))
 
 
 # Rows in memory
@@ -311,12 +343,12 @@ def test_where(f: Callable[..., Any], dtype: np.dtype, rng: np.random.Generator)
         np.moveaxis(where, axis, 0)[:, 0] = False  # a row with nothing left
         x[~where] = rng.choice([NAN, INF, 1e4, -3], np.count_nonzero(~where))  # must not be seen
         expected = formula(f)(x.astype(np.float64), axis, where=where)
-        tolerance = {"rtol": 20 * np.finfo(dtype).eps, "atol": 8 * np.finfo(dtype).eps}
-        np.testing.assert_allclose(f(x, axis, where=where), expected, **tolerance)
-        np.testing.assert_allclose(f(x, axis, where=np.asfortranarray(where)), expected, **tolerance)
+        tolerance = float(finfo(working_dtype(dtype)).eps) * (20 * np.abs(expected) + 8)
+        assert_rounded(f(x, axis, where=where), expected, tolerance)
+        assert_rounded(f(x, axis, where=np.asfortranarray(where)), expected, tolerance)
         out = x.copy() if f is not nl.logsumexp else np.empty(expected.shape, dtype)
         assert f(out if f is not nl.logsumexp else x, axis, where=where, out=out) is out
-        np.testing.assert_allclose(out, expected, **tolerance)
+        assert_rounded(out, expected, tolerance)
     row = rng.random(5) < 0.5
     x = rng.standard_normal((3, 5)).astype(dtype)
     assert_same_bits(f(x, where=row), f(x, where=np.broadcast_to(row, x.shape)))
@@ -361,6 +393,18 @@ def test_mixed_floats_give_the_wider(f: Callable[..., Any], rng: np.random.Gener
     wide = f(grad.astype(np.float64), y.astype(np.float64))
     assert_same_bits(f(grad.astype(np.float64), y), wide)
     assert_same_bits(f(grad, y.astype(np.float64)), wide)
+
+
+@pytest.mark.parametrize("f", BACKWARD, ids=lambda f: f.__name__)
+def test_mixed_16_bit_floats(f: Callable[..., Any], rng: np.random.Generator) -> None:
+    for half in HALVES:
+        grad, y = arguments(f, rng, (3, 40), half)
+        for dtype in (np.float32, np.float64):
+            expected = f(grad.astype(dtype), y.astype(dtype))
+            assert_same_bits(f(grad.astype(dtype), y), expected)
+            assert_same_bits(f(grad, y.astype(dtype)), expected)
+        with pytest.raises(TypeError, match=r"float16.*bfloat16"):
+            f(grad, y.astype(HALVES[half == HALVES[0]]))
 
 
 @all_functions
@@ -442,7 +486,7 @@ def merged(parts: list[tuple[Any, Any]]) -> tuple[Any, Any]:
 @pytest.mark.every_target
 @all_dtypes
 def test_partial_against_reference(dtype: np.dtype, rng: np.random.Generator) -> None:
-    eps = np.finfo(dtype).eps
+    eps = finfo(dtype).eps
     for shape, axis in (
         ((1,), 0),
         ((7,), -1),
@@ -457,11 +501,12 @@ def test_partial_against_reference(dtype: np.dtype, rng: np.random.Generator) ->
         exact_m, exact_s = reference.logsumexp_partial(x.astype(np.float64), axis)
         assert m.dtype == s.dtype == dtype
         np.testing.assert_array_equal(m, exact_m)
-        np.testing.assert_allclose(s, exact_s, rtol=8 * eps)
+        close = 8 * float(finfo(working_dtype(dtype)).eps) * np.abs(exact_s)
+        assert_rounded(s, exact_s, close)
         np.testing.assert_allclose(nl.logsumexp_finish(m, s), reference.logsumexp(x.astype(np.float64), axis), rtol=8 * eps)
         strided = np.repeat(np.asfortranarray(x), 2, axis=axis)
         strided = strided[tuple(slice(None, None, 2 if i == axis % x.ndim else None) for i in range(x.ndim))]
-        np.testing.assert_allclose(nl.logsumexp_partial(strided, axis)[1], exact_s, rtol=8 * eps)
+        assert_rounded(nl.logsumexp_partial(strided, axis)[1], exact_s, close)
         assert_same_bits(nl.logsumexp_partial(x.astype(x.dtype.newbyteorder()), axis)[0], m)
 
 
@@ -483,15 +528,16 @@ def test_parts_merged_in_any_order_are_the_whole(dtype: np.dtype, rng: np.random
 def test_merging_is_associative_and_commutative(dtype: np.dtype, rng: np.random.Generator) -> None:
     m = (10 * rng.standard_normal((3, 1000))).astype(dtype)
     m[:, :100] = rng.choice([-INF, INF, NAN, 0, 1e4, -1e4], (3, 100))
-    s = np.where(np.isinf(m), m > 0, rng.uniform(1, 100, m.shape)).astype(dtype)
+    s = np.where(np.isinf(m), wide(m) > 0, rng.uniform(1, 100, m.shape)).astype(dtype)
     a, b, c = zip(m, s, strict=True)
-    np.testing.assert_array_equal(nl.logsumexp_merge(*a, *b), nl.logsumexp_merge(*b, *a))
+    assert_equal(nl.logsumexp_merge(*a, *b), nl.logsumexp_merge(*b, *a))
     left, right = merged([merged([a, b]), c]), merged([a, merged([b, c])])
-    np.testing.assert_array_equal(left[0], right[0])
-    np.testing.assert_allclose(left[1], right[1], rtol=8 * np.finfo(dtype).eps)
-    exact = reference.logsumexp_merge(*(v.astype(np.float64) for v in (*a, *b)))
-    np.testing.assert_array_equal(nl.logsumexp_merge(*a, *b)[0], exact[0])
-    np.testing.assert_allclose(nl.logsumexp_merge(*a, *b)[1], exact[1], rtol=8 * np.finfo(dtype).eps)
+    assert_equal(left[0], right[0])
+    np.testing.assert_allclose(wide(left[1]), wide(right[1]), rtol=8 * float(finfo(dtype).eps))
+    exact = reference.logsumexp_merge(*map(wide, (*a, *b)))
+    merge = nl.logsumexp_merge(*a, *b)
+    assert_equal(merge[0], exact[0])
+    assert_rounded(merge[1], exact[1], 8 * float(finfo(working_dtype(dtype)).eps) * np.abs(exact[1]))
 
 
 @all_dtypes
@@ -501,27 +547,27 @@ def test_edge_cases_of_parts(dtype: np.dtype) -> None:
     whole = np.array([-INF, INF, INF, INF, NAN, NAN, 3, 3 + math.log(2)])
     for x, axis in ((rows, -1), (rows.T, 0), (np.repeat(rows, 40, axis=1)[:, ::40], -1)):
         m, s = nl.logsumexp_partial(x, axis)
-        np.testing.assert_array_equal(m, parts[0])
-        np.testing.assert_array_equal(s, parts[1])
-        np.testing.assert_allclose(nl.logsumexp_finish(m, s), whole, rtol=2 * np.finfo(dtype).eps)
+        assert_equal((m, s), parts)
+        assert_rounded(nl.logsumexp_finish(m, s), whole, 2 * float(finfo(working_dtype(dtype)).eps) * np.abs(whole))
     m, s = (part.astype(dtype) for part in parts)
     nothing = np.full_like(m, -INF), np.zeros_like(m)
-    np.testing.assert_array_equal(nl.logsumexp_merge(m, s, *nothing), (m, s))
-    np.testing.assert_array_equal(nl.logsumexp_merge(*nothing, m, s), (m, s))
+    assert_equal(nl.logsumexp_merge(m, s, *nothing), (m, s))
+    assert_equal(nl.logsumexp_merge(*nothing, m, s), (m, s))
     for infinite in (2, 1):  # whatever it is merged with
         m, s = nl.logsumexp_merge(np.full(8, INF, dtype), np.full(8, infinite, dtype), *nl.logsumexp_partial(rows))
-        np.testing.assert_array_equal(m, np.where(np.isnan(parts[0]), NAN, INF))
-        np.testing.assert_array_equal(s, np.where(np.isnan(parts[0]), NAN, 1))
+        assert_equal((m, s), (np.where(np.isnan(parts[0]), NAN, INF), np.where(np.isnan(parts[0]), NAN, 1)))
 
 
 @all_dtypes
 def test_parts_far_apart(dtype: np.dtype) -> None:
     """No overflow, and what underflows counts as nothing."""
-    largest = np.finfo(dtype).max
+    largest = finfo(dtype).max
     m, s = nl.logsumexp_merge(largest, dtype.type(2), -largest, dtype.type(3))
     assert (m, s) == (largest, 2)
     np.testing.assert_array_equal(nl.logsumexp_partial(np.array([largest, -largest, largest], dtype)), [largest, 2])
-    np.testing.assert_allclose(nl.logsumexp_finish(dtype.type(1e4), dtype.type(3)), 1e4 + math.log(3), rtol=1e-3)
+    m = dtype.type(1e4)
+    exact = float(m) + math.log(3)
+    assert_rounded(nl.logsumexp_finish(m, dtype.type(3)), exact, 4 * float(finfo(working_dtype(dtype)).eps) * exact)
 
 
 def test_shapes_and_dtypes_of_parts(rng: np.random.Generator) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _core
+from ._dtypes import INTEGERS, float_array, is_real, working_dtype
 
-_INTEGERS = "biu"  # dtype kinds
 _REDUCTIONS = ("mean", "sum", "none")
 _PIECE = 4096  # entries that make a row where a loss has no axis
 _INT64 = np.iinfo(np.int64)
@@ -47,16 +47,6 @@ LOSSES = {row["name"]: Loss(**row) for row in _core.losses()}
 # Arguments
 
 
-def float_array(name: str, value: ArrayLike) -> np.ndarray:
-    """`value` as a float32 or float64 array; booleans and integers become float64."""
-    array = np.asarray(value)
-    if array.dtype.kind in _INTEGERS:
-        return array.astype(np.float64)
-    if array.dtype.type not in (np.float32, np.float64):
-        raise TypeError(f"{name} has dtype {array.dtype}; it takes float32, float64, booleans or integers")
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
-
-
 def _cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if array.dtype == dtype:
         return array
@@ -65,16 +55,16 @@ def _cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _absent(n: int, dtype: np.dtype, trailing: int = 0) -> np.ndarray:
+def _absent(n: int, dtype: np.dtype) -> np.ndarray:
     """The weight that is none: a row kernel knows it by its stride of 0."""
-    return np.ndarray((n, *[1] * trailing), dtype, np.ones((), dtype), strides=(0,) * (1 + trailing))
+    return np.ndarray((n,), dtype, np.ones((), dtype), strides=(0,))
 
 
 def _class_weight(weight: ArrayLike, classes: int, dtype: np.dtype) -> np.ndarray:
     array = float_array("weight", weight)
     if array.shape != (classes,):
         raise ValueError(f"weight has shape {array.shape}; it takes one number per class, shape ({classes},)")
-    return np.ascontiguousarray(_cast(array, dtype))
+    return np.ascontiguousarray(_cast(array, working_dtype(dtype)))
 
 
 def _entry_weight(name: str, weight: ArrayLike, x_name: str, x: np.ndarray) -> np.ndarray:
@@ -85,7 +75,7 @@ def _entry_weight(name: str, weight: ArrayLike, x_name: str, x: np.ndarray) -> n
         raise ValueError(
             f"{name} has shape {array.shape}; it takes one that broadcasts to that of {x_name}, {x.shape}"
         ) from None
-    return np.asarray(_cast(array, x.dtype), order="C")
+    return np.asarray(_cast(array, working_dtype(x.dtype)), order="C")
 
 
 def class_targets(
@@ -126,7 +116,8 @@ def _check_probabilities(rows: Rows) -> None:
     else:
         if not any(np.any(_core.count_outside(piece)) for piece in _pieces(x)):
             return
-        position = list(np.unravel_index(np.argmax((x < 0) | (x > 1)), x.shape))
+        wide = _cast(x, working_dtype(x.dtype))
+        position = list(np.unravel_index(np.argmax((wide < 0) | (wide > 1)), x.shape))
     raise ValueError(f"probs[{_listed(position)}] is {x[tuple(position)]}; it takes probabilities, in [0, 1]")
 
 
@@ -210,7 +201,7 @@ class Rows:
             return
         rows = _alone if self.reduction == "none" else _pieces
         x = list(rows(self.x))
-        inputs = [[_absent(r.shape[-1], r.dtype) for r in x] if v is None else rows(v) for v in self.inputs]
+        inputs = [[_absent(r.shape[-1], working_dtype(r.dtype)) for r in x] if v is None else rows(v) for v in self.inputs]
         outs = [None] * len(x) if out is None else rows(out)
         for first, *others, part in zip(x, *inputs, outs, strict=True):
             yield [first, *others], -1, part
@@ -220,7 +211,7 @@ class Rows:
             return losses[0]
         with np.errstate(all="ignore"):
             total = sum((np.add.reduce(part, None, np.float64) for part in losses), np.float64(0))
-            return self.x.dtype.type(total / self.divisor)
+            return working_dtype(self.x.dtype).type(total / self.divisor)
 
     def upstream(self, grad: ArrayLike) -> Any:
         """The loss's upstream gradient as the factor of each row's gradient."""
@@ -232,7 +223,7 @@ class Rows:
                 + (f"the shape of the losses, {wanted}" if wanted else "a scalar")
             )
         with np.errstate(all="ignore"):
-            return (factor / self.divisor).astype(self.x.dtype, copy=False)
+            return (factor / self.divisor).astype(working_dtype(self.x.dtype), copy=False)
 
 
 def _class_axis(name: str, x: np.ndarray, axis: int) -> tuple[int, int, tuple[int, ...]]:
@@ -277,38 +268,40 @@ def _prepare_targets(
             raise ValueError(f"label_smoothing is {label_smoothing}; it takes a number in [0, 1]")
         with np.errstate(all="ignore"):
             weight_sum = classes if weights is None else np.sum(weights, dtype=np.float64)
-        options = [x.dtype.type(number) for number in (weight_sum, smoothing, z_loss)]
+        options = [working_dtype(x.dtype).type(number) for number in (weight_sum, smoothing, z_loss)]
     if target.dtype.kind in "iu" or (target.size == 0 and target.shape == rows):
         ufunc = loss.name + "_class"
         target, divisor = class_targets(target, rows, classes, ignore_index, weights)
-    elif target.dtype.kind == "f":
+    elif is_real(target.dtype):
         ufunc, divisor = loss.name + "_probabilities", float(math.prod(rows))
         _check_shape("targets", target, name, x)
         target = _cast(target, x.dtype)
     else:
         raise TypeError(f"targets has dtype {target.dtype}; it takes integers (classes) or floats (probabilities)")
-    trailing = -1 - axis
-    spread = _absent(classes, x.dtype, trailing) if weights is None else weights.reshape(classes, *[1] * trailing)
-    return Rows(ufunc, x, axis, [target, spread, *options], rows, divisor, reduction)
+    if weights is None:
+        weights = _absent(classes, working_dtype(x.dtype))
+    along = weights.reshape(classes, *[1] * (-1 - axis))
+    return Rows(ufunc, x, axis, [target, along, *options], rows, divisor, reduction)
 
 
 def _prepare_rows(loss: Loss, x: np.ndarray, target: np.ndarray, axis: int, reduction: str) -> Rows:
     """Two rows."""
     target_name, name = loss.arguments
-    if target.dtype.kind in _INTEGERS:
+    if target.dtype.kind in INTEGERS:
         target = _cast(target, x.dtype)
     target = float_array(target_name, target)
     _check_shape(target_name, target, name, x)
     axis, classes, rows = _class_axis(name, x, axis)
     dtype = np.result_type(x, target)
-    inputs = [_cast(target, dtype), _absent(classes, dtype, -1 - axis)]
+    absent = _absent(classes, working_dtype(dtype)).reshape(classes, *[1] * (-1 - axis))
+    inputs = [_cast(target, dtype), absent]
     return Rows(loss.name, _cast(x, dtype), axis, inputs, rows, float(math.prod(rows)), reduction)
 
 
 def _prepare_elements(loss: Loss, x: np.ndarray, target: np.ndarray, reduction: str, **weights: ArrayLike | None) -> Rows:
     """Two entries."""
     name = loss.name_of_x
-    if target.dtype.kind not in _INTEGERS + "f":
+    if target.dtype.kind not in INTEGERS and not is_real(target.dtype):
         raise TypeError(f"targets has dtype {target.dtype}; it takes floats, booleans or integers")
     _check_shape("targets", target, name, x)
     x = np.asarray(x, order="C")

@@ -14,14 +14,16 @@ from . import _core
 
 __all__ = ["gelu", "gelu_backward"]
 
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_HALF = np.finfo(np.float16)
+_LEAST, _LARGEST = float(_HALF.tiny), float(_HALF.max)
 
 
 def _call(ufunc: np.ufunc, *inputs: Any, **kwargs: Any) -> Any:
-    """Call `ufunc`; a Python float that overflows to float32's infinity must not warn."""
-    if any(type(value) is float and abs(value) > _FLOAT32_MAX for value in inputs):
-        with np.errstate(over="ignore"):
-            return ufunc(*inputs, **kwargs)
+    """Call `ufunc`; a Python number that overflows or underflows in the type of the arrays must not warn."""
+    for value in inputs:
+        if type(value) in (float, int) and value != 0 and not _LEAST <= abs(value) <= _LARGEST:
+            with np.errstate(all="ignore"):
+                return ufunc(*inputs, **kwargs)
     return ufunc(*inputs, **kwargs)
 
 
@@ -81,7 +83,7 @@ def gelu(x: ArrayLike, approximate: str = "none", **kwargs: Any) -> Any:
     Returns
     -------
     ndarray
-        Of the shape of `x`. float32 and float64 are kept, booleans and integers give float64. The error is at most
+        Of the shape of `x`. Floats are kept, booleans and integers give float64. The error is at most
         1.5 ULP in float32 and 3 in float64, tails included.
 
     Raises
@@ -121,7 +123,7 @@ def gelu_backward(grad: ArrayLike, x: ArrayLike, approximate: str = "none", **kw
     Returns
     -------
     ndarray
-        Of the shape to which the inputs broadcast. float32 and float64 are kept, booleans and integers give float64.
+        Of the shape to which the inputs broadcast. Floats are kept, booleans and integers give float64.
         The error is at most 2 ULP in float32 and 4 in float64; near the derivative's zero, of its largest term.
 
     Raises
@@ -141,7 +143,7 @@ def gelu_backward(grad: ArrayLike, x: ArrayLike, approximate: str = "none", **kw
     ----------
     Hendrycks and Gimpel (2016), arXiv:1606.08415.
     """
-    return _gelu_ufunc(approximate, _core.gelu_backward, _core.gelu_tanh_backward)(grad, x, **kwargs)
+    return _call(_gelu_ufunc(approximate, _core.gelu_backward, _core.gelu_tanh_backward), grad, x, **kwargs)
 
 
 __all__.sort()

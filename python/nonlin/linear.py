@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._loss_rows import LOSSES, Rows, float_array, prepare
+from ._dtypes import float_array, is_real, working_dtype
+from ._loss_rows import LOSSES, Rows, prepare
 
 __all__ = ["linear_cross_entropy", "linear_cross_entropy_with_grad"]
 
@@ -75,7 +76,7 @@ def _add_product(total: np.ndarray, a: np.ndarray, b: np.ndarray, scratch: np.nd
 
 @dataclasses.dataclass(slots=True)
 class _Layer:
-    """The checked arguments; floats have one dtype, and the batch is one axis."""
+    """The checked arguments; floats have the dtype that is computed in, and the batch is one axis."""
 
     x: np.ndarray
     weight: np.ndarray
@@ -84,6 +85,7 @@ class _Layer:
     options: Rows  # of the whole batch, its logits a stand-in without memory
     batch: tuple[int, ...]
     chunk_rows: int
+    dtype: np.dtype  # of the gradients
 
     def losses(self, grad: Any = None) -> tuple[np.ndarray, Any]:
         """Return the rows' losses; with `grad`, its product with the gradients of x, weight and bias too."""
@@ -116,8 +118,11 @@ class _Layer:
                     _add_product(grad_weight, g.T, x, scratch)
                 if grad_bias is not None:
                     grad_bias += np.sum(g, axis=0)
-        losses = losses.reshape(self.batch)[()]
-        return losses, (grad_x.reshape(*self.batch, features), grad_weight, grad_bias) if with_grad else None
+            losses = losses.reshape(self.batch)[()]
+            if not with_grad:
+                return losses, None
+            grads = grad_x.reshape(*self.batch, features), grad_weight, grad_bias
+            return losses, tuple(None if g is None else g.astype(self.dtype, copy=False) for g in grads)
 
 
 def _layer(
@@ -143,12 +148,13 @@ def _layer(
         )
     classes = len(w)
     b = _per_class("bias", bias, classes)
-    dtype = np.result_type(a.dtype, w.dtype, *(() if b is None else (b.dtype,)))
+    kept = np.result_type(a.dtype, w.dtype, *(() if b is None else (b.dtype,)))
+    dtype = working_dtype(kept)
 
     target = np.asarray(targets)
     shape = (*batch, classes)
     stand_in = np.broadcast_to(np.zeros((), dtype), shape)
-    soft = target.dtype.kind == "f" and target.shape == shape  # they become `dtype` in chunks, not here
+    soft = is_real(target.dtype) and target.shape == shape  # they become `dtype` in chunks, not here
     options = prepare(
         LOSSES["cross_entropy"],
         stand_in,
@@ -171,6 +177,7 @@ def _layer(
             options,
             tuple(batch),
             size,
+            kept,
         )
 
 
@@ -194,7 +201,7 @@ def linear_cross_entropy(
     Parameters
     ----------
     x : array_like
-        Shape (..., features). float32 and float64 are kept, booleans and integers give float64; where `x`, `weight` and
+        Shape (..., features). Floats are kept, booleans and integers give float64; where `x`, `weight` and
         `bias` differ, all of them become ``np.result_type``.
     weight : array_like
         Shape (classes, features), 1 class or more.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._dtypes import working_dtype
 from ._loss_rows import LOSSES, Loss, check_out, prepare
 
 __all__: list[str] = []
@@ -27,7 +28,7 @@ def _with_grad(name: str, first: ArrayLike, second: ArrayLike, out: Any, **optio
     rows = prepare(LOSSES[name], first, second, **options)
     check_out(out, LOSSES[name].name_of_x, rows.x)
     with np.errstate(all="ignore"):
-        factor = rows.x.dtype.type(np.float64(1.0) / rows.divisor)
+        factor = working_dtype(rows.x.dtype).type(np.float64(1.0) / rows.divisor)
     losses, gradient = rows.gradient("_with_grad", factor, out)
     return rows.reduce(losses), gradient
 
@@ -92,7 +93,7 @@ def _parameters(loss: Loss, ending: str) -> str:
         shape, counted = "Any shape.", "entries"
     else:
         shape, counted = "Any shape with a non-empty class axis; the other axes are a batch.", "rows"
-    x = f"{shape} float32 and float64 are kept,\n    booleans and integers give float64."
+    x = f"{shape} Floats are kept,\n    booleans and integers give float64."
     names = (["grad"] if ending == "_backward" else []) + loss.arguments + loss.options + (["out"] if ending else [])
     lines = []
     for name in names:
@@ -108,8 +109,8 @@ def _returns(loss: Loss, ending: str) -> str:
         return f"ndarray\n    The gradient, {of_x}."
     each = "entries" if loss.kind == "elements" else "rows"
     result = (
-        f'In the dtype of `{loss.name_of_x}`; for ``"none"`` an array of the losses of the {each}.\n'
-        "    Sums are accumulated in float64."
+        f'In the dtype of `{loss.name_of_x}`, float32 for 16-bit floats; for ``"none"`` an array of the losses of the\n'
+        f"    {each}. Sums are accumulated in float64."
     )
     if ending == "":
         return f"scalar or ndarray\n    {result}"

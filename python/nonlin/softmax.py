@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _core
+from ._dtypes import INTEGERS, float_array, working_dtype
 
 __all__ = [
     "log_softmax",
@@ -34,7 +35,7 @@ def _rows(ufunc: np.ufunc, *operands: Any, axis: int, **kwargs: Any) -> Any:
 
 def _rows_where(ufunc: np.ufunc, x: Any, where: ArrayLike, axis: int, **kwargs: Any) -> Any:
     x = np.asanyarray(x)
-    if x.dtype.kind in "biu":
+    if x.dtype.kind in INTEGERS:
         x = x.astype(np.float64)
     mask = np.asanyarray(where)
     if mask.dtype != np.bool_:
@@ -52,7 +53,7 @@ def softmax(x: ArrayLike, axis: int = -1, *, where: ArrayLike | None = None, out
     Parameters
     ----------
     x : array_like
-        Any shape with a non-empty `axis`. float32 and float64 are kept, booleans and integers give float64.
+        Any shape with a non-empty `axis`. Floats are kept, booleans and integers give float64.
     axis : int, default -1
         The class axis.
     where : array_like of bool, optional
@@ -98,7 +99,7 @@ def log_softmax(x: ArrayLike, axis: int = -1, *, where: ArrayLike | None = None,
     Parameters
     ----------
     x : array_like
-        Any shape with a non-empty `axis`. float32 and float64 are kept, booleans and integers give float64.
+        Any shape with a non-empty `axis`. Floats are kept, booleans and integers give float64.
     axis : int, default -1
         The class axis.
     where : array_like of bool, optional
@@ -148,7 +149,7 @@ def logsumexp(
     Parameters
     ----------
     x : array_like
-        Any shape with a non-empty `axis`. float32 and float64 are kept, booleans and integers give float64.
+        Any shape with a non-empty `axis`. Floats are kept, booleans and integers give float64.
     axis : int, default -1
         The class axis.
     keepdims : bool, default False
@@ -195,7 +196,7 @@ def logsumexp_partial(x: ArrayLike, axis: int = -1) -> tuple[Any, Any]:
     Parameters
     ----------
     x : array_like
-        Any shape with a non-empty `axis`. float32 and float64 are kept, booleans and integers give float64.
+        Any shape with a non-empty `axis`. Floats are kept, booleans and integers give float64.
     axis : int, default -1
         The class axis.
 
@@ -413,15 +414,15 @@ def logsumexp_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: An
     return _rows(_core.logsumexp_backward, grad, x, axis=axis, out=out)
 
 
-def _rows_last(y: ArrayLike, axis: int) -> Any:
-    """`y` as a float array with the class axis last."""
-    array = np.asarray(y)
+def _rows_last(y: ArrayLike, axis: int) -> tuple[np.ndarray, np.dtype]:
+    """`y` with the class axis last, in the dtype to compute in, and the dtype of the result."""
+    array = float_array("y", y)
     if array.ndim == 0:
         raise np.exceptions.AxisError(axis, 0)
     rows = np.moveaxis(array, axis, -1)
     if rows.shape[-1] == 0:
         raise ValueError(f"the class axis of y is empty (shape {array.shape}); it takes 1 class or more")
-    return rows if rows.dtype.kind == "f" else rows.astype(np.float64, casting="safe")
+    return rows.astype(working_dtype(rows.dtype), copy=False), rows.dtype
 
 
 def softmax_jacobian(y: ArrayLike, axis: int = -1) -> Any:
@@ -459,11 +460,11 @@ def softmax_jacobian(y: ArrayLike, axis: int = -1) -> Any:
     ----------
     docs/formulas.md, Rows.
     """
-    rows = _rows_last(y, axis)
+    rows, dtype = _rows_last(y, axis)
     with np.errstate(all="ignore"):
         jacobian = -rows[..., :, None] * rows[..., None, :]
         np.einsum("...ii->...i", jacobian)[...] = rows * (1 - rows)
-    return jacobian
+        return jacobian.astype(dtype, copy=False)
 
 
 def log_softmax_jacobian(y: ArrayLike, axis: int = -1) -> Any:
@@ -501,8 +502,8 @@ def log_softmax_jacobian(y: ArrayLike, axis: int = -1) -> Any:
     ----------
     docs/formulas.md, Rows.
     """
-    rows = _rows_last(y, axis)
+    rows, dtype = _rows_last(y, axis)
     with np.errstate(all="ignore"):
         jacobian = np.repeat(-np.exp(rows)[..., None, :], rows.shape[-1], axis=-2)
         np.einsum("...ii->...i", jacobian)[...] = -np.expm1(rows)
-    return jacobian
+        return jacobian.astype(dtype, copy=False)
