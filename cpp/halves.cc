@@ -51,4 +51,10 @@ int BFloat16Number() {
   return kNumber;
 }
 
+void AddBFloat16Loop(PyObject* ufunc, PyUFuncGenericFunction loop, const std::vector<int>& types, void* data) {
+  if (BFloat16Number() < 0) return;
+  auto* object = reinterpret_cast<PyUFuncObject*>(ufunc);
+  if (PyUFunc_RegisterLoopForType(object, BFloat16Number(), loop, types.data(), data) < 0) throw py::error_already_set();
+}
+
 }  // namespace nonlin

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "kernels.h"
+#include "numpy_api.h"
 
 namespace nonlin {
 
@@ -15,5 +17,10 @@ void NarrowStrided(const HalfConversions& half, const float* from, char* to, ptr
 
 // The number of ml_dtypes.bfloat16 among NumPy's types, or -1 where ml_dtypes is not installed.
 int BFloat16Number();
+
+constexpr int kLoops = kDTypes + kHalfTypes;  // of a ufunc: float, double, float16, bfloat16
+
+// Adds a ufunc's last loop, which NumPy takes apart from those of its own types, where ml_dtypes is installed.
+void AddBFloat16Loop(PyObject* ufunc, PyUFuncGenericFunction loop, const std::vector<int>& types, void* data);
 
 }  // namespace nonlin

@@ -1,5 +1,5 @@
 // The row kernels as generalised ufuncs: NumPy gives axes, broadcasting, casting and overlap, here are the inner loop and
-// the registration of rows.def. Losses are such ufuncs too; python/nonlin/losses.py holds their options and errors.
+// the registration of rows.def. Losses are such ufuncs too; python/nonlin/_loss_rows.py holds their options and errors.
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
@@ -173,8 +173,6 @@ int NumpyType(Operand kind, int row_type, bool float_scalars) {
   return half && !IsHalf(kind, float_scalars) ? NPY_FLOAT : row_type;
 }
 
-constexpr int kLoops = kDTypes + kHalfTypes;  // float, double, float16, bfloat16
-
 // What a ufunc points to as long as it lives: for ever.
 struct UfuncData {
   std::string signature;
@@ -218,14 +216,9 @@ void AddUfunc(py::module_& m, const RowOperation& operation, bool float_scalars)
                                                          ufunc.signature.c_str());
   if (object == nullptr) throw py::error_already_set();
   if (all_floats) AddPromotion(object, list.count);
-  if (BFloat16Number() >= 0) {
-    std::vector<int> types;
-    for (int k = 0; k < list.count; ++k) types.push_back(NumpyType(list.kinds[k], BFloat16Number(), float_scalars));
-    if (PyUFunc_RegisterLoopForType(reinterpret_cast<PyUFuncObject*>(object), BFloat16Number(), InnerLoop, types.data(),
-                                    ufunc.data[kLoops - 1]) < 0) {
-      throw py::error_already_set();
-    }
-  }
+  std::vector<int> types;
+  for (int k = 0; k < list.count; ++k) types.push_back(NumpyType(list.kinds[k], BFloat16Number(), float_scalars));
+  AddBFloat16Loop(object, InnerLoop, types, ufunc.data[kLoops - 1]);
   m.add_object(operation.name, py::reinterpret_steal<py::object>(object));
 }
 

@@ -191,8 +191,6 @@ std::string Documentation(const Activation& a, bool backward) {
   return doc.str();
 }
 
-constexpr int kLoops = kDTypes + kHalfTypes;  // float, double, float16, bfloat16
-
 // What a ufunc points to as long as it lives: for ever.
 struct UfuncData {
   std::string name, doc;
@@ -224,13 +222,7 @@ void AddUfunc(py::module_& m, const Activation& a, bool backward, const MapKerne
                                              PyUFunc_None, ufunc.name.c_str(), ufunc.doc.c_str(), 0);
   if (object == nullptr) throw py::error_already_set();
   AddPromotion(object, inputs + outputs);
-  if (BFloat16Number() >= 0) {
-    const std::vector<int> types(inputs + outputs, BFloat16Number());
-    if (PyUFunc_RegisterLoopForType(reinterpret_cast<PyUFuncObject*>(object), BFloat16Number(), InnerLoop, types.data(),
-                                    ufunc.data[kLoops - 1]) < 0) {
-      throw py::error_already_set();
-    }
-  }
+  AddBFloat16Loop(object, InnerLoop, std::vector<int>(inputs + outputs, BFloat16Number()), ufunc.data[kLoops - 1]);
   m.add_object(ufunc.name.c_str(), py::reinterpret_steal<py::object>(object));
 }
 

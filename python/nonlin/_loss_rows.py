@@ -78,7 +78,7 @@ def _entry_weight(name: str, weight: ArrayLike, x_name: str, x: np.ndarray) -> n
     return np.asarray(_cast(array, working_dtype(x.dtype)), order="C")
 
 
-def class_targets(
+def _class_targets(
     targets: np.ndarray, shape: tuple[int, ...], classes: int, ignore_index: int, weight: np.ndarray | None
 ) -> tuple[np.ndarray, float]:
     """Targets with -1 for ignored ones, and the sum of the weights of the others. Raises IndexError for no class."""
@@ -271,7 +271,7 @@ def _prepare_targets(
         options = [working_dtype(x.dtype).type(number) for number in (weight_sum, smoothing, z_loss)]
     if target.dtype.kind in "iu" or (target.size == 0 and target.shape == rows):
         ufunc = loss.name + "_class"
-        target, divisor = class_targets(target, rows, classes, ignore_index, weights)
+        target, divisor = _class_targets(target, rows, classes, ignore_index, weights)
     elif is_real(target.dtype):
         ufunc, divisor = loss.name + "_probabilities", float(math.prod(rows))
         _check_shape("targets", target, name, x)
