@@ -96,4 +96,21 @@ struct RowTable {
 RowTable GetRowTable();   // of rows.def
 RowTable GetLossTable();  // of loss_rows.def
 
+// ---------------------------------------------------------------- passes
+
+// What the benchmark takes as the machine's ceilings. Both arrays are aligned to kPassBytes, and `bytes` is a multiple of
+// it. The result depends on everything read.
+constexpr size_t kPassBytes = 4096;
+
+struct Pass {
+  const char* name;
+  double (*run)(const void* source, void* target, size_t bytes);
+};
+
+struct PassTable {
+  const Pass* passes;
+  size_t count;
+};
+PassTable GetPassTable();
+
 }  // namespace nonlin

@@ -1,7 +1,11 @@
 // Runtime functions: threads, instruction sets, build configuration.
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -39,6 +43,32 @@ void ChooseTarget() {
                          "; this build and CPU take one of: " + Join(SupportedTargets()));
 }
 
+using Bytes = py::array_t<uint8_t, py::array::c_style>;
+
+// One of the passes, `repeats` times, by all threads: each goes over its own part of the arrays again and again, so that
+// nothing is in the time but the pass.
+double RunPass(const std::string& name, const Bytes& source, Bytes& target, size_t repeats) {
+  const PassTable table = GetPassTable();
+  const Pass* const end = table.passes + table.count;
+  const Pass* const pass = std::find_if(table.passes, end, [&](const Pass& p) { return p.name == name; });
+  const auto* from = reinterpret_cast<const char*>(source.data());
+  auto* to = reinterpret_cast<char*>(target.mutable_data());
+  const auto misfit = [](const void* data, size_t bytes) {
+    return reinterpret_cast<uintptr_t>(data) % kPassBytes != 0 || bytes % kPassBytes != 0;
+  };
+  const size_t bytes = source.nbytes();
+  if (pass == end || misfit(from, bytes) || misfit(to, bytes) || static_cast<size_t>(target.nbytes()) != bytes) {
+    throw py::value_error("not a pass, or not two arrays for one: " + name);
+  }
+  std::atomic<double> total{0};
+  ParallelFor(bytes, kPassBytes, 1e9, [&](size_t begin, size_t stop) {
+    double sum = 0;
+    for (size_t i = 0; i < repeats; ++i) sum += pass->run(from + begin, to + begin, stop - begin);
+    total = sum;
+  });
+  return total;
+}
+
 }  // namespace
 
 void RegisterRuntime(py::module_& m) {
@@ -48,6 +78,7 @@ void RegisterRuntime(py::module_& m) {
   m.def("set_num_threads", &SetMaxThreads);
   m.def("simd_target", &CurrentTarget);
   m.def("simd_targets", &SupportedTargets);
+  m.def("run_pass", &RunPass, py::arg("name"), py::arg("source"), py::arg("target").noconvert(), py::arg("repeats"));
   m.def("config", [] {
     py::dict config;
     config["version"] = NONLIN_VERSION;
