@@ -39,14 +39,14 @@ def competing():
 @functools.lru_cache(maxsize=1)
 def numpy_result(case):
     numpy = next(contender for contender in competing() if contender.name == "NumPy")
-    return contenders.arrays(numpy.call(case, "fresh", case.inputs()).function())
+    return numpy.arrays(numpy.call(case, "fresh", case.inputs()).function())
 
 
 @pytest.fixture
 def result(benchmark, entry):
     """What was timed."""
     contender, case, mode = entry
-    return contenders.arrays(benchmark(contender.call(case, mode, case.inputs()).function))
+    return contender.arrays(benchmark(contender.call(case, mode, case.inputs()).function))
 
 
 @pytest.fixture

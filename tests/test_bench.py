@@ -1,6 +1,7 @@
 """The machinery of `python -m nonlin.bench`, on arrays of a few elements."""
 
 import dataclasses
+import importlib.util
 import json
 import pathlib
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 import nonlin as nl
 from nonlin import _core
-from nonlin.bench import cases, contenders
+from nonlin.bench import cases, ceilings, contenders
 
 from .oracle import FUNCTIONS
 
@@ -28,10 +29,16 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cases, name, size)
     monkeypatch.setattr(cases, "SIZES", tuple(sizes.values()))
     monkeypatch.setattr(cases, "ROW_SHAPES", ((3, 5), (2, 33)))
+    monkeypatch.setattr(cases, "VOCABULARY_SHAPE", (2, 40))
+    monkeypatch.setattr(cases, "AXES", (((4, 5), 0), ((2, 3, 5), 1)))
     monkeypatch.setattr(cases, "LOSS_SHAPES", {"targets": (3, 5), "rows": (3, 5), "elements": (17,)})
     for name, value in {"SAMPLE": 1e-9, "MIN_ROUNDS": 1, "MAX_ROUNDS": 1}.items():
         monkeypatch.setattr(measure, name, value)
-    monkeypatch.setattr(measure, "copy_bandwidth", lambda threads: 1e10)
+    # XLA takes its time to compile; it has a test of its own.
+    loaders = [loader for loader in contenders.LOADERS if loader is not contenders.load_jax]
+    monkeypatch.setattr(contenders, "LOADERS", loaders)
+    monkeypatch.setattr(ceilings, "MOVED", 1)
+    monkeypatch.setattr(ceilings, "SAMPLES", 1)
 
 
 def run(*arguments: str) -> int:
@@ -46,7 +53,11 @@ def test_every_function_has_a_case() -> None:
     losses = {case.key.removesuffix("_with_grad").removesuffix("_backward") for case in cases.losses()}
     assert losses | {"cross_entropy"} == {row["name"] for row in _core.losses()}
     assert {case.shape[0] for case in cases.elementwise()} == {100, 2**16, 2**24}
-    assert {case.shape for case in cases.rows()} == {(1, 1000), (10**6, 10), (65536, 64), (8192, 1024), (512, 32000)}
+    shapes = {(1, 1000), (10**6, 10), (65536, 64), (8192, 1024), (512, 32000)}
+    assert {case.shape for case in cases.rows()} == shapes | {(256, 128256), (1024, 8192), (64, 8, 128, 128)}
+    assert "softmax 64x8x128x128 axis=1" in {case.name for case in cases.rows()}
+    functions = {case.key.removesuffix("_backward") for case in [*cases.elementwise(), *cases.losses()]}
+    assert functions >= cases.WITHOUT_EXPONENTIAL
 
 
 def test_bytes() -> None:
@@ -56,26 +67,177 @@ def test_bytes() -> None:
     assert by_name["softmax 512x32000"].bytes == 2 * 4 * 512 * 32000
     assert by_name["cross_entropy 1x1000"].bytes == 4 * 1000 + 8 + 4
     losses = {case.name: case for case in cases.losses()}
-    assert losses["nll_loss_backward 512x32000"].bytes == 512 * (2 * 4 * 32000 + 8)
+    assert losses["nll_loss 512x32000"].bytes == 512 * (64 + 8) + 4
+    assert losses["nll_loss_backward 512x32000"].bytes == 512 * (4 * 32000 + 8)
+    assert losses["categorical_cross_entropy_backward 512x32000"].bytes == 512 * (64 + 4 * 32000 + 8)
     assert losses["binary_cross_entropy 16M"].bytes == 2 * 4 * 2**24 + 4
+
+    halves = {case.name: case for case in cases.elementwise("bfloat16")}
+    assert halves["relu 64K"].bytes == 2 * 2 * 2**16
+
+
+def test_exponentials() -> None:
+    by_name = {case.name: case.exponentials for case in [*cases.elementwise(), *cases.rows(), *cases.losses()]}
+    for name in (
+        "relu 100",
+        "hard_swish_backward 100",
+        "sigmoid_backward 100",
+        "nll_loss 512x32000",
+        "kl_divergence 512x32000",
+    ):
+        assert by_name[name] == 0
+    for name in ("sigmoid 100", "gelu 100", "softplus_backward 100", "swiglu_backward 100"):
+        assert by_name[name] == 100
+    for name in ("softmax 1x1000", "logsumexp 1x1000", "cross_entropy_with_grad 1x1000"):
+        assert by_name[name] == 1000
+    assert by_name["kl_divergence_with_logits_with_grad 512x32000"] == 512 * 32000
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_passes(dtype: str) -> None:
+    """They do what they claim, whatever the number of threads."""
+    source, target = ceilings._arrays(1 << 15)
+    numbers = source.view(dtype)
+    numbers[:] = np.random.default_rng(0).uniform(-3, 3, numbers.size)
+    passes = [name for names in ceilings.PASSES.values() for name in names]
+    with nl.num_threads(1):
+        total = _core.run_pass(f"exponentials of {dtype}", source, target, 3)
+        np.testing.assert_allclose(total, 3 * np.exp(numbers).sum(dtype=np.float64), rtol=1e-5)
+        if dtype == "float32":
+            np.testing.assert_allclose(_core.run_pass("read", source, target, 1), numbers.sum(), rtol=1e-3)
+    for name in passes:
+        with nl.num_threads(2):
+            target[:] = 0
+            _core.run_pass(name, source, target, 1)
+            if name.startswith("copy"):
+                np.testing.assert_array_equal(target, source)
+            elif name.startswith("write"):
+                np.testing.assert_array_equal(target.view(np.float32), 1)
+    source[:] = 1  # the arrays are kept
+    for name, a, b in (("none", source, target), ("copy", source[1:], target[1:]), ("copy", source[:4096], target)):
+        with pytest.raises(ValueError, match=name):
+            _core.run_pass(name, a, b, 1)
+
+
+def test_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = {"copy": 100.0, "read": 50.0, "write": 25.0}
+    monkeypatch.setattr(ceilings.Ceilings, "_bandwidth", lambda self, kind, size: rates[kind])
+    monkeypatch.setattr(ceilings.Ceilings, "_exponentials", lambda self, dtype: 10.0)
+    by_name = {case.name: case for case in [*cases.elementwise(), *cases.rows(), *cases.losses()]}
+    limits = {name: ceilings.Ceilings(1).limit(case) for name, case in by_name.items()}
+    assert limits["relu 100"] == ceilings.Limit(800 / 100, 0)
+    assert limits["relu 100"].by == "memory"
+    assert limits["reglu 100"] == ceilings.Limit(800 / 100 + 400 / 50, 0)
+    assert limits["sigmoid 100"] == ceilings.Limit(800 / 100, 100 / 10)
+    assert (limits["sigmoid 100"].seconds, limits["sigmoid 100"].by) == (10, "exponentials")
+    nll = by_name["nll_loss_backward 512x32000"]
+    assert limits[nll.name].memory == pytest.approx(
+        2 * nll.bytes_read / 100 + (nll.bytes_written - nll.bytes_read) / 25, rel=0.01
+    )
+    assert [ceilings.footprint(n) for n in (1, 65535, 65536, 2**40)] == [2**15, 2**15, 2**16, 2**27]
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", cases.DTYPES)
 def test_all_contenders_agree(dtype: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    saved, picture = tmp_path / "run.json", tmp_path / "run.png"
-    assert run("--dtype", dtype, "--save", str(saved), "--plot", str(picture)) == 0
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    saved, pictures = tmp_path / "run.json", [tmp_path / "run.png", tmp_path / "bars.png"]
+    assert run("--dtype", dtype, "--save", str(saved), "--plot", str(pictures[0]), "--bars", str(pictures[1])) == 0
     text = capsys.readouterr().out
-    for word in ("softmax", "gelu_tanh_backward", "GB/s", "NumPy"):
+    for word in ("softmax", "gelu_tanh_backward", "GB/s", "NumPy", "of limit", "best peer"):
         assert word in text
     data = json.loads(saved.read_text())
-    assert len(data["cases"]) == 3 * len(FUNCTIONS) + 2 * 5 + 2 * (len(_core.losses()) - 1)
+    losses = 0 if dtype in cases.HALVES else 2 * (len(_core.losses()) - 1)
+    assert len(data["cases"]) == 3 * len(FUNCTIONS) + 2 * 5 + 3 + losses
     for case in data["cases"]:
         assert case["failures"] == []
         assert case["dtype"] == dtype
         assert case["results"]["fresh"]["seconds"]["nonlin"]["median"] > 0
         assert case["results"]["fresh"]["ratios"]["NumPy"]["median"] > 0
-    assert picture.read_bytes().startswith(b"\x89PNG")
+        assert case["results"]["fresh"]["share_of_limit"] > 0
+    for picture in pictures:
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_jax_agrees(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("jax")
+    monkeypatch.setattr(contenders, "LOADERS", [contenders.load_nonlin, contenders.load_numpy, contenders.load_jax])
+    monkeypatch.setattr(cases, "ROW_SHAPES", ((3, 5),))
+    saved = tmp_path / "run.json"
+    assert run("--quick", "--save", str(saved)) == 0
+    for case in json.loads(saved.read_text())["cases"]:
+        assert "JAX" in case["results"]["fresh"]["ratios"], case["name"]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_page(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page and the README's table hold what was measured."""
+    path = pathlib.Path(__file__).parents[1] / "tools" / "benchmark_page.py"
+    spec = importlib.util.spec_from_file_location("benchmark_page", path)
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    saved, page, readme = (tmp_path / name for name in ("run.json", "benchmarks.md", "README.md"))
+    readme.write_text("before\n<!-- benchmark -->\nold\n<!-- /benchmark -->\nafter\n")
+    for name, value in {"PAGE": page, "README": readme, "NAMES": ["relu 9", "missing 9"]}.items():
+        monkeypatch.setattr(tool, name, value)
+    assert run("--filter", "^(relu|softmax)", "--save", str(saved)) == 0
+    tool.main(str(saved))
+    text = page.read_text()
+    for part in (
+        "## Elementwise, 9 elements",
+        "| softmax, `out=` |",
+        "## Rows, 4x5 axis=0",
+        "| All |",
+        "exponentials per second",
+    ):
+        assert part in text
+    lines = readme.read_text().split("\n")
+    assert (lines[0], lines[-2]) == ("before", "after")
+    assert "old" not in lines
+    assert [line.split(" | ")[0] for line in lines if "relu 9" in line or "geometric" in line] == [
+        "| relu 9",
+        "| all 16 cases, geometric mean",
+    ]
+
+
+def test_readme_has_the_marks_of_the_table() -> None:
+    text = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
+    assert text.count("<!-- benchmark -->\n| case | result | nonlin |") == text.count("<!-- /benchmark -->") == 1
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_contender_that_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first call is no time of measuring, and what it cannot run is missing, not wrong."""
+    calls: list[str] = []
+
+    def load_slow(threads: int) -> contenders.Contender:
+        def slow(x: Any) -> Any:
+            calls.append("call")
+            if x.ndim == 2:
+                raise RuntimeError("cannot compile\nand much more")
+            return np.maximum(x, 0)
+
+        numpy = contenders.load_numpy(threads)
+        return dataclasses.replace(
+            numpy, name="slow", expressions=lambda case: ("slow(x)", None), names={"slow": slow}, compiles=True
+        )
+
+    for case in (c for c in [*cases.elementwise(), *cases.rows()] if c.name in ("relu 9", "softmax 3x5")):
+        measurement = measure.Measurement(case)
+        competing = [contenders.load_nonlin(nl.get_num_threads()), contenders.load_numpy(1), load_slow(1)]
+        measure.measure(measurement, competing, ceilings.Ceilings(1), 0)
+        assert len(measurement.limits) == 1
+        if case.flat:
+            assert ("slow", "fresh") in measurement.seconds
+            assert measurement.compiling > 0
+        else:
+            assert ("slow", "fresh") not in measurement.seconds
+            assert measurement.missing == {"slow: slow(x): cannot compile"}
+    assert len(calls) >= 3
 
 
 @pytest.mark.usefixtures("tiny")
@@ -114,6 +276,7 @@ def test_filter_list_and_quick(capsys: pytest.CaptureFixture[str]) -> None:
         ["--threads", "0"],
         ["--filter", "("],
         ["--plot", "x.txt"],
+        ["--bars", "x.txt"],
         ["--save", "no/such/folder/x.json"],
         ["--dtype", "int8"],
         ["x"],
@@ -135,3 +298,24 @@ def test_disagreement(dtype: Any) -> None:
     for wrong in (x * dtype(1.01), x[:-1], x.astype(np.float16), np.where(x == 0, np.nan, x)):
         assert measure.disagreement([wrong], [x])
     assert measure.disagreement([x, x], [x])
+
+
+@pytest.mark.parametrize("dtype", cases.HALVES)
+def test_disagreement_of_halves(dtype: str) -> None:
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    kind = cases.as_dtype(dtype)
+    x = np.linspace(1, 2, 101, dtype=np.float32)
+    assert measure.disagreement([x.astype(kind)], [(x * 1.003).astype(kind)]) is None
+    assert measure.disagreement([(x * 1.2).astype(kind)], [x.astype(kind)])
+    assert measure.disagreement([x], [x.astype(kind)])
+    loss = np.float32(1.5)
+    assert measure.disagreement([np.asarray(loss.astype(kind))], [np.asarray(loss)]) is None  # a loss of 16 bits
+
+
+def test_spread() -> None:
+    from nonlin.bench import plot
+
+    assert plot._spread([0.0, 10.0, 20.0], 1.0) == [0.0, 10.0, 20.0]
+    assert plot._spread([5.0, 5.0, 5.0], 1.0) == [4.0, 5.0, 6.0]
+    assert plot._spread([0.0, 0.0, 0.25], 1.0) == pytest.approx([-0.91666667, 0.08333333, 1.08333333])

@@ -90,6 +90,14 @@ relu: numpy.ufunc
 relu6: numpy.ufunc
 relu6_backward: numpy.ufunc
 relu_backward: numpy.ufunc
+
+def run_pass(
+    name: str,
+    source: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+    target: numpy.typing.NDArray[numpy.uint8],
+    repeats: typing.SupportsInt | typing.SupportsIndex,
+) -> float: ...
+
 selu: numpy.ufunc
 selu_backward: numpy.ufunc
 

@@ -1,6 +1,7 @@
 """``python -m nonlin.bench``: measure, print a table, and write JSON and a picture where asked to."""
 
 import argparse
+import importlib.util
 import math
 import re
 import sys
@@ -8,7 +9,7 @@ import time
 from pathlib import Path
 
 import nonlin
-from nonlin.bench import cases, contenders
+from nonlin.bench import cases, ceilings, contenders
 from nonlin.bench.cases import Case
 
 SECONDS, QUICK_SECONDS = 130.0, 40.0  # of measuring, which the cases share
@@ -31,14 +32,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--filter", default="", metavar="PATTERN", help="only cases whose name holds this regular expression")
     add("--list", action="store_true", help="print the names of the cases, measure nothing")
     add("--threads", type=int, default=nonlin.get_num_threads(), metavar="N", help="threads of each contender")
-    add("--dtype", choices=("float32", "float64"), default="float32")
+    add("--dtype", choices=cases.DTYPES, default="float32", help="16-bit floats: elementwise functions and rows only")
+    add("--compile", action="store_true", help="torch.compile as a further contender: needs a C++ compiler, takes minutes")
     add("--save", metavar="FILE", type=new_file, help="write all figures as JSON")
-    add("--plot", metavar="FILE", type=new_file, help=f"draw the speed-ups ({', '.join(PICTURES)})")
+    add("--plot", metavar="FILE", type=new_file, help=f"draw all cases under the machine's ceilings ({', '.join(PICTURES)})")
+    add("--bars", metavar="FILE", type=new_file, help="draw the speed-ups")
     options = parser.parse_args(arguments)
     if options.threads < 1:
         parser.error(f"--threads must be at least 1, not {options.threads}")
-    if options.plot and options.plot.suffix not in PICTURES:
-        parser.error(f"--plot takes {', '.join(PICTURES)}, not {options.plot}")
+    for option in ("plot", "bars"):
+        picture = getattr(options, option)
+        if picture and picture.suffix not in PICTURES:
+            parser.error(f"--{option} takes {', '.join(PICTURES)}, not {picture}")
+    if options.dtype == "bfloat16" and not importlib.util.find_spec("ml_dtypes"):
+        parser.error("--dtype bfloat16 needs the package ml_dtypes")
     try:
         options.filter = re.compile(options.filter)
     except re.error as error:
@@ -51,7 +58,9 @@ def select(options: argparse.Namespace) -> list[Case]:
     elementwise = list(cases.elementwise(options.dtype))
     sizes = {cases.MEDIUM} if options.quick else {cases.SMALL, cases.MEDIUM}
     chosen = [case for case in elementwise if case.shape[0] in sizes]
-    chosen += [*cases.rows(options.dtype), *cases.losses(options.dtype)]
+    chosen += cases.rows(options.dtype)
+    if options.dtype not in cases.HALVES:
+        chosen += cases.losses(options.dtype)
     if not options.quick:
         chosen += [case for case in elementwise if case.shape[0] == cases.LARGE]
     return [case for case in chosen if options.filter.search(case.name)]
@@ -72,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         from nonlin.bench import measure, report
 
-        if options.plot:
+        if options.plot or options.bars:
             from nonlin.bench import plot
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
@@ -81,27 +90,26 @@ def main(arguments: list[str] | None = None) -> int:
 
     console = Console()
     if not console.is_terminal:
-        console = Console(width=110)
-    competing = contenders.load(options.threads)
+        console = Console(width=130)
+    competing = contenders.load(options.threads, compiled=options.compile)
     console.print(", ".join(f"{c.name} {c.version}" for c in competing), f"on {options.threads} thread(s), {options.dtype}")
-    run = report.Run([measure.Measurement(case) for case in chosen], competing, options.threads)
-    run.copy = measure.copy_bandwidth(options.threads)
+    measurements, limits = [measure.Measurement(case) for case in chosen], ceilings.Ceilings(options.threads)
+    run = report.Run(measurements, competing, limits)
 
     seconds = math.inf if options.full else QUICK_SECONDS if options.quick else SECONDS
     start, others = time.perf_counter(), measure.others_cpu()
-    visits = measure.schedule(run.measurements)
+    visits = measure.schedule(measurements)
     columns = TextColumn("{task.description:<36}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=len(visits))
         for number, measurement in enumerate(visits):
-            spent = time.perf_counter() - start
+            spent = time.perf_counter() - start - sum(m.compiling for m in measurements)
             if spent > OVERTIME * seconds:
                 break
             progress.update(task, description=measurement.case.name)
-            measure.measure(measurement, competing, (seconds - spent) * measure.share(visits[number:]))
+            measure.measure(measurement, competing, limits, (seconds - spent) * measure.share(visits[number:]))
             progress.advance(task)
 
-    run.copy = max(run.copy, measure.copy_bandwidth(options.threads))
     if others is not None:
         run.others = ((measure.others_cpu() or others) - others) / (time.perf_counter() - start)
 
@@ -111,7 +119,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.save:
         report.save(run, options.save)
     if options.plot:
-        plot.save(run, options.plot)
+        plot.roofline(run, options.plot)
+    if options.bars:
+        plot.bars(run, options.bars)
     failures = [failure for m in run.measurements for failure in sorted(m.failures)]
     for failure in failures:
         print("results disagree:", failure, file=sys.stderr)

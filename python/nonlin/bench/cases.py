@@ -1,6 +1,7 @@
-"""What is measured: elementwise functions at three sizes, softmax and cross-entropy at five shapes, the losses at one."""
+"""What is measured: elementwise functions at three sizes, softmax and cross-entropy at some shapes, the losses at one."""
 
 import functools
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -16,8 +17,23 @@ Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
 SIZES = SMALL, MEDIUM, LARGE = 100, 1 << 16, 1 << 24
-ROW_SHAPES = ((1, 1000), (1_000_000, 10), (65_536, 64), (8192, 1024), (512, 32_000))
+ROW_SHAPES: tuple[Shape, ...] = ((1, 1000), (1_000_000, 10), (65_536, 64), (8192, 1024), (512, 32_000))
+VOCABULARY_SHAPE: Shape = (256, 128_256)  # of a language model: for cross_entropy_with_grad
+AXES: tuple[tuple[Shape, int], ...] = (
+    ((1024, 8192), 0),
+    ((64, 8, 128, 128), 1),
+)  # for softmax along other axes
 LOSS_SHAPES = {"targets": (512, 32_000), "rows": (512, 32_000), "elements": (LARGE,)}  # by kind of loss
+
+HALVES = ("float16", "bfloat16")  # computed in float32
+DTYPES = ("float32", "float64", *HALVES)
+
+# Functions that need no exponential; the others need one per entry. A logarithm does not count.
+WITHOUT_EXPONENTIAL = {
+    *("relu", "relu6", "leaky_relu", "hard_sigmoid", "hard_swish", "hard_tanh", "softsign", "reglu"),
+    *("nll_loss", "categorical_cross_entropy", "binary_cross_entropy", "kl_divergence"),
+}
+LINE = 64  # bytes that are moved for a single number
 
 # Cross-entropy is measured with softmax, at all shapes.
 LOSSES = {
@@ -38,6 +54,7 @@ class Case:
     dtype: str
     results: tuple[Shape, ...]
     out: tuple[Shape, ...]  # the arrays that ``out=`` takes; () where there is no ``out``
+    axis: int = -1  # of softmax and its like
 
     @property
     def kind(self) -> str:
@@ -52,53 +69,99 @@ class Case:
 
     @property
     def size(self) -> str:
-        return short(self.shape[0]) if self.flat else "x".join(map(str, self.shape))
+        if self.flat:
+            return short(self.shape[0])
+        return "x".join(map(str, self.shape)) + ("" if self.axis == -1 else f" axis={self.axis}")
 
     @property
     def name(self) -> str:
         return f"{self.key} {self.size}"
 
     @property
+    def half(self) -> bool:
+        return self.dtype in HALVES
+
+    @property
+    def computed(self) -> str:
+        """The dtype that is computed in."""
+        return "float32" if self.half else self.dtype
+
+    @property
     def bytes(self) -> int:
         """The bytes that have to be moved: every input read once, every result written once."""
-        classes = "targets" in self.arguments and not self.flat
-        floats = [self.shape for name in self.arguments if name != "upstream" and not (name == "targets" and classes)]
-        items = sum(map(prod, floats + list(self.results)))
-        return np.dtype(self.dtype).itemsize * items + (8 * prod(self.shape[:-1]) if classes else 0)
+        return self.bytes_read + self.bytes_written
+
+    @property
+    def bytes_read(self) -> int:
+        return sum(map(self._bytes_of, self.arguments))
+
+    def _bytes_of(self, argument: str) -> int:
+        rows = prod(self.shape[:-1])
+        if argument == "upstream":
+            return 0
+        if argument == "targets" and not self.flat:
+            return 8 * rows
+        if self.key.startswith(("nll_loss", "categorical_cross_entropy")):  # only the entry of the target is looked at
+            return 0 if self.key == "nll_loss_backward" else LINE * rows
+        return itemsize(self.dtype) * prod(self.shape)
+
+    @property
+    def bytes_written(self) -> int:
+        return itemsize(self.dtype) * sum(map(prod, self.results))
+
+    @property
+    def exponentials(self) -> int:
+        """How many of them the case has to compute."""
+        if "y" in self.arguments:  # the forward function's result makes them unnecessary
+            return 0
+        function = self.key.removesuffix("_backward").removesuffix("_with_grad")
+        return 0 if function in WITHOUT_EXPONENTIAL else prod(self.shape)
 
     def expression(self, module: str, *, out: bool = False) -> str:
         """The call of the public function: ``nonlin.gelu(x, approximate='tanh', out=out)``."""
         public = hasattr(nonlin, self.key)
         function = self.key if public else self.key.replace("_tanh", "")
-        keywords = ([] if public else ["approximate='tanh'"]) + (["out=out"] if out else [])
+        keywords = [] if public else ["approximate='tanh'"]
+        keywords += ([] if self.axis == -1 else ["axis=axis"]) + (["out=out"] if out else [])
         return f"{module}.{function}({', '.join([*self.arguments, *keywords])})"
 
     def inputs(self) -> dict[str, Array]:
         """The arguments by name. Cases share them: not to be written to."""
-        values: dict[str, Array] = {}
-        for place, name in enumerate(self.arguments):
-            if name == "y":  # a backward function that takes the result of its forward function
-                forward = getattr(reference, self.key.removesuffix("_backward"))
-                values[name] = forward(_normal(self.shape, self.dtype, place))
-            elif name == "targets" and not self.flat:
-                values[name] = np.random.default_rng(place).integers(0, self.shape[-1], self.shape[:-1])
-            elif name == "targets":
-                values[name] = (_normal(self.shape, self.dtype, place) > 0).astype(self.dtype)
-            elif name == "upstream":
-                values[name] = np.ones((), self.dtype)
-            elif name == "log_probs":
-                values[name] = reference.log_softmax(_normal(self.shape, self.dtype, place))
-            elif name in ("probs", "p", "q"):
-                distribution = reference.sigmoid if self.flat else reference.softmax
-                values[name] = distribution(_normal(self.shape, self.dtype, place))
-            else:
-                values[name] = _normal(self.shape, self.dtype, place)
-        return values
+        return {name: self._input(name, place) for place, name in enumerate(self.arguments)}
+
+    def _input(self, name: str, place: int) -> Array:
+        if name == "targets" and not self.flat:
+            return np.random.default_rng(place).integers(0, self.shape[-1], self.shape[:-1])
+        if name == "upstream":
+            return np.ones((), self.dtype)
+        if name not in ("y", "targets", "log_probs", "probs", "p", "q"):
+            return _normal(self.shape, self.dtype, place)
+        values = _normal(self.shape, self.computed, place)
+        if name == "y":  # a backward function that takes the result of its forward function
+            values = getattr(reference, self.key.removesuffix("_backward"))(values)
+        elif name == "targets":
+            values = values > 0
+        elif name == "log_probs":
+            values = reference.log_softmax(values)
+        else:
+            values = (reference.sigmoid if self.flat else reference.softmax)(values)
+        return values.astype(as_dtype(self.dtype), copy=False)
 
     def empty(self) -> Any:
         """What to pass as ``out``."""
-        arrays = tuple(np.empty(shape, self.dtype) for shape in self.out)
+        arrays = tuple(np.empty(shape, as_dtype(self.dtype)) for shape in self.out)
         return arrays[0] if len(arrays) == 1 else arrays
+
+
+def as_dtype(name: str) -> np.dtype[Any]:
+    """NumPy's dtype, or that of ml_dtypes."""
+    if name == "bfloat16":
+        importlib.import_module("ml_dtypes")  # gives NumPy the name
+    return np.dtype(name)
+
+
+def itemsize(name: str) -> int:
+    return 2 if name in HALVES else np.dtype(name).itemsize
 
 
 def short(n: int) -> str:
@@ -112,9 +175,10 @@ def short(n: int) -> str:
 @functools.lru_cache(maxsize=3)
 def _normal(shape: Shape, dtype: str, place: int) -> Array:
     """Normally distributed numbers, others for each place among the arguments."""
-    numbers = np.random.default_rng(place).standard_normal(shape, dtype=np.dtype(dtype).type)
+    kind = np.float64 if dtype == "float64" else np.float32
+    numbers = np.random.default_rng(place).standard_normal(shape, dtype=kind)
     numbers *= 2
-    return numbers
+    return numbers.astype(as_dtype(dtype), copy=False)
 
 
 def elementwise(dtype: str = "float32") -> Iterator[Case]:
@@ -129,7 +193,7 @@ def elementwise(dtype: str = "float32") -> Iterator[Case]:
 
 
 def rows(dtype: str = "float32") -> Iterator[Case]:
-    """Softmax and cross-entropy along the last axis."""
+    """Softmax and cross-entropy along the last axis, softmax also along others."""
     for shape in ROW_SHAPES:
         row: Shape = shape[:-1]
         yield Case("softmax", ("x",), shape, dtype, (shape,), (shape,))
@@ -137,6 +201,10 @@ def rows(dtype: str = "float32") -> Iterator[Case]:
         yield Case("logsumexp", ("x",), shape, dtype, (row,), (row,))
         yield Case("cross_entropy", ("logits", "targets"), shape, dtype, ((),), ())
         yield Case("cross_entropy_with_grad", ("logits", "targets"), shape, dtype, ((), shape), (shape,))
+    shape = VOCABULARY_SHAPE
+    yield Case("cross_entropy_with_grad", ("logits", "targets"), shape, dtype, ((), shape), (shape,))
+    for whole, axis in AXES:
+        yield Case("softmax", ("x",), whole, dtype, (whole,), (whole,), axis)
 
 
 def losses(dtype: str = "float32") -> Iterator[Case]:

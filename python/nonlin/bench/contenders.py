@@ -5,10 +5,13 @@ and a function that returns the :class:`Contender`; list that function in :data:
 """
 
 import contextlib
+import dataclasses
 import importlib
+import os
 import timeit
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +19,7 @@ import numpy as np
 
 import nonlin
 from nonlin import reference
-from nonlin.bench.cases import Array, Case
+from nonlin.bench.cases import Array, Case, as_dtype
 
 Expressions = tuple[str | None, str | None]  # for a fresh result, for out=
 MODES = ("fresh", "out=")
@@ -35,11 +38,6 @@ class Call:
         return self._timer.timeit(repeats)
 
 
-def arrays(result: Any) -> list[Array]:
-    """What a call returned, one array or a tuple of them, as NumPy arrays."""
-    return [np.asarray(part) for part in (result if isinstance(result, tuple) else (result,))]
-
-
 @dataclass(frozen=True)
 class Contender:
     """A library, and how it computes a case."""
@@ -49,6 +47,8 @@ class Contender:
     expressions: Callable[[Case], Expressions]
     names: Mapping[str, Any] = field(repr=False)  # what the expressions refer to, beside the arguments
     array: Callable[[Array], Any] = lambda array: array  # the contender's own view of an array
+    numpy: Callable[[Any], Array] = np.asarray  # and back
+    compiles: bool = False  # the first call of a case takes long
 
     def modes(self, case: Case) -> list[str]:
         """Those of ``"fresh"`` and ``"out="`` that it has for a case."""
@@ -57,11 +57,15 @@ class Contender:
     def call(self, case: Case, mode: str, inputs: Mapping[str, Array]) -> Call:
         expression = self.expressions(case)[MODES.index(mode)]
         assert expression is not None
-        names = {**self.names, **{name: self.array(value) for name, value in inputs.items()}}
+        names = {**self.names, "axis": case.axis, **{name: self.array(value) for name, value in inputs.items()}}
         if mode == "out=":
             out = case.empty()
             names["out"] = tuple(map(self.array, out)) if isinstance(out, tuple) else self.array(out)
         return Call(expression, names)
+
+    def arrays(self, result: Any) -> list[Array]:
+        """What a call returned, one array or a tuple of them, as NumPy arrays."""
+        return [self.numpy(part) for part in (result if isinstance(result, tuple) else (result,))]
 
 
 def load_nonlin(threads: int) -> Contender:
@@ -77,7 +81,69 @@ def load_numpy(threads: int) -> Contender:
     del threads  # NumPy has one
     # The bare formulas: what wraps them, to convert the arguments and silence warnings, costs some microseconds.
     bare = SimpleNamespace(**{name: getattr(value, "__wrapped__", value) for name, value in vars(reference).items()})
-    return Contender("NumPy", np.__version__, lambda case: (case.expression("reference"), None), {"reference": bare})
+
+    def wide(value: Array) -> Array:
+        return value if value.dtype.kind == "i" else value.astype(np.float32)
+
+    def narrow(dtype: str, result: Any) -> Any:
+        """Results of 16 bits; a loss stays float32."""
+        if isinstance(result, tuple):
+            return tuple(narrow(dtype, part) for part in result)
+        return result.astype(as_dtype(dtype)) if result.ndim else result
+
+    def expressions(case: Case) -> Expressions:
+        if not case.half:
+            return case.expression("reference"), None
+        widened = dataclasses.replace(case, arguments=tuple(f"wide({name})" for name in case.arguments))
+        return f"narrow({case.dtype!r}, {widened.expression('reference')})", None
+
+    return Contender("NumPy", np.__version__, expressions, {"reference": bare, "wide": wide, "narrow": narrow})
+
+
+def _not_half(table: Mapping[str, Expressions]) -> Callable[[Case], Expressions]:
+    return lambda case: (None, None) if case.half else table.get(case.key, (None, None))
+
+
+# Whole numbers, as a float would be a double and make the result one. There is no erf.
+NUMEXPR = {
+    "relu": "where(x > 0, x, 0)",
+    "relu_backward": "where(x > 0, grad, 0)",
+    "relu6": "where(x > 0, where(x < 6, x, 6), 0)",
+    "relu6_backward": "where((x > 0) & (x < 6), grad, 0)",
+    "leaky_relu": "where(x > 0, x, x / 100)",
+    "leaky_relu_backward": "where(x > 0, grad, grad / 100)",
+    "elu": "where(x > 0, x, expm1(x))",
+    "elu_backward": "where(x > 0, grad, grad * exp(x))",
+    "celu": "where(x > 0, x, expm1(x))",
+    "celu_backward": "where(x > 0, grad, grad * exp(x))",
+    "sigmoid": "1 / (1 + exp(-x))",
+    "sigmoid_backward": "grad * y * (1 - y)",
+    "log_sigmoid": "where(x < 0, x, 0) - log1p(exp(-abs(x)))",
+    "log_sigmoid_backward": "grad / (1 + exp(x))",
+    "tanh": "tanh(x)",
+    "tanh_backward": "grad * (1 - y * y)",
+    "softplus": "where(x > 0, x, 0) + log1p(exp(-abs(x)))",
+    "softplus_backward": "grad / (1 + exp(-x))",
+    "silu": "x / (1 + exp(-x))",
+    "mish": "x * tanh(log1p(exp(x)))",
+    "hard_sigmoid": "where(x > -3, where(x < 3, (x + 3) / 6, 1), 0)",
+    "hard_sigmoid_backward": "where((x > -3) & (x < 3), grad / 6, 0)",
+    "hard_swish": "where(x > -3, where(x < 3, x * (x + 3) / 6, x), 0)",
+    "hard_swish_backward": "where(x > -3, where(x < 3, grad * (2 * x + 3) / 6, grad), 0)",
+    "hard_tanh": "where(x > -1, where(x < 1, x, 1), -1)",
+    "hard_tanh_backward": "where((x > -1) & (x < 1), grad, 0)",
+    "softsign": "x / (1 + abs(x))",
+    "softsign_backward": "grad / ((1 + abs(x)) * (1 + abs(x)))",
+    "swiglu": "gate / (1 + exp(-gate)) * up",
+    "reglu": "where(gate > 0, gate, 0) * up",
+}
+
+
+def load_numexpr(threads: int) -> Contender:
+    numexpr: Any = importlib.import_module("numexpr")
+    numexpr.set_num_threads(threads)
+    table = {key: (f"evaluate({text!r})", f"evaluate({text!r}, out=out)") for key, text in NUMEXPR.items()}
+    return Contender("numexpr", numexpr.__version__, _not_half(table), {"evaluate": numexpr.evaluate})
 
 
 SCIPY: dict[str, Expressions] = {
@@ -85,9 +151,9 @@ SCIPY: dict[str, Expressions] = {
     "log_sigmoid": ("special.log_expit(x)", "special.log_expit(x, out=out)"),
     "softplus": ("special.softplus(x)", "special.softplus(x, out=out)"),
     "gelu": ("x * special.ndtr(x)", None),
-    "softmax": ("special.softmax(x, axis=-1)", None),
-    "log_softmax": ("special.log_softmax(x, axis=-1)", None),
-    "logsumexp": ("special.logsumexp(x, axis=-1)", None),
+    "softmax": ("special.softmax(x, axis=axis)", None),
+    "log_softmax": ("special.log_softmax(x, axis=axis)", None),
+    "logsumexp": ("special.logsumexp(x, axis=axis)", None),
     "kl_divergence": ("special.rel_entr(p, q).sum(axis=-1).mean(dtype=p.dtype)", None),
 }
 
@@ -96,7 +162,7 @@ def load_scipy(threads: int) -> Contender:
     del threads  # SciPy has one here
     special = importlib.import_module("scipy.special")
     version = importlib.import_module("scipy").__version__
-    return Contender("SciPy", version, lambda case: SCIPY.get(case.key, (None, None)), {"special": special})
+    return Contender("SciPy", version, _not_half(SCIPY), {"special": special})
 
 
 def _nn(name: str, arguments: str = "x") -> Expressions:
@@ -159,9 +225,9 @@ TORCH: dict[str, Expressions] = {
     "geglu_backward": ("(aten.gelu_backward.default(grad * up, gate), grad * nn.gelu(gate))", None),
     "reglu": ("torch.relu(gate) * up", None),
     "reglu_backward": ("(aten.threshold_backward.default(grad * up, gate, 0), grad * torch.relu(gate))", None),
-    "softmax": _torch("softmax", "x, -1"),
-    "log_softmax": _torch("log_softmax", "x, -1"),
-    "logsumexp": _torch("logsumexp", "x, -1"),
+    "softmax": _torch("softmax", "x, axis"),
+    "log_softmax": _torch("log_softmax", "x, axis"),
+    "logsumexp": _torch("logsumexp", "x, axis"),
     "cross_entropy": ("functional.cross_entropy(logits, targets)", None),
     "cross_entropy_with_grad": ("with_grad(functional.cross_entropy, logits, targets)", None),
     "nll_loss": ("functional.nll_loss(log_probs, targets)", None),
@@ -213,17 +279,148 @@ def load_torch(threads: int) -> Contender:
             return None, None  # torch's 1 / 6 is a float32 there
         return TORCH.get(case.key, (None, None))
 
-    return Contender("torch", torch.__version__, expressions, names, torch.from_numpy)
+    def array(value: Array) -> Any:
+        if value.dtype != "bfloat16":
+            return torch.from_numpy(value)
+        return torch.from_numpy(value.view(np.int16)).view(torch.bfloat16)
+
+    def numpy(tensor: Any) -> Array:
+        if tensor.dtype != torch.bfloat16:
+            return np.asarray(tensor)
+        bits: Array = tensor.view(torch.int16).numpy()
+        return bits.view(as_dtype("bfloat16"))
+
+    return Contender("torch", torch.__version__, expressions, names, array, numpy)
+
+
+def load_compiled(threads: int) -> Contender:
+    torch: Any = importlib.import_module("torch")
+    eager = load_torch(threads)
+    compiled: dict[str, Any] = {}  # by case
+
+    def expressions(case: Case) -> Expressions:
+        expression, _ = eager.expressions(case)
+        if expression is None:
+            return None, None
+        arguments = ", ".join(case.arguments)
+        if case.name not in compiled:
+            function = eval(f"lambda {arguments}: {expression}", {**eager.names, "axis": case.axis})
+            compiled[case.name] = torch.compile(function, dynamic=False)  # compiles when it is called
+        return f"compiled[{case.name!r}]({arguments})", None
+
+    names = {"compiled": compiled}
+    return dataclasses.replace(eager, name="torch.compile", expressions=expressions, names=names, compiles=True)
+
+
+def load_jax(threads: int) -> Contender:
+    # XLA sizes its pool of threads when the first array is made, by this variable.
+    before = os.environ.get("PJRT_NPROC")
+    os.environ["PJRT_NPROC"] = str(threads)
+    try:
+        jax: Any = importlib.import_module("jax")
+        jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_enable_x64", True)
+        jax.devices()
+    finally:
+        if before is None:
+            del os.environ["PJRT_NPROC"]
+        else:
+            os.environ["PJRT_NPROC"] = before
+    functions = {key: jax.jit(function) for key, function in _jax_functions(jax).items()}
+    functions["softmax"] = jax.jit(jax.nn.softmax, static_argnames="axis")
+
+    def expressions(case: Case) -> Expressions:
+        if case.key not in functions:
+            return None, None
+        arguments = [*case.arguments, *([] if case.axis == -1 else ["axis=axis"])]
+        call = f"{case.key}({', '.join(arguments)})"
+        return f"{call}.block_until_ready()" if len(case.results) == 1 else f"block_until_ready({call})", None
+
+    names = {**functions, "block_until_ready": jax.block_until_ready}
+    return Contender("JAX", jax.__version__, expressions, names, jax.numpy.asarray, compiles=True)
+
+
+def _jax_functions(jax: Any) -> dict[str, Callable[..., Any]]:
+    """Functions of jax.nn, and their gradients by autograd."""
+    nn, np = jax.nn, jax.numpy
+    alike = "relu relu6 leaky_relu elu celu selu sigmoid log_sigmoid softplus silu mish hard_sigmoid hard_swish hard_tanh"
+    functions: dict[str, Callable[..., Any]] = {
+        **{name: getattr(nn, name) for name in alike.split()},
+        "tanh": np.tanh,
+        "gelu": partial(nn.gelu, approximate=False),
+        "gelu_tanh": nn.gelu,
+        "softsign": nn.soft_sign,
+        "swiglu": lambda gate, up: nn.silu(gate) * up,
+        "geglu": lambda gate, up: nn.gelu(gate, approximate=False) * up,
+        "reglu": lambda gate, up: nn.relu(gate) * up,
+    }
+
+    def backward(function: Callable[..., Any]) -> Callable[..., Any]:
+        def gradients(grad: Any, *arguments: Any) -> Any:
+            found = jax.vjp(function, *arguments)[1](grad)
+            return found if len(found) > 1 else found[0]
+
+        return gradients
+
+    functions |= {f"{name}_backward": backward(function) for name, function in functions.items()}
+    functions["sigmoid_backward"] = lambda grad, y: grad * y * (1 - y)
+    functions["tanh_backward"] = lambda grad, y: grad * (1 - y * y)
+
+    def picked(values: Any, targets: Any) -> Any:
+        return np.take_along_axis(values, targets[:, None], axis=1)
+
+    def cross_entropy(logits: Any, targets: Any) -> Any:
+        return -picked(nn.log_softmax(logits), targets).mean()
+
+    def binary_cross_entropy(probs: Any, targets: Any) -> Any:
+        return -(targets * np.log(probs) + (1 - targets) * np.log1p(-probs)).mean()
+
+    def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Any:
+        return (nn.softplus(logits) - targets * logits).mean()
+
+    def nll_loss(log_probs: Any, targets: Any) -> Any:
+        return -picked(log_probs, targets).mean()
+
+    def categorical_cross_entropy(probs: Any, targets: Any) -> Any:
+        return -np.log(picked(probs, targets)).mean()
+
+    def kl_divergence(q: Any, p: Any) -> Any:
+        return (p * (np.log(p) - np.log(q))).sum(axis=-1).mean()
+
+    def kl_divergence_with_logits(logits: Any, p: Any) -> Any:
+        return (p * (np.log(p) - nn.log_softmax(logits))).sum(axis=-1).mean()
+
+    def gradient(loss: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda upstream, x, targets: upstream * jax.grad(loss)(x, targets)
+
+    return functions | {
+        "log_softmax": nn.log_softmax,
+        "logsumexp": partial(nn.logsumexp, axis=-1),
+        "cross_entropy": cross_entropy,
+        "cross_entropy_with_grad": jax.value_and_grad(cross_entropy),
+        "nll_loss": nll_loss,
+        "nll_loss_backward": gradient(nll_loss),
+        "categorical_cross_entropy": categorical_cross_entropy,
+        "categorical_cross_entropy_backward": gradient(categorical_cross_entropy),
+        "binary_cross_entropy": binary_cross_entropy,
+        "binary_cross_entropy_backward": gradient(binary_cross_entropy),
+        "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
+        "binary_cross_entropy_with_logits_with_grad": jax.value_and_grad(binary_cross_entropy_with_logits),
+        "kl_divergence": lambda p, q: kl_divergence(q, p),
+        "kl_divergence_backward": lambda upstream, p, q: upstream * jax.grad(kl_divergence)(q, p),
+        "kl_divergence_with_logits": lambda p, logits: kl_divergence_with_logits(logits, p),
+        "kl_divergence_with_logits_with_grad": lambda p, logits: jax.value_and_grad(kl_divergence_with_logits)(logits, p),
+    }
 
 
 # nonlin first, then NumPy: its results are what the others are checked against.
-LOADERS: list[Callable[[int], Contender]] = [load_nonlin, load_numpy, load_scipy, load_torch]
+LOADERS: list[Callable[[int], Contender]] = [load_nonlin, load_numpy, load_scipy, load_numexpr, load_torch, load_jax]
 
 
-def load(threads: int) -> list[Contender]:
+def load(threads: int, *, compiled: bool = False) -> list[Contender]:
     """All contenders that are installed."""
     contenders = []
-    for loader in LOADERS:
+    for loader in [*LOADERS, *([load_compiled] if compiled else [])]:
         with contextlib.suppress(ModuleNotFoundError):
             contenders.append(loader(threads))
     return contenders

@@ -6,19 +6,27 @@ The machine may be busy, so nothing is compared across rounds: a ratio is the me
 import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from nonlin.bench.cases import Array, Case
-from nonlin.bench.contenders import Call, Contender, arrays
+from nonlin.bench.ceilings import Ceilings, Limit
+from nonlin.bench.contenders import Call, Contender
 
 SAMPLE = 1e-3  # seconds; a sample of a short call is as many calls as this takes
 MIN_ROUNDS, MAX_ROUNDS = 3, 10  # in one visit to a case
 SMALL = 1 << 22  # bytes; a case up to this size is visited often
 COMPARED = 1 << 20  # entries that are compared of a larger result
+
+# By dtype: its epsilon, and how many of them two results may differ by, of the entry and of the largest entry.
+TOLERANCES = {
+    "float32": (2.0**-23, 1000, 16),
+    "float64": (2.0**-52, 1000, 16),
+    "float16": (2.0**-10, 8, 2),
+    "bfloat16": (2.0**-7, 8, 2),
+}
 
 Key = tuple[str, str]  # contender, mode
 
@@ -32,6 +40,8 @@ class Measurement:
     expressions: dict[Key, str] = field(default_factory=dict)
     failures: set[str] = field(default_factory=set)  # results that disagree
     missing: set[str] = field(default_factory=set)  # expressions that this version of a contender cannot run
+    limits: list[Limit] = field(default_factory=list)  # one for each visit
+    compiling: float = 0.0  # seconds that contenders took to compile, which are not time of measuring
 
     @property
     def small(self) -> bool:
@@ -43,9 +53,21 @@ class Measurement:
         ours = self.seconds["nonlin", mode]
         return np.array([t / o for t, o in zip(theirs, ours, strict=False)]) if theirs else None
 
-    def gbps(self, mode: str) -> float:
-        """Gigabytes per second that nonlin moves."""
-        return self.case.bytes / float(np.median(self.seconds["nonlin", mode])) / 1e9
+    @property
+    def limit(self) -> Limit:
+        """The least time that the machine allows."""
+        return Limit(
+            float(np.median([limit.memory for limit in self.limits])),
+            float(np.median([limit.exponentials for limit in self.limits])),
+        )
+
+    def share(self, mode: str) -> float:
+        """The limit over nonlin's time."""
+        return self.limit.seconds / self.median(mode)
+
+    def median(self, mode: str) -> float:
+        """Seconds that nonlin takes."""
+        return float(np.median(self.seconds["nonlin", mode]))
 
 
 def disagreement(results: Sequence[Array], expected: Sequence[Array]) -> str | None:
@@ -53,12 +75,15 @@ def disagreement(results: Sequence[Array], expected: Sequence[Array]) -> str | N
     if len(results) != len(expected):
         return f"{len(results)} results, not {len(expected)}"
     for result, want in zip(results, expected, strict=True):
-        if result.shape != want.shape or result.dtype != want.dtype:
+        own_loss = want.ndim == 0 and result.dtype.itemsize == 2  # of 16-bit numbers: nonlin's is float32
+        if result.shape != want.shape or (result.dtype != want.dtype and not own_loss):
             return f"{result.dtype}{result.shape}, not {want.dtype}{want.shape}"
         step = max(1, want.size // COMPARED) | 1  # odd, so that it visits every column
         result, want = result.reshape(-1)[::step], want.reshape(-1)[::step]
-        eps, size = np.finfo(want.dtype).eps, np.abs(want)
-        wrong = ~(np.abs(result - want) <= eps * (1000 * size + 16 * size.max(initial=0)))
+        eps, much, little = TOLERANCES[result.dtype.name]
+        result, want = (a.astype(np.float64) for a in (result, want))
+        size = np.abs(want)
+        wrong = ~(np.abs(result - want) <= eps * (much * size + little * size.max(initial=0)))
         if wrong.any():
             i = int(np.argmax(wrong))
             return f"{result[i]} at {i * step}, not {want[i]}"
@@ -86,13 +111,16 @@ def prepare(measurement: Measurement, contenders: Sequence[Contender]) -> Iterat
     for contender in sorted(contenders, key=lambda c: c.name != "NumPy"):
         for mode in contender.modes(case):
             call = contender.call(case, mode, inputs)
-            start = time.perf_counter()
             try:
-                result = arrays(call.function())
+                if contender.compiles:
+                    measurement.compiling += call.seconds(1)
+                start = time.perf_counter()
+                result = contender.arrays(call.function())
             except (AttributeError, NotImplementedError, RuntimeError, TypeError) as error:
                 if contender.name in ("nonlin", "NumPy"):
                     raise
-                measurement.missing.add(f"{contender.name}: {call.expression}: {error}")
+                reason = str(error).strip().partition("\n")[0]
+                measurement.missing.add(f"{contender.name}: {call.expression}: {reason}")
                 continue
             elapsed = time.perf_counter() - start
             expected = expected or result
@@ -112,10 +140,12 @@ def repeats(call: Call) -> int:
     return max(1, round(n * SAMPLE / seconds))
 
 
-def measure(measurement: Measurement, contenders: Sequence[Contender], seconds: float) -> None:
+def measure(measurement: Measurement, contenders: Sequence[Contender], ceilings: Ceilings, seconds: float) -> None:
     """Visit a case: check, then time for about ``seconds``, at least three rounds, each contender once in each round."""
-    end = time.perf_counter() + seconds
+    start, compiled = time.perf_counter(), measurement.compiling
     samplers = list(prepare(measurement, contenders))
+    end = start + seconds + measurement.compiling - compiled
+    before = ceilings.limit(measurement.case)
     for rounds in range(1, MAX_ROUNDS + 1):
         start = time.perf_counter()
         for sampler in samplers:
@@ -123,6 +153,7 @@ def measure(measurement: Measurement, contenders: Sequence[Contender], seconds: 
         now = time.perf_counter()
         if rounds >= MIN_ROUNDS and now + (now - start) > end:
             break
+    measurement.limits.append(before.best(ceilings.limit(measurement.case)))
 
 
 def schedule(measurements: Sequence[Measurement]) -> list[Measurement]:
@@ -147,16 +178,3 @@ def others_cpu() -> float | None:
         return None
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, ticks)
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK") - time.process_time()
-
-
-def copy_bandwidth(threads: int) -> float:
-    """Bytes per second, read and written, of a copy of 64 MB by ``threads`` threads; the best of many, as STREAM does."""
-    source, target = np.ones(1 << 24, np.float32), np.zeros(1 << 24, np.float32)
-    pieces = list(zip(np.array_split(target, threads), np.array_split(source, threads), strict=True))
-    times = []
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in range(25):
-            start = time.perf_counter()
-            list(pool.map(lambda piece: np.copyto(*piece), pieces))
-            times.append(time.perf_counter() - start)
-    return 2 * source.nbytes / min(times)

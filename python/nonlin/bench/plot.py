@@ -1,4 +1,4 @@
-"""The picture: bars of speed-up on a log axis."""
+"""The pictures: all cases under the machine's ceilings, and bars of speed-up on a log axis."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,20 +6,122 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from nonlin.bench.cases import short
+from nonlin.bench.ceilings import footprint
 from nonlin.bench.contenders import MODES
 from nonlin.bench.measure import Measurement
 from nonlin.bench.report import Run
 
-COLOURS = ("#4477aa", "#ee8866", "#228833", "#aa3377", "#bbbb33")
+COLOURS = ("#4477aa", "#ee8866", "#bbbb33", "#228833", "#aa3377", "#66ccee")
 INCHES_PER_FUNCTION = 0.34
+FONT, LINE_INCHES = 7, 0.115  # of the labels in the roofline
+BEHIND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4}
 
 Panel = dict[str, Measurement]  # by label
 
 
-def save(run: Run, path: Path) -> None:
+def roofline(run: Run, path: Path) -> None:
+    """Draw one panel for each size of elementwise functions, for rows and for losses: bytes per second by intensity."""
+    panels: dict[str, Panel] = {}
+    for m in run.measurements:
+        if m.expressions:
+            elementwise = m.case.kind == "elementwise"
+            title = f"Elementwise, {m.case.size} elements" if elementwise else m.case.kind.capitalize()
+            panels.setdefault(title, {})[m.case.key if elementwise else m.case.name] = m
+    height = 5.5
+    figure = Figure(figsize=(15, height * len(panels) + 0.9), layout="constrained")
+    figure.suptitle(
+        f"All cases under the machine's ceilings ({run.measurements[0].case.dtype}, {run.threads} thread(s))\n"
+        "dot: nonlin, dash: a contender; out= where there is that, else a fresh result"
+    )
+    grid = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+    for axes, (title, panel) in zip(grid, panels.items(), strict=True):
+        axes.set_title(title, fontsize=10)
+        _points(axes, panel, run, LINE_INCHES / (height - 1))
+    handles = [Line2D([], [], color="black", marker="o", linestyle="", label="nonlin")]
+    for peer, colour in zip(run.peers, COLOURS, strict=False):
+        handles.append(Line2D([], [], color=colour, marker="_", linestyle="", markeredgewidth=2, label=peer))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    figure.savefig(path, dpi=110)
+
+
+def _points(axes: Any, panel: Panel, run: Run, line: float) -> None:
+    """A panel of the roofline; a line of text takes the part ``line`` of its height."""
+    points: list[tuple[float, float, str]] = []
+    for name, m in panel.items():
+        mode = "out=" if ("nonlin", "out=") in m.seconds else "fresh"
+        x, y = m.case.exponentials / m.case.bytes, m.case.bytes / m.median(mode) / 1e9
+        points.append((x, y, name))
+        axes.plot(x, y, "o", color="black", markersize=4, zorder=3)
+        for peer, colour in zip(run.peers, COLOURS, strict=False):
+            axes.plot(x, y / _median(m, peer, mode), "_", color=colour, markersize=9, markeredgewidth=1)
+
+    farthest = max(x for x, _, _ in points) or 0.1
+    width = 1.3 * farthest
+    axes.set_xlim(-0.02 * width, width)
+    sizes = {footprint(m.case.bytes) for m in panel.values()}
+    flat = {
+        f"{kind}, {short(size)}B": rate / 1e9
+        for size, rates in run.ceilings.median_bandwidth().items()
+        for kind, rate in rates.items()
+        if size in sizes and (kind == "copy" or "copy" not in rates)
+    }
+    high = 2 * max(flat.values())
+    low = min(point for line in axes.get_lines() for point in line.get_ydata() if np.isfinite(point)) / 1.5
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    gap = line * np.log(high / low)
+
+    for value in flat.values():
+        axes.axhline(value, color="grey", linewidth=0.8)
+    labels = [(value, f"{name}: {value:.3g} GB/s") for name, value in flat.items()]
+    for rate in run.ceilings.median_exponentials().values():  # one; none where no case needs them
+        slope = np.geomspace(width / 1000, width, 300)
+        axes.plot(slope, rate / slope / 1e9, color="grey", linewidth=0.8, linestyle="--")
+        labels.append((rate / width / 1e9, f"{rate / 1e9:.3g}e9 exponentials/s"))
+    labels.sort()
+    for (_, text), place in zip(labels, _spread([np.log(value) for value, _ in labels], gap), strict=True):
+        axes.text(width, np.exp(place), f"  {text}", fontsize=FONT, va="center", color="dimgrey")
+
+    for cluster in _clusters(sorted(points), 0.08 * width):
+        cluster.sort(key=lambda point: point[1])
+        column = max(x for x, _, _ in cluster) + 0.012 * width
+        for (x, y, name), place in zip(cluster, _spread([np.log(y) for _, y, _ in cluster], gap), strict=True):
+            axes.plot([x, column], [y, np.exp(place)], color="lightgrey", linewidth=0.5, zorder=1)
+            axes.text(column, np.exp(place), name, fontsize=FONT, va="center", bbox=BEHIND)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("exponentials per byte")
+    axes.set_ylabel("GB/s, inputs and results once each")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _clusters(points: list[tuple[float, float, str]], distance: float) -> list[list[tuple[float, float, str]]]:
+    """Points, sorted by x, in groups with at least ``distance`` between them."""
+    clusters = [points[:1]]
+    for point in points[1:]:
+        if point[0] - clusters[-1][-1][0] > distance:
+            clusters.append([])
+        clusters[-1].append(point)
+    return clusters
+
+
+def _spread(places: Sequence[float], gap: float) -> list[float]:
+    """The nearest places, by least squares, that keep a gap: of sorted ones, by pooling neighbours that violate it."""
+    pools: list[list[float]] = []
+    for number, place in enumerate(places):
+        pools.append([place - number * gap])
+        while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
+            last = pools.pop()
+            pools[-1] += last
+    means = [float(np.mean(pool)) for pool in pools for _ in pool]
+    return [mean + number * gap for number, mean in enumerate(means)]
+
+
+def bars(run: Run, path: Path) -> None:
     """Draw one panel per size. The format follows from the name of the file."""
     grids = _grids(run.measurements)
     labels = [list(dict.fromkeys(label for panel in grid.values() for label in panel)) for grid in grids]

@@ -1,7 +1,6 @@
 """The table, the JSON file and the picture."""
 
 import json
-import math
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from nonlin import _core
+from nonlin.bench.cases import short
+from nonlin.bench.ceilings import PASSES, Ceilings
 from nonlin.bench.contenders import MODES, Contender
 from nonlin.bench.measure import Measurement
 
@@ -23,18 +25,26 @@ class Run:
 
     measurements: list[Measurement]
     contenders: list[Contender]
-    threads: int
-    copy: float = math.nan  # bytes per second of a threaded copy
+    ceilings: Ceilings
     others: float | None = None  # CPUs that other processes kept busy meanwhile
 
     @property
     def peers(self) -> list[str]:
         return [contender.name for contender in self.contenders if contender.name != "nonlin"]
 
+    @property
+    def threads(self) -> int:
+        return self.ceilings.threads
+
+    def best_ratio(self, m: Measurement, mode: str) -> float | None:
+        """The ratio of the fastest peer."""
+        ratios = [ratios for peer in self.peers if (ratios := m.ratios(peer, mode)) is not None]
+        return min((float(np.median(r)) for r in ratios), default=None)
+
     def groups(self) -> dict[str, list[Measurement]]:
-        """The measurements by what they are shown under."""
+        """What was measured, by what it is shown under."""
         groups: dict[str, list[Measurement]] = {}
-        for m in self.measurements:
+        for m in filter(lambda m: m.expressions, self.measurements):
             title = f"{m.case.kind.capitalize()}, {m.case.size}" + (" elements" if m.case.flat else "")
             groups.setdefault(title, []).append(m)
         return groups
@@ -69,25 +79,29 @@ def print_tables(run: Run, console: Console) -> None:
         table = Table(title=title, title_justify="left", title_style="bold")
         table.add_column("function", no_wrap=True)
         table.add_column("result")
-        for heading in ["time", *run.peers, "GB/s", "of copy"]:
+        for heading in ["time", *run.peers, "GB/s", "of limit"]:
             table.add_column(heading, justify="right", no_wrap=True)
         for m in ms:
             for mode in _modes(m):
-                cells = [_time(float(np.median(m.seconds["nonlin", mode])))]
+                cells = [_time(m.median(mode))]
                 for peer in run.peers:
                     ratios = m.ratios(peer, mode)
                     cells.append("" if ratios is None else _ratio(float(np.median(ratios))))
-                share = m.gbps(mode) * 1e9 / run.copy
-                table.add_row(m.case.key, mode, *cells, f"{m.gbps(mode):.3g}", f"{share:.0%}")
+                cells.append(f"{m.case.bytes / m.median(mode) / 1e9:.3g}")
+                table.add_row(m.case.key, mode, *cells, f"{m.share(mode):.0%} {m.limit.by[0]}")
         console.print(table)
 
-    console.print(summary(run))
     peers = ", ".join(run.peers)
     console.print(
         f"time: nonlin's, median. {peers}: their time over nonlin's, median of the rounds' ratios; those without out= stand "
-        f"there with a fresh result. GB/s: inputs and results once each. of copy: share of the {run.copy / 1e9:.3g} GB/s, "
-        f"read and written, of a 64 MB copy by {run.threads} thread(s); caches make it more than 100%."
+        "there with a fresh result. GB/s: inputs and results once each. of limit: the least time that this machine allows, "
+        f"with {run.threads} thread(s), over nonlin's. It is the larger of that for the bytes (m: memory) and that for the "
+        "exponentials (e), at rates measured beside each case, of which the medians stand below; it "
+        "holds neither the call nor the page faults of a fresh result.",
+        highlight=False,
     )
+    console.print(rates(run))
+    console.print(summary(run))
     if run.others is not None:
         warning = "; run it again on an idle machine" if run.others > 0.1 else ""
         console.print(f"Other processes kept {run.others:.2f} CPUs busy meanwhile{warning}.")
@@ -102,22 +116,46 @@ def print_tables(run: Run, console: Console) -> None:
     for _, line in slower:
         console.print("  " + line, highlight=False)
     for line in sorted({line for m in run.measurements for line in m.missing}):
-        console.print(f"[yellow]Not run:[/] {line}", highlight=False)
+        console.print("[yellow]Not run:[/]", Text(line), highlight=False)
+
+
+def rates(run: Run) -> Table:
+    """The ceilings: exponentials, and gigabytes per second by footprint."""
+    exponentials = (
+        f"{rate / 1e9:.3g}e9 {dtype} exponentials/s" for dtype, rate in run.ceilings.median_exponentials().items()
+    )
+    table = Table(
+        title="Ceilings (GB/s), by footprint", caption=", ".join(exponentials), title_justify="left", title_style="bold"
+    )
+    for heading in ("footprint", *PASSES):
+        table.add_column(heading, justify="right", min_width=12)
+    for size, known in run.ceilings.median_bandwidth().items():
+        table.add_row(f"{short(size)}B", *(f"{known[kind] / 1e9:.3g}" if kind in known else "" for kind in PASSES))
+    return table
 
 
 def summary(run: Run) -> Table:
     """Per size and contender: the geometric mean of the ratios, the least, and how many are below 1."""
-    table = Table(title="Speed-up: geometric mean (least)", title_justify="left", title_style="bold")
+    table = Table(title="Speed-up: geometric mean (least), how often below 1", title_justify="left", title_style="bold")
     table.add_column("")
-    for peer in run.peers:
+    for peer in [*run.peers, "best peer"]:
         table.add_column(peer, justify="right", no_wrap=True)
     for title, ms in [*run.groups().items(), ("All", run.measurements)]:
-        cells = []
-        for peer in run.peers:
-            ratios = [ratio for _, _, ratio in _ratios(ms, peer)]
-            cells.append(f"{_ratio(float(np.exp(np.mean(np.log(ratios)))))} ({_ratio(min(ratios))})" if ratios else "")
-        table.add_row(title, *cells)
+        best = [ratio for m in ms for mode in _modes(m) if (ratio := run.best_ratio(m, mode)) is not None]
+        columns = [[ratio for _, _, ratio in _ratios(ms, peer)] for peer in run.peers]
+        table.add_row(title, *map(_of_all, [*columns, best]))
     return table
+
+
+def _of_all(ratios: Sequence[float]) -> str:
+    if not ratios:
+        return ""
+    behind = sum(ratio < 1 for ratio in ratios)
+    return f"{_ratio(geometric_mean(ratios))} ({_ratio(min(ratios))})" + (f", {behind}" if behind else "")
+
+
+def geometric_mean(ratios: Sequence[float]) -> float:
+    return float(np.exp(np.mean(np.log(ratios))))
 
 
 def as_json(run: Run) -> dict[str, Any]:
@@ -132,8 +170,8 @@ def as_json(run: Run) -> dict[str, Any]:
         return {
             "seconds": {name: spread(times) for (name, has), times in m.seconds.items() if has == mode},
             "ratios": {peer: spread(values) for peer, values in ratios.items() if values is not None},
-            "bytes_per_second": m.gbps(mode) * 1e9,
-            "share_of_copy": m.gbps(mode) * 1e9 / run.copy,
+            "bytes_per_second": m.case.bytes / m.median(mode),
+            "share_of_limit": m.share(mode),
         }
 
     cases = [
@@ -142,7 +180,11 @@ def as_json(run: Run) -> dict[str, Any]:
             "function": m.case.key,
             "dtype": m.case.dtype,
             "shape": list(m.case.shape),
+            "kind": m.case.kind,
+            "size": m.case.size,
             "bytes": m.case.bytes,
+            "exponentials": m.case.exponentials,
+            "limit": {"seconds": m.limit.seconds, "by": m.limit.by} if m.limits else None,
             "rounds": max(map(len, m.seconds.values()), default=0),
             "results": {mode: result(m, mode) for mode in _modes(m)},
             "expressions": {f"{name}, {mode}": expression for (name, mode), expression in m.expressions.items()},
@@ -154,7 +196,10 @@ def as_json(run: Run) -> dict[str, Any]:
         "versions": {"Python": platform.python_version(), **{c.name: c.version for c in run.contenders}},
         "machine": {"platform": platform.platform(), "processor": processor(), "config": _core.config()},
         "threads": run.threads,
-        "copy_bytes_per_second": run.copy,
+        "ceilings": {
+            "bytes_per_second": run.ceilings.median_bandwidth(),
+            "exponentials_per_second": run.ceilings.median_exponentials(),
+        },
         "cpus_busy_with_others": run.others,
         "cases": cases,
     }
