@@ -18,12 +18,17 @@ CXX_SOURCES := $(shell find cpp -name '*.h' -o -name '*.cc')
 # Prints the build requirements, the dependencies and those extras of pyproject.toml that follow.
 REQUIREMENTS := $(BIN)/python tools/requirements.py
 
-.PHONY: all bench test lint format stubs docs wheel clean distclean
+.PHONY: all bench benchmarks test lint format stubs docs wheel clean distclean
 
 all: $(BUILT)
 
 bench: $(BUILT)
 	$(BIN)/python -m nonlin.bench $(ARGS)
+
+# The page docs/benchmarks.md, its pictures, and the README's table, from a run without time limit.
+benchmarks: $(BUILT)
+	$(BIN)/python -m nonlin.bench --full --save build/benchmarks.json --plot docs/roofline.png --bars docs/benchmark.png $(ARGS)
+	$(BIN)/python tools/benchmark_page.py build/benchmarks.json
 
 test: $(BUILT)
 	$(BIN)/pytest $(ARGS)

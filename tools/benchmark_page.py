@@ -1,0 +1,221 @@
+"""Write what a run of the benchmark tells: ``python tools/benchmark_page.py run.json`` (of ``--save``).
+
+It writes the page docs/benchmarks.md, and README's table, between the comments that mark it.
+"""
+
+import json
+import math
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGE, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
+
+ELEMENTWISE = {"64K": "relu sigmoid tanh softplus gelu silu mish gelu_backward", "16M": "relu sigmoid gelu"}
+ROWS = "softmax log_softmax cross_entropy cross_entropy_with_grad"
+ROW_SIZES = "1x1000", "1000000x10", "65536x64", "8192x1024", "512x32000"
+LOSSES = {
+    "512x32000": "nll_loss categorical_cross_entropy kl_divergence kl_divergence_with_logits_with_grad",
+    "16M": "binary_cross_entropy binary_cross_entropy_with_logits_with_grad",
+}
+NAMES = [
+    *(f"{name} {size}" for size, names in ELEMENTWISE.items() for name in names.split()),
+    *(f"{name} {size}" for name in ROWS.split() for size in ROW_SIZES),
+    *(f"{name} {size}" for size, names in LOSSES.items() for name in names.split()),
+]
+
+Case = dict[str, Any]
+
+INTRODUCTION = """\
+# Benchmarks
+
+Made by `make benchmarks`, from one run of `python -m nonlin.bench`.
+
+{machine}
+
+The contenders are called in turn, after their results were compared. *nonlin* is the median of its times. The columns of
+the contenders hold their time over nonlin's, the median over the rounds, **bold** where the contender is faster; one without
+`out=` stands there with a fresh result. NumPy stands for the formulas of `nonlin.reference`. JAX's functions are compiled
+(`jax.jit`), its arrays made beforehand, its results waited for, its pool of threads made as large as everyone's.
+
+*Of limit* is the least time that the machine allows, over nonlin's. That time is the larger of two:
+
+- for the **bytes** that have to be moved, every input read and every result written once: what is written goes with as
+  much to read at the pace of a copy, the rest at that of reading or writing alone. These are measured right before and
+  after each case, with as many threads, on arrays of the case's size rounded down to a power of two (from 32 KB to
+  128 MB), in loops within one call, with stores through the caches and past them: the faster counts;
+- for the **exponentials** that have to be computed: by the cheapest exponential that nonlin has, of numbers in the
+  first-level cache, summed up and not stored, with as many threads. One per entry, of those functions that have any; a
+  logarithm does not count.
+
+The limit holds neither the time of a call, which is most of the time of 100 elements, nor the page faults of a fresh result.
+The letter says what sets it: m for memory, e for exponentials.
+
+## Ceilings
+
+{ceilings}
+
+![All cases under the ceilings](roofline.png)
+
+## Summary
+
+Geometric mean of the ratios (the least of them), and in how many results the contender is ahead. The best contender is the
+fastest in each single result.
+
+{summary}
+
+![Speed-ups of all cases](benchmark.png)
+"""
+
+
+def duration(seconds: float) -> str:
+    """Three digits and a unit."""
+    for unit, name in ((1e-3, "ms"), (1e-6, "µs")):
+        if seconds >= unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def factor(ratio: float) -> str:
+    """Two digits, in bold where the contender is faster."""
+    text = f"{ratio:.2g}x" if ratio < 10 else f"{ratio:.0f}x"
+    return f"**{text}**" if ratio < 1 else text
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table in Markdown, its first column to the left."""
+    lines = [list(head), *map(list, rows)]
+    lines.insert(1, ["---", *["---:"] * (len(lines[0]) - 1)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def peers_of(run: Case) -> list[str]:
+    """Return the contenders."""
+    return [name for name in run["versions"] if name not in ("Python", "nonlin")]
+
+
+def ratios_of(result: Case, peers: list[str]) -> list[str]:
+    """Return the cells of the contenders."""
+    return [factor(result["ratios"][peer]["median"]) if peer in result["ratios"] else "" for peer in peers]
+
+
+def of_limit(case: Case, result: Case) -> str:
+    """Return the share of the limit, and what sets it."""
+    return f"{result['share_of_limit']:.0%} {case['limit']['by'][0]}"
+
+
+def of_all(ratios: list[float]) -> str:
+    """Return geometric mean, least, and how often the contender is ahead."""
+    if not ratios:
+        return ""
+    ahead = sum(ratio < 1 for ratio in ratios)
+    return f"{factor(geometric_mean(ratios))} ({factor(min(ratios))})" + (f", {ahead} of {len(ratios)}" if ahead else "")
+
+
+def geometric_mean(ratios: list[float]) -> float:
+    """Return the mean that treats 2x and 0.5x alike."""
+    return math.exp(sum(map(math.log, ratios)) / len(ratios))
+
+
+def groups_of(run: Case) -> dict[str, list[Case]]:
+    """Return the cases that were measured, by kind and size."""
+    groups: dict[str, list[Case]] = {}
+    for case in run["cases"]:
+        if case["results"]:
+            unit = " elements" if len(case["shape"]) == 1 else ""
+            groups.setdefault(f"{case['kind'].capitalize()}, {case['size']}{unit}", []).append(case)
+    return groups
+
+
+def summary(run: Case) -> str:
+    """Return a line per size, and one for all."""
+    peers = peers_of(run)
+    groups = {**groups_of(run), "All": run["cases"]}
+    rows = []
+    for title, cases in groups.items():
+        medians = [
+            {peer: ratio["median"] for peer, ratio in result["ratios"].items()}
+            for case in cases
+            for result in case["results"].values()
+        ]
+        cells = [of_all([ratios[peer] for ratios in medians if peer in ratios]) for peer in peers]
+        rows.append([title, *cells, of_all([min(ratios.values()) for ratios in medians if ratios])])
+    return table(["", *peers, "best contender"], rows)
+
+
+def ceilings(run: Case) -> str:
+    """Return the rates, medians over the run."""
+    rates = run["ceilings"]["bytes_per_second"]
+    kinds = list(dict.fromkeys(kind for known in rates.values() for kind in known))
+    rows = [
+        [f"{int(size) >> 10} KB", *(f"{known[kind] / 1e9:.3g}" if kind in known else "" for kind in kinds)]
+        for size, known in rates.items()
+    ]
+    exponentials = run["ceilings"]["exponentials_per_second"].items()
+    text = ", ".join(f"{rate / 1e9:.3g} · 10⁹ exponentials per second in {dtype}" for dtype, rate in exponentials)
+    return f"{table(['GB/s, on', *kinds], rows)}\n\n{text}"
+
+
+def machine(run: Case) -> str:
+    """Return what was measured, and on what."""
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    known = run["machine"]
+    return (
+        f"{known['processor']} ({known['platform']}), {run['threads']} threads for everyone who has threads; "
+        f"nonlin in {known['config']['simd_target']}, compiled by {known['config']['compiler']}. {versions}."
+    )
+
+
+def page(run: Case) -> str:
+    """Return docs/benchmarks.md."""
+    peers = peers_of(run)
+    text = INTRODUCTION.format(machine=machine(run), ceilings=ceilings(run), summary=summary(run))
+    for title, cases in groups_of(run).items():
+        rows = [
+            [
+                f"{case['function']}, `{mode}`",
+                duration(result["seconds"]["nonlin"]["median"]),
+                *ratios_of(result, peers),
+                of_limit(case, result),
+            ]
+            for case in cases
+            for mode, result in case["results"].items()
+        ]
+        text += f"\n## {title}\n\n{table(['function, result', 'nonlin', *peers, 'of limit'], rows)}\n"
+    return text
+
+
+def readme_table(run: Case) -> str:
+    """Return the README's table: some of the cases."""
+    cases = {case["name"]: case for case in run["cases"] if case["results"]}
+    peers = peers_of(run)
+    rows = []
+    ratios: dict[str, list[float]] = {peer: [] for peer in peers}
+    for name in filter(cases.__contains__, NAMES):
+        case = cases[name]
+        mode = "out=" if "out=" in case["results"] else "fresh"
+        result = case["results"][mode]
+        time = duration(result["seconds"]["nonlin"]["median"])
+        rows.append([name, f"`{mode}`", time, *ratios_of(result, peers), of_limit(case, result)])
+    for case in cases.values():
+        for peer, ratio in case["results"].get("out=", case["results"]["fresh"])["ratios"].items():
+            ratios[peer].append(ratio["median"])
+    means = [factor(geometric_mean(values)) for values in ratios.values()]
+    rows.append([f"all {len(cases)} cases, geometric mean", "", "", *means, ""])
+    head = ["case", "result", "nonlin", *(f"{peer} {run['versions'][peer]}" for peer in peers), "of limit"]
+    return table(head, rows)
+
+
+def main(path: str) -> None:
+    """Write the page and the table."""
+    run = json.loads(Path(path).read_text())
+    PAGE.write_text(page(run))
+    marked = re.compile(r"(<!-- benchmark -->\n).*?(\n<!-- /benchmark -->)", re.DOTALL)
+    README.write_text(marked.sub(lambda match: match[1] + readme_table(run) + match[2], README.read_text()))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
