@@ -5,6 +5,7 @@
 
 namespace nonlin {
 
+void RegisterBuffers(pybind11::module_& m);      // the data handler
 void RegisterActivations(pybind11::module_& m);  // ufuncs
 void RegisterRows(pybind11::module_& m);         // generalised ufuncs
 void RegisterLosses(pybind11::module_& m);

@@ -1,8 +1,11 @@
 """Threads, instruction sets, forks, warnings."""
 
+import asyncio
 import concurrent.futures
+import gc
 import os
 import pathlib
+import queue
 import signal
 import subprocess
 import sys
@@ -14,6 +17,7 @@ import numpy as np
 import pytest
 
 import nonlin as nl
+from nonlin import _core
 
 from . import oracle
 from .oracle import FUNCTIONS, Function, assert_same_bits
@@ -216,6 +220,273 @@ def test_fork_from_another_thread_and_multiprocessing() -> None:
     """
     if not hasattr(os, "fork"):
         pytest.skip("no fork here")
+    assert printed(code) == "done"
+
+
+# Reuse of memory
+
+MB = 1 << 20
+
+
+def kept(buffers: nl.reuse_buffers) -> int:
+    """How much memory waits to be handed out."""
+    return _core.kept_bytes(buffers._handler)
+
+
+def address(x: np.ndarray) -> int:
+    return x.__array_interface__["data"][0]
+
+
+def make(size: int) -> np.ndarray:
+    return np.empty(size, np.uint8)
+
+
+def test_memory_is_reused() -> None:
+    before = _core.data_handler()
+    with nl.reuse_buffers() as buffers:
+        x = make(2 * MB)
+        first = address(x)
+        assert first % 64 == 0
+        assert kept(buffers) == 0
+        del x
+        assert kept(buffers) == 2 * MB
+        half = make(MB)  # would waste too much of it
+        assert kept(buffers) == 2 * MB
+        x = make(2 * MB - 1000)
+        assert address(x) == first
+        assert kept(buffers) == 0
+        y = nl.relu(x.view(np.float32)[:1])  # too small
+        z = nl.relu(np.ones(MB // 2, np.float32))  # of two new blocks, one is left
+        assert kept(buffers) == 2 * MB
+        del x, y, z, half
+        assert kept(buffers) == 7 * MB
+        small = [make(size) for size in (1, 1000, MB - 1)]  # NumPy's
+        nothing = np.empty((0, 4 * MB), np.uint8)  # freed by another size than it was made with
+        del small, nothing
+        nl.relu(np.ones(MB // 2, np.float32))
+        assert kept(buffers) == 7 * MB
+    assert kept(buffers) == 0
+    assert _core.data_handler() is before
+
+
+def test_kept_memory_is_bounded() -> None:
+    with nl.reuse_buffers(max_bytes=5 * MB) as buffers:
+        arrays = [make(size * MB) for size in (1, 2, 3, 4, 6)]
+        sizes = []
+        while arrays:
+            del arrays[0]
+            sizes.append(kept(buffers) // MB)
+        assert sizes == [1, 3, 5, 4, 4]  # what was freed first makes room; what is too large is not kept
+    with nl.reuse_buffers(0) as buffers:
+        x = make(MB)
+        del x
+        assert kept(buffers) == 0
+
+
+def test_zeros_are_zero_and_nothing_is_shared() -> None:
+    with nl.reuse_buffers() as buffers:
+        np.full(2 * MB, 7, np.uint8)
+        assert kept(buffers) == 2 * MB
+        x = np.zeros(2 * MB, np.uint8)
+        assert kept(buffers) == 0
+        assert not x.any()
+        y = x.copy()
+        y += 1
+        assert not x.any()
+        assert y.all()
+
+
+def test_resize_keeps_the_content(rng: np.random.Generator) -> None:
+    content = rng.integers(0, 256, 4 * MB, np.uint8)
+    for start, end in ((100, 2 * MB), (MB, 3 * MB), (3 * MB, MB), (3 * MB, 3 * MB - 10), (3 * MB, 10), (MB, MB + 100)):
+        with nl.reuse_buffers():
+            x = content[:start].copy()
+            x.resize(end, refcheck=False)
+            common = min(start, end)
+            np.testing.assert_array_equal(x[:common], content[:common])
+            assert not x[common:].any()
+    with nl.reuse_buffers():
+        grown = np.fromiter((i % 251 for i in range(3 * MB)), np.uint8)
+    np.testing.assert_array_equal(grown, np.arange(3 * MB) % 251)
+
+
+def test_arrays_outlive_the_block(rng: np.random.Generator) -> None:
+    x = rng.standard_normal(MB)
+    with nl.reuse_buffers() as buffers:
+        y = nl.tanh(x)
+        np.empty(MB)
+        assert kept(buffers) == 8 * MB
+    assert kept(buffers) == 0
+    assert_same_bits(y, nl.tanh(x))
+    y.resize(2 * MB, refcheck=False)  # by a handler that is closed
+    assert_same_bits(y[:MB], nl.tanh(x))
+    del y
+    assert kept(buffers) == 0
+    with nl.reuse_buffers():
+        y = nl.tanh(x)
+    del buffers
+    gc.collect()  # only y holds the handler now
+    assert_same_bits(y, nl.tanh(x))
+    del y
+
+
+def test_plain_call_lasts_until_close() -> None:
+    before = _core.data_handler()
+    buffers = nl.reuse_buffers()
+    make(MB)
+    assert kept(buffers) == MB
+    with buffers as same:
+        assert same is buffers
+        first, second = address(make(MB)), address(make(MB))
+        assert first == second
+    assert kept(buffers) == 0
+    assert _core.data_handler() is before
+    buffers.close()
+    with pytest.raises(ValueError, match="closed"), buffers:
+        pass
+    assert _core.data_handler() is before
+
+
+def test_blocks_nest() -> None:
+    before = _core.data_handler()
+    with nl.reuse_buffers() as outer:
+        x = make(MB)
+        with nl.reuse_buffers() as inner:
+            make(2 * MB)
+            del x
+            assert (kept(outer), kept(inner)) == (MB, 2 * MB)
+        assert (kept(outer), kept(inner)) == (MB, 0)
+        make(3 * MB)
+        assert (kept(outer), kept(inner)) == (4 * MB, 0)
+        with pytest.raises(KeyError), nl.reuse_buffers():
+            raise KeyError
+        make(4 * MB)
+        assert kept(outer) == 8 * MB
+    assert _core.data_handler() is before
+    first, second = nl.reuse_buffers(), nl.reuse_buffers()
+    first.close()  # out of order
+    make(MB)
+    assert (kept(first), kept(second)) == (0, MB)
+    second.close()
+    make(MB)
+    assert (kept(first), kept(second)) == (0, 0)
+    _core.set_data_handler(before)
+
+
+@pytest.mark.parametrize("bad", [-1, 1.5, "1", None])
+def test_invalid_max_bytes(bad: Any) -> None:
+    before = _core.data_handler()
+    with pytest.raises(ValueError if bad == -1 else TypeError, match=f"max_bytes is {bad!r}; it takes an integer of 0"):
+        nl.reuse_buffers(max_bytes=bad)
+    assert _core.data_handler() is before
+    with nl.reuse_buffers(2**100):
+        make(MB)
+
+
+def test_reuse_belongs_to_its_thread_but_arrays_do_not() -> None:
+    with nl.reuse_buffers() as buffers, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(make, MB).result()
+        assert kept(buffers) == 0
+        arrays = [make(MB)]
+        pool.submit(arrays.clear).result()
+        assert kept(buffers) == MB
+        pool.submit(buffers.close).result()
+        assert kept(buffers) == 0
+        make(MB)
+        assert kept(buffers) == 0
+
+
+def test_tasks_inherit_reuse() -> None:
+    async def work(buffers: nl.reuse_buffers, own: bool) -> None:
+        if own:
+            with nl.reuse_buffers() as mine:
+                await asyncio.sleep(0)
+                make(3 * MB)
+                await asyncio.sleep(0)
+                assert kept(mine) == 3 * MB
+        else:
+            await asyncio.to_thread(lambda: make(2 * MB).size)
+            assert kept(buffers) == 2 * MB
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        with nl.reuse_buffers() as buffers:
+            await asyncio.gather(work(buffers, False), work(buffers, True), work(buffers, True))
+            late = asyncio.create_task(work(buffers, True))
+        await late
+
+    before = _core.data_handler()
+    asyncio.run(main())
+    assert _core.data_handler() is before
+
+
+def test_many_threads_reuse_at_once() -> None:
+    """Eight threads, most of whose arrays are freed by another one."""
+    buffers = nl.reuse_buffers(max_bytes=20 * MB)
+    handed_on: queue.SimpleQueue[tuple[int, np.ndarray]] = queue.SimpleQueue()
+
+    def work(seed: int) -> None:
+        _core.set_data_handler(buffers._handler)
+        rng = np.random.default_rng(seed)
+        for i in range(100):
+            size = int(rng.integers(MB // 2, 4 * MB))
+            mark = (seed * 100 + i) % 251
+            x = np.zeros(size, np.uint8) if i % 2 else make(size)
+            assert not (i % 2 and x.any())
+            x[:] = mark
+            if i % 10 == 0:
+                x.resize(size + MB, refcheck=False)
+                x[size:] = mark
+            handed_on.put((mark, x))
+            del x
+            mark, other = handed_on.get()
+            assert (other == mark).all()
+            assert kept(buffers) <= 20 * MB
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert kept(buffers) > 0
+    buffers.close()
+    assert kept(buffers) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_fork_while_other_threads_reuse() -> None:
+    code = """
+        import os, threading, warnings
+        import numpy as np
+        import nonlin as nl
+        from nonlin import _core
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        buffers = nl.reuse_buffers()
+        x = np.full(1 << 20, 3, np.uint8)
+        np.zeros(1 << 21, np.uint8)
+        stop = threading.Event()
+
+        def work():
+            _core.set_data_handler(buffers._handler)
+            while not stop.is_set():
+                np.empty(1 << 20, np.uint8)
+
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                y = np.zeros(1 << 21, np.uint8)
+                y += x[0]
+                fine = y.all() and (x == 3).all()
+                del y
+                buffers.close()
+                os._exit(0 if fine and _core.kept_bytes(buffers._handler) == 0 else 1)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        stop.set()
+        for thread in threads:
+            thread.join()
+        print("done")  # and the interpreter ends with reuse switched on
+    """
     assert printed(code) == "done"
 
 

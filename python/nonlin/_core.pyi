@@ -22,6 +22,7 @@ categorical_cross_entropy_probabilities_backward: numpy.ufunc
 celu: numpy.ufunc
 celu_backward: numpy.ufunc
 
+def close_handler(handler: object) -> None: ...
 def config() -> dict[str, Any]: ...
 
 count_outside: numpy.ufunc
@@ -32,6 +33,9 @@ cross_entropy_class_with_grad: numpy.ufunc
 cross_entropy_probabilities: numpy.ufunc
 cross_entropy_probabilities_backward: numpy.ufunc
 cross_entropy_probabilities_with_grad: numpy.ufunc
+
+def data_handler() -> object: ...
+
 elu: numpy.ufunc
 elu_backward: numpy.ufunc
 geglu: numpy.ufunc
@@ -49,6 +53,9 @@ hard_swish: numpy.ufunc
 hard_swish_backward: numpy.ufunc
 hard_tanh: numpy.ufunc
 hard_tanh_backward: numpy.ufunc
+
+def kept_bytes(handler: object) -> int: ...
+
 kl_divergence: numpy.ufunc
 kl_divergence_backward: numpy.ufunc
 kl_divergence_with_logits: numpy.ufunc
@@ -97,10 +104,12 @@ def run_pass(
     target: numpy.typing.NDArray[numpy.uint8],
     repeats: typing.SupportsInt | typing.SupportsIndex,
 ) -> float: ...
+def reusing_handler(max_bytes: typing.SupportsInt | typing.SupportsIndex) -> object: ...
 
 selu: numpy.ufunc
 selu_backward: numpy.ufunc
 
+def set_data_handler(handler: object) -> None: ...
 def set_num_threads(arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 
 sigmoid: numpy.ufunc
