@@ -63,14 +63,14 @@ class Pool {
 
   PyDataMem_Handler handler{};
 
-  // A kept block, or a new one; nullptr where there is none, or the pool is closed.
+  // A kept block, or a new one; nullptr where there is no memory, or none is to be kept.
   void* Allocate(size_t size, bool zeroed) {
     if (void* const data = Reuse(size)) return zeroed ? std::memset(data, 0, size) : data;
     return Map(size);
   }
 
-  // The size of a block in use; 0 for memory that is not the pool's. NumPy's word on sizes is not enough: it frees empty
-  // arrays by a smaller one.
+  // The size of a block in use; 0 for memory that is not the pool's. Sizes do not tell: realloc grows NumPy's own memory
+  // too.
   size_t Capacity(void* data) {
     if (reinterpret_cast<uintptr_t>(data) % kSmallestPage != 0) return 0;
     const Lock lock(Mutex());
@@ -97,12 +97,11 @@ class Pool {
     Unmap(dropped);
   }
 
-  // Serves no more, and keeps nothing more.
+  // Keeps nothing more.
   void Close() {
     Blocks dropped;
     {
       const Lock lock(Mutex());
-      open_ = false;
       limit_ = 0;
       DropDownTo(0, &dropped);
     }
@@ -130,7 +129,7 @@ class Pool {
   void* Map(size_t size) {
     const size_t capacity = (size + kLargestPage - 1) / kLargestPage * kLargestPage;
     const Lock lock(Mutex());
-    if (!open_ || capacity < size) return nullptr;
+    if (limit_ == 0 || capacity < size) return nullptr;
     void* const data = mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (data == MAP_FAILED) return nullptr;
     try {
@@ -159,7 +158,6 @@ class Pool {
   Blocks used_, kept_;
   size_t kept_bytes_ = 0, limit_;
   uint64_t frees_ = 0;
-  bool open_ = true;
 };
 
 Pool& PoolOf(void* context) { return *static_cast<Pool*>(context); }
