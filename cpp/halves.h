@@ -1,7 +1,9 @@
 // 16-bit floats in strided memory, and their place among NumPy's types.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <numeric>
 #include <vector>
 
 #include "kernels.h"
@@ -14,6 +16,34 @@ constexpr size_t kHalfBlock = 512;  // what goes through a small buffer at a tim
 // n numbers from strided memory to contiguous floats, and back.
 void WidenStrided(const HalfConversions& half, const char* from, ptrdiff_t step, float* to, size_t n);
 void NarrowStrided(const HalfConversions& half, const float* from, char* to, ptrdiff_t step, size_t n);
+
+// All results of a function of one 16-bit number, by its bits.
+class ResultTable {
+ public:
+  static constexpr size_t kSize = 1 << 16;
+
+  // The table, made by fill(from, to) when more results were asked for than it holds; nullptr before. For any thread.
+  template <class Fill>
+  const uint16_t* Get(size_t n, Fill&& fill) {
+    const uint16_t* table = table_.load(std::memory_order_acquire);
+    if (table != nullptr || asked_.fetch_add(n, std::memory_order_relaxed) + n <= kSize) return table;
+    std::vector<uint16_t> arguments(kSize);
+    std::iota(arguments.begin(), arguments.end(), uint16_t{0});
+    auto* const made = new uint16_t[kSize];
+    fill(arguments.data(), made);
+    // Without a lock, which a fork might find held. A table lives for ever, as ufuncs do.
+    if (table_.compare_exchange_strong(table, made, std::memory_order_acq_rel)) return made;
+    delete[] made;
+    return table;
+  }
+
+ private:
+  std::atomic<const uint16_t*> table_{nullptr};
+  std::atomic<size_t> asked_{0};
+};
+
+// n results by table.
+void LookUpStrided(const uint16_t* table, const char* from, ptrdiff_t from_step, char* to, ptrdiff_t to_step, size_t n);
 
 // The number of ml_dtypes.bfloat16 among NumPy's types, or -1 where ml_dtypes is not installed.
 int BFloat16Number();

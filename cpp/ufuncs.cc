@@ -27,10 +27,12 @@ struct Loop {
   int inputs, outputs;
   npy_intp item;
   double cycles;
+  ResultTable* table;  // of a 16-bit function of one argument, or nullptr where it does not pay
 };
 
 constexpr npy_intp kBlock = 512;       // elements packed at a time where a stride is not contiguous
 constexpr size_t kChunkMultiple = 64;  // elements; keeps two threads off one cache line
+constexpr double kLookUpCycles = 1, kMinTableCycles = 0.5;
 
 // Strided data through contiguous blocks: the same kernel, the same bits.
 template <class T>
@@ -107,12 +109,28 @@ bool IsSequential(const Loop& loop, char* const* args, const npy_intp* steps, np
   return false;
 }
 
+// Results from the loop's table; false as long as it has none.
+bool LookUp(const Loop& loop, char* const* args, const npy_intp* steps, npy_intp n) {
+  if (loop.table == nullptr) return false;
+  const uint16_t* table = loop.table->Get(n, [&](uint16_t* from, uint16_t* to) {
+    char* const all[] = {reinterpret_cast<char*>(from), reinterpret_cast<char*>(to)};
+    const npy_intp items[] = {loop.item, loop.item};
+    RunRange(loop, all, items, 0, ResultTable::kSize, 2 * kBlock);
+  });
+  if (table == nullptr) return false;
+  ParallelFor(n, kChunkMultiple, kLookUpCycles, [&](size_t begin, size_t end) {
+    const npy_intp first = begin;
+    LookUpStrided(table, args[0] + first * steps[0], steps[0], args[1] + first * steps[1], steps[1], end - begin);
+  });
+  return true;
+}
+
 void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) {
   const Loop& loop = *static_cast<const Loop*>(data);
   const npy_intp n = dimensions[0];
   if (n > 1 && IsSequential(loop, args, steps, n)) {
     RunRange(loop, args, steps, 0, n, 1);
-  } else {
+  } else if (!LookUp(loop, args, steps, n)) {
     const npy_intp block = loop.half == nullptr ? kBlock : 2 * kBlock;  // of floats, not doubles
     bool contiguous = true;
     for (int k = 0; k < loop.inputs + loop.outputs; ++k) contiguous &= IsDirect(loop, k < loop.inputs, steps[k], n);
@@ -194,6 +212,7 @@ std::string Documentation(const Activation& a, bool backward) {
 // What a ufunc points to as long as it lives: for ever.
 struct UfuncData {
   std::string name, doc;
+  ResultTable tables[kHalfTypes];
   Loop loops[kLoops];
   PyUFuncGenericFunction functions[kLoops];
   void* data[kLoops];
@@ -209,10 +228,13 @@ void AddUfunc(py::module_& m, const Activation& a, bool backward, const MapKerne
   ufunc.name = std::string(a.name) + (backward ? "_backward" : "");
   ufunc.doc = Documentation(a, backward);
   const HalfConversions* halves = GetHalfConversions();
-  ufunc.loops[0] = {kernels[kFloat32], nullptr, inputs, outputs, 4, a.cost};
-  ufunc.loops[1] = {kernels[kFloat64], nullptr, inputs, outputs, 8, 3 * a.cost};
-  ufunc.loops[2] = {kernels[kFloat32], &halves[kFloat16], inputs, outputs, 2, a.cost + 1};
-  ufunc.loops[3] = {kernels[kFloat32], &halves[kBFloat16], inputs, outputs, 2, a.cost + 1};
+  ufunc.loops[0] = {kernels[kFloat32], nullptr, inputs, outputs, 4, a.cost, nullptr};
+  ufunc.loops[1] = {kernels[kFloat64], nullptr, inputs, outputs, 8, 3 * a.cost, nullptr};
+  for (const int half : {kFloat16, kBFloat16}) {
+    // Looking up beats conversion to float and back, and the formula between, but for the cheapest formulas.
+    ResultTable* const table = inputs == 1 && a.cost >= kMinTableCycles ? &ufunc.tables[half] : nullptr;
+    ufunc.loops[kDTypes + half] = {kernels[kFloat32], &halves[half], inputs, outputs, 2, a.cost + 1, table};
+  }
   for (int i = 0; i < kLoops; ++i) {
     ufunc.functions[i] = InnerLoop;
     ufunc.data[i] = &ufunc.loops[i];

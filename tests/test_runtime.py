@@ -490,6 +490,72 @@ def test_fork_while_other_threads_reuse() -> None:
     assert printed(code) == "done"
 
 
+# Tables of results in 16 bits
+
+TABLES = """
+    import concurrent.futures, threading
+    import numpy as np
+    import ml_dtypes
+    from nonlin import _core
+
+    x = np.arange(2**16, dtype=np.uint16).view(DTYPE)
+    places = np.random.default_rng(0).permutation(2**16)
+    functions = [f for f in (getattr(_core, row["name"]) for row in _core.activations()) if f.nin == 1]
+"""
+
+
+@pytest.mark.parametrize("dtype", ["np.float16", "ml_dtypes.bfloat16"])
+def test_looked_up_results_are_those_computed(dtype: str) -> None:
+    """They are looked up as soon as more were asked for than there are."""
+    code = """
+    for f in functions:
+        computed = np.concatenate([f(part) for part in np.split(x, 64)])
+        long, short = f(x[places]), f(x[:1001])
+        strided = np.zeros((2**16, 3), x.dtype)
+        f(x[::-1], out=strided[:, 1])
+        raw = np.zeros(2**17 + 1, np.uint8)
+        unaligned = raw[1:].view(x.dtype)
+        f(x, out=unaligned)
+        inside = x.copy()
+        f(inside, out=inside)
+        shifted = x.copy()
+        f(shifted[:-1], out=shifted[1:])
+        pairs = [
+            (long, computed[places]),
+            (short, computed[:1001]),
+            (strided[:, 1], computed[::-1]),
+            (unaligned, computed),
+            (inside, computed),
+            (shifted[1:], computed[:-1]),
+        ]
+        assert [got.tobytes() == expected.tobytes() for got, expected in pairs] == [True] * 6, f
+        assert not strided[:, ::2].astype(np.float32).any()
+    print(len(functions))
+    """
+    assert int(printed(TABLES.replace("DTYPE", dtype) + code)) >= 10
+
+
+def test_tables_made_by_many_threads_at_once() -> None:
+    code = """
+    start = threading.Barrier(8)
+
+    def work(_):
+        results = []
+        for f in functions:
+            start.wait(timeout=30)
+            results.append(f(x[places]).tobytes())
+            results.append(f(x[places]).tobytes())
+        return results
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        all_results = list(pool.map(work, range(8)))
+    expected = [f(x)[places].tobytes() for f in functions for _ in range(2)]
+    assert all(results == expected for results in all_results)
+    print("done")
+    """
+    assert printed(TABLES.replace("DTYPE", "np.float16") + code) == "done"
+
+
 # Instruction sets
 
 
