@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <new>
 #include <numeric>
 #include <vector>
 
@@ -22,15 +23,16 @@ class ResultTable {
  public:
   static constexpr size_t kSize = 1 << 16;
 
-  // The table, made by fill(from, to) when more results were asked for than it holds; nullptr before. For any thread.
-  template <class Fill>
-  const uint16_t* Get(size_t n, Fill&& fill) {
+  // The table, made when more results were asked for than it holds; nullptr before. For any thread. compute(numbers) puts
+  // results in the place of kSize numbers.
+  template <class Compute>
+  const uint16_t* Get(size_t n, Compute&& compute) {
     const uint16_t* table = table_.load(std::memory_order_acquire);
     if (table != nullptr || asked_.fetch_add(n, std::memory_order_relaxed) + n <= kSize) return table;
-    std::vector<uint16_t> arguments(kSize);
-    std::iota(arguments.begin(), arguments.end(), uint16_t{0});
-    auto* const made = new uint16_t[kSize];
-    fill(arguments.data(), made);
+    auto* const made = new (std::nothrow) uint16_t[kSize];
+    if (made == nullptr) return nullptr;
+    std::iota(made, made + kSize, uint16_t{0});
+    compute(made);
     // Without a lock, which a fork might find held. A table lives for ever, as ufuncs do.
     if (table_.compare_exchange_strong(table, made, std::memory_order_acq_rel)) return made;
     delete[] made;

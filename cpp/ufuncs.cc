@@ -112,10 +112,10 @@ bool IsSequential(const Loop& loop, char* const* args, const npy_intp* steps, np
 // Results from the loop's table; false as long as it has none.
 bool LookUp(const Loop& loop, char* const* args, const npy_intp* steps, npy_intp n) {
   if (loop.table == nullptr) return false;
-  const uint16_t* table = loop.table->Get(n, [&](uint16_t* from, uint16_t* to) {
-    char* const all[] = {reinterpret_cast<char*>(from), reinterpret_cast<char*>(to)};
+  const uint16_t* table = loop.table->Get(n, [&](uint16_t* numbers) {
+    char* const in_place[] = {reinterpret_cast<char*>(numbers), reinterpret_cast<char*>(numbers)};
     const npy_intp items[] = {loop.item, loop.item};
-    RunRange(loop, all, items, 0, ResultTable::kSize, 2 * kBlock);
+    RunRange(loop, in_place, items, 0, ResultTable::kSize, 2 * kBlock);
   });
   if (table == nullptr) return false;
   ParallelFor(n, kChunkMultiple, kLookUpCycles, [&](size_t begin, size_t end) {
