@@ -20,7 +20,15 @@ from .oracle import FUNCTIONS, Function, as_tuple
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = pathlib.Path(nl.__file__).parent
 
-RUNTIME = {"get_num_threads", "set_num_threads", "num_threads", "simd_target", "simd_targets", "show_config"}
+RUNTIME = {
+    "get_num_threads",
+    "set_num_threads",
+    "num_threads",
+    "reuse_buffers",
+    "simd_target",
+    "simd_targets",
+    "show_config",
+}
 MODULES = {"reference", "testing"}
 ROWS = {f"{name}{suffix}" for name in ("softmax", "log_softmax", "logsumexp") for suffix in ("", "_backward")}
 ROWS |= {"softmax_jacobian", "log_softmax_jacobian", "logsumexp_partial", "logsumexp_merge", "logsumexp_finish"}
