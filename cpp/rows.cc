@@ -116,7 +116,7 @@ void RunHalves(const Loop& loop, const RowOperand* operands, size_t classes, siz
         WidenStrided(*loop.half, from, from_step, to, n);
       });
     }
-    loop.operation->run[kFloat32](floats, classes, 0, count, scratch);
+    loop.operation->run[kFloat32](floats, classes, 0, count, scratch, false);
     for (int k = 0; k < list.count; ++k) {
       if (!IsOutput(list.kinds[k]) || !IsHalf(list.kinds[k], loop.float_scalars)) continue;
       for_each_run(k, [&](char* to, ptrdiff_t to_step, const float* from, size_t n) {
@@ -143,6 +143,7 @@ void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
   const size_t half_rows = loop.half == nullptr ? 0 : HalfRows(loop, operands, classes, rows);
   const size_t buffer = HalfBufferSize(loop, classes, half_rows);
   const size_t bytes = loop.operation->scratch_size[loop.dtype](classes) * ItemSize(loop.dtype) + buffer * sizeof(float);
+  const bool stream = rows * classes * ItemSize(loop.dtype) >= kStreamBytes;
   std::atomic<bool> failed{false};
   ParallelFor(rows, 1, loop.cycles * classes, [&](size_t begin, size_t end) {
     constexpr std::align_val_t kAlignment{64};
@@ -155,7 +156,7 @@ void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
       float* floats = static_cast<float*>(scratch);
       RunHalves(loop, operands, classes, begin, end, half_rows, floats, floats + buffer);
     } else {
-      loop.operation->run[loop.dtype](operands, classes, begin, end, scratch);
+      loop.operation->run[loop.dtype](operands, classes, begin, end, scratch, stream);
     }
     ::operator delete(scratch, kAlignment);
   });

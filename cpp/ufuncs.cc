@@ -68,7 +68,8 @@ bool IsDirect(const Loop& loop, bool is_input, npy_intp step, npy_intp n) {
 }
 
 // Elements [begin, end) of a call, as the kernel takes them.
-void RunRange(const Loop& loop, char* const* args, const npy_intp* steps, npy_intp begin, npy_intp end, npy_intp block) {
+void RunRange(const Loop& loop, char* const* args, const npy_intp* steps, npy_intp begin, npy_intp end, npy_intp block,
+              bool stream) {
   alignas(64) char packed[kMaxInputs + kMaxOutputs][kBlock * sizeof(double)];
   const int nargs = loop.inputs + loop.outputs;
   for (npy_intp i = begin; i < end; i += block) {
@@ -87,7 +88,7 @@ void RunRange(const Loop& loop, char* const* args, const npy_intp* steps, npy_in
         out[k - loop.inputs] = direct ? data : packed[k];
       }
     }
-    loop.kernel(in, in_steps, out, n);
+    loop.kernel(in, in_steps, out, n, stream);
     for (int k = loop.inputs; k < nargs; ++k) {
       char* data = args[k] + i * steps[k];
       if (out[k - loop.inputs] != data) Unpack(loop, data, steps[k], packed[k], n);
@@ -129,13 +130,14 @@ void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
   const Loop& loop = *static_cast<const Loop*>(data);
   const npy_intp n = dimensions[0];
   if (n > 1 && IsSequential(loop, args, steps, n)) {
-    RunRange(loop, args, steps, 0, n, 1);
+    RunRange(loop, args, steps, 0, n, 1, false);
   } else if (!LookUp(loop, args, steps, n)) {
     const npy_intp block = loop.half == nullptr ? kBlock : 2 * kBlock;  // of floats, not doubles
     bool contiguous = true;
     for (int k = 0; k < loop.inputs + loop.outputs; ++k) contiguous &= IsDirect(loop, k < loop.inputs, steps[k], n);
+    const bool stream = contiguous && static_cast<size_t>(n * loop.item) >= kStreamBytes;
     ParallelFor(n, kChunkMultiple, loop.cycles, [&](size_t begin, size_t end) {
-      RunRange(loop, args, steps, begin, end, contiguous ? static_cast<npy_intp>(end - begin) : block);
+      RunRange(loop, args, steps, begin, end, contiguous ? static_cast<npy_intp>(end - begin) : block, stream);
     });
   }
   std::feclearexcept(FE_ALL_EXCEPT);  // NumPy would turn flags into warnings

@@ -65,22 +65,22 @@ struct SumOfTerms {
     const T* weight = r.template Row<kWeight>();
     const T* pos_weight = nullptr;
     if constexpr (Formula::kHasPosWeight) pos_weight = r.template Row<kFirstOption>();
-    const auto entry = [&](const T* row, size_t i) HWY_ATTR { return row == nullptr ? one : p.LoadRow(row, i); };
-    const auto term = [&](size_t i, V v, V w)
+    const auto entry = [=](const T* row, size_t i) HWY_ATTR { return row == nullptr ? one : p.LoadRow(row, i); };
+    const auto term = [=](size_t i, V v, V w)
                           HWY_ATTR { return TimesOrZero(d, w, Formula::Term(d, v, p.LoadRow(y, i), entry(pos_weight, i))); };
     if constexpr (kWant == Want::kLoss) {
-      const V loss = SumOf(p, x, [&](size_t i, V v) HWY_ATTR { return term(i, v, entry(weight, i)); });
+      const V loss = SumOf(p, x, [=](size_t i, V v) HWY_ATTR { return term(i, v, entry(weight, i)); });
       p.StoreScalar(loss, r.template Row<At::kLoss>());
     } else {
       const V upstream = p.LoadScalar(r.template Row<At::kUpstream>());
       T* out = r.template Row<At::kGradient>();
-      const auto slope = [&](size_t i, V v, V w) HWY_ATTR {
+      const auto slope = [=](size_t i, V v, V w) HWY_ATTR {
         return TimesOrZero(d, hn::Mul(upstream, w), Formula::Slope(d, v, p.LoadRow(y, i), entry(pos_weight, i)));
       };
       if constexpr (kWant == Want::kGradient) {
-        TransformRow(p, x, out, [&](size_t i, V v) HWY_ATTR { return slope(i, v, entry(weight, i)); });
+        TransformRow(p, x, out, [=](size_t i, V v) HWY_ATTR { return slope(i, v, entry(weight, i)); });
       } else {
-        const V loss = SumOf(p, x, [&](size_t i, V v) HWY_ATTR {
+        const V loss = SumOf(p, x, [=](size_t i, V v) HWY_ATTR {
           const V w = entry(weight, i), value = term(i, v, w), gradient = slope(i, v, w);
           p.StoreRow(gradient, out, i);  // last: the result may be the target's memory
           return value;
@@ -116,8 +116,9 @@ struct TermOfClass {
       auto* out = r.template Row<At::kGradient>();
       const V upstream = p.LoadScalar(r.template Row<At::kUpstream>());
       const V slope = hn::Mul(upstream, TimesOrZero(d, w, Formula::Slope(d, v, one, one)));
-      for (size_t i = 0; i < p.Steps(); ++i) p.StoreRow(zero, out, i);
-      p.UpdateAt(out, target, [&](V) HWY_ATTR { return hn::IfThenElseZero(counts, slope); });
+      const V own = hn::IfThenElseZero(counts, slope);
+      const auto place = p.PlaceOf(target);
+      FillRow(p, out, [=](size_t i) HWY_ATTR { return p.Replace(place, i, zero, own); });
     }
   }
 };
@@ -164,7 +165,7 @@ struct CountOutside {
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
-    const V count = SumOf(p, r.template Row<0>(), [&](size_t, V v) HWY_ATTR { return CountOneOutside(p.d, v); });
+    const V count = SumOf(p, r.template Row<0>(), [=](size_t, V v) HWY_ATTR { return CountOneOutside(p.d, v); });
     p.StoreScalar(count, r.template Row<1>());
   }
 };
@@ -294,20 +295,18 @@ struct CrossEntropyOfClass {
     const auto counts = hn::Ne(p.LoadCounts(target), zero);
 
     const V target_logit = p.LoadAt(z, target);  // before it may be overwritten
-    hn::TFromD<typename P::D>* out = nullptr;
-    if constexpr (kWithGradient) out = r.template Row<At::kGradient>();
-    const RowExponentials exponentials(p, z, out, kWithGradient && !options.smooth);
+    const RowExponentials exponentials(p, z, kWithGradient ? r.buffer : nullptr);
     const auto& sum = exponentials.sum;
     const V log = IfFiniteElseNaN(d, sum.max, LogOfSum(d, sum.rest));
     const V lse = hn::Add(sum.max, log);
     const V target_weight = weight == nullptr ? one : p.LoadAt(weight, target);
-    const auto weight_of = [&](size_t i) HWY_ATTR { return weight == nullptr ? one : p.LoadRow(weight, i); };
+    const auto weight_of = [=](size_t i) HWY_ATTR { return weight == nullptr ? one : p.LoadRow(weight, i); };
 
     if constexpr (kWant != Want::kGradient) {
       V loss = TimesOrZero(d, hn::Mul(options.keep, target_weight), hn::Add(hn::Sub(sum.max, target_logit), log));
       if (options.smooth) {
         const V spread =
-            SumOf(p, z, [&](size_t i, V v) HWY_ATTR { return TimesOrZero(d, weight_of(i), hn::Sub(sum.max, v)); });
+            SumOf(p, z, [=](size_t i, V v) HWY_ATTR { return TimesOrZero(d, weight_of(i), hn::Sub(sum.max, v)); });
         loss = hn::MulAdd(options.uniform, hn::MulAdd(weight_sum, log, spread), loss);
       }
       loss = hn::MulAdd(hn::Mul(options.z_loss, lse), lse, loss);
@@ -322,15 +321,17 @@ struct CrossEntropyOfClass {
       const ScaledSoftmax softmax(d, sum, hn::Mul(grad, total));
       const V uniform = hn::Mul(grad, options.uniform);
       const bool smooth = options.smooth;
-      exponentials.Transform([&](size_t i, V e) HWY_ATTR {
-        V g = softmax(e);
-        if (smooth) g = hn::NegMulAdd(uniform, weight_of(i), g);
-        return hn::IfThenElseZero(counts, g);
-      });
+      const auto gradient = [=](V e, auto entry_weight) HWY_ATTR {
+        const V g = softmax(e);
+        return smooth ? hn::NegMulAdd(uniform, entry_weight(), g) : g;
+      };
       const V top = IfFiniteElseNaN(d, sum.max, hn::Mul(grad, hn::NegMulAdd(OneMinusTop(d, sum.rest), total, others)));
-      p.UpdateAt(out, target, [&](V g) HWY_ATTR {
-        const V updated = hn::IfThenElse(hn::Eq(target_logit, sum.max), top, hn::NegMulAdd(grad, own, g));
-        return hn::IfThenElseZero(counts, updated);
+      const V usual = gradient(sum.scale.Exp(d, target_logit), [=]() HWY_ATTR { return target_weight; });
+      const V own_entry = hn::IfThenElse(hn::Eq(target_logit, sum.max), top, hn::NegMulAdd(grad, own, usual));
+      const auto place = p.PlaceOf(target);
+      exponentials.Transform(r.template Row<At::kGradient>(), [=](size_t i, V e) HWY_ATTR {
+        const V g = gradient(e, [=]() HWY_ATTR { return weight_of(i); });
+        return hn::IfThenElseZero(counts, p.Replace(place, i, g, own_entry));
       });
     }
   }
@@ -356,24 +357,25 @@ struct CrossEntropyOfProbabilities {
     }
     const auto options = MakeOptions(p, smoothing, z_loss);
 
-    const auto sum = SumRow(p, z);
+    const RowExponentials exponentials(p, z, kWant != Want::kLoss ? r.buffer : nullptr);
+    const auto& sum = exponentials.sum;
     const V log = IfFiniteElseNaN(d, sum.max, LogOfSum(d, sum.rest));
     const V lse = hn::Add(sum.max, log);
-    const auto target = [&](size_t i) HWY_ATTR {
+    const auto target = [=](size_t i) HWY_ATTR {
       const V t = hn::MulAdd(options.keep, p.LoadRow(y, i), options.uniform);
       return weight == nullptr ? t : hn::Mul(t, p.LoadRow(weight, i));
     };
-    const auto at_maximum = [&](V v, V t) HWY_ATTR { return hn::IfThenElseZero(hn::Eq(v, sum.max), t); };
-    const auto elsewhere = [&](V v, V t) HWY_ATTR { return hn::IfThenZeroElse(hn::Eq(v, sum.max), t); };
+    const auto at_maximum = [=](V v, V t) HWY_ATTR { return hn::IfThenElseZero(hn::Eq(v, sum.max), t); };
+    const auto elsewhere = [=](V v, V t) HWY_ATTR { return hn::IfThenZeroElse(hn::Eq(v, sum.max), t); };
     V sums[3];
     if constexpr (kWant == Want::kGradient) {
-      SumsOf<2>(p, z, sums, [&](size_t i, V v, V* terms) HWY_ATTR {
+      SumsOf<2>(p, z, sums, [=](size_t i, V v, V* terms) HWY_ATTR {
         const V t = target(i);
         terms[0] = at_maximum(v, t);
         terms[1] = elsewhere(v, t);
       });
     } else {
-      SumsOf<3>(p, z, sums, [&](size_t i, V v, V* terms) HWY_ATTR {
+      SumsOf<3>(p, z, sums, [=](size_t i, V v, V* terms) HWY_ATTR {
         const V t = target(i), distance = hn::Sub(sum.max, v);
         terms[0] = at_maximum(v, t);
         terms[1] = elsewhere(v, t);
@@ -393,9 +395,8 @@ struct CrossEntropyOfProbabilities {
       const V top_loss = hn::Mul(IfFiniteElseNaN(d, sum.max, OneMinusTop(d, sum.rest)), total);
       const V others = hn::Add(below, z_term);
       const auto likely = hn::Lt(sum.rest, hn::Set(d, 1));  // p > 1 / 2
-      TransformRow(p, z, r.template Row<At::kGradient>(), [&](size_t i, V v) HWY_ATTR {
-        const V t = target(i);
-        const V g = softmax(sum.scale.Exp(d, v));
+      exponentials.Transform(r.template Row<At::kGradient>(), [=](size_t i, V e) HWY_ATTR {
+        const V v = p.LoadRow(z, i), t = target(i), g = softmax(e);
         const V top = hn::Mul(grad, hn::Sub(hn::Add(hn::Sub(at_top, t), others), top_loss));
         return hn::IfThenElse(hn::And(hn::Eq(v, sum.max), likely), top, hn::NegMulAdd(grad, t, g));
       });

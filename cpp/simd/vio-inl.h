@@ -41,6 +41,12 @@ HWY_INLINE void StoreTail(hn::Vec<D> v, D d, T* to, size_t n) {
 #endif
 }
 
+// In elements, of an array's first one in a vector.
+template <class D, class T>
+HWY_INLINE size_t Misalignment(D d, const T* array) {
+  return reinterpret_cast<uintptr_t>(array) / sizeof(T) % hn::Lanes(d);
+}
+
 // ---------------------------------------------------------------- 16-bit types
 //
 // Rounded to nearest even, sub-normals kept, NaN and infinities too: in integer arithmetic, as what processors and Highway

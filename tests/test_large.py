@@ -1,0 +1,84 @@
+"""Arrays that no cache holds and rows that threads share: the same bits as in small pieces."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nonlin as nl
+
+BEYOND_CACHES = (1 << 23) + 5  # float32 entries: their results are stored past the caches
+HUGE = 150_003  # classes of a row that is cut into chunks
+
+
+def misaligned(shape: tuple[int, ...], offset: int) -> np.ndarray:
+    """An array that starts `offset` entries behind a multiple of 64 bytes."""
+    size = int(np.prod(shape))
+    memory = np.empty(size + 32, np.float32)
+    start = -memory.ctypes.data // 4 % 16 + offset
+    return memory[start : start + size].reshape(shape)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 13])
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "hard_tanh"])
+def test_large_results_have_the_bits_of_small_ones(rng: np.random.Generator, name: str, offset: int) -> None:
+    f = getattr(nl, name)
+    x = rng.standard_normal(BEYOND_CACHES, np.float32)
+    out = misaligned(x.shape, offset)
+    out.fill(np.nan)
+    f(x, out=out)
+    for piece, result in zip(np.array_split(x, 9), np.array_split(out, 9), strict=True):
+        np.testing.assert_array_equal(f(piece), result)
+
+
+@pytest.mark.parametrize("offsets", [(3, 3), (0, 5)])
+def test_large_pairs_of_results_have_the_bits_of_small_ones(rng: np.random.Generator, offsets: tuple[int, int]) -> None:
+    grad, gate, up = (rng.standard_normal(BEYOND_CACHES, np.float32) for _ in range(3))
+    outs = tuple(misaligned(gate.shape, offset) for offset in offsets)
+    nl.swiglu_backward(grad, gate, up, out=outs)
+    pieces = zip(*(np.array_split(a, 9) for a in (grad, gate, up, *outs)), strict=True)
+    for g, a, b, first, second in pieces:
+        expected = nl.swiglu_backward(g, a, b)
+        np.testing.assert_array_equal(expected[0], first)
+        np.testing.assert_array_equal(expected[1], second)
+
+
+ROWS: dict[str, Callable[..., Any]] = {
+    "softmax": nl.softmax,
+    "log_softmax": nl.log_softmax,
+    "softmax_backward": lambda x, out: nl.softmax_backward(x, 0.5 * x, out=out),
+    "cross_entropy": lambda x, out: nl.cross_entropy_with_grad(x, np.arange(len(x)) % x.shape[1], reduction="sum", out=out)[
+        1
+    ],
+    "kl_divergence_with_logits": lambda x, out: nl.kl_divergence_with_logits_with_grad(
+        np.abs(x), x, reduction="sum", out=out
+    )[1],
+    "nll_loss": lambda x, out: nl.nll_loss_backward(1.0, x, np.arange(len(x)) % x.shape[1], reduction="sum", out=out),
+}
+
+
+@pytest.mark.parametrize("offset", [0, 7])
+@pytest.mark.parametrize("name", ROWS)
+def test_large_results_of_rows_have_the_bits_of_small_ones(rng: np.random.Generator, name: str, offset: int) -> None:
+    x = rng.standard_normal((4008, 2099), np.float32)
+    out = misaligned(x.shape, offset)
+    out.fill(np.nan)
+    ROWS[name](x, out=out)
+    np.testing.assert_array_equal(out[:5], ROWS[name](x[:5].copy(), out=None))
+    np.testing.assert_array_equal(out, ROWS[name](x, out=x))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("name", [*ROWS, "logsumexp"])
+def test_huge_rows_have_the_same_bits_for_every_thread_count(rng: np.random.Generator, name: str, count: int) -> None:
+    f = ROWS.get(name, lambda x, out: nl.logsumexp(x, out=out))
+    x = rng.standard_normal((count, HUGE), np.float32)
+    x[:, 3] = 4.0  # a maximum that the first chunk has, and the last one again
+    x[:, -3] = 4.0
+    results = []
+    for threads in (1, 2, 3):
+        with nl.num_threads(threads):
+            results.append(f(x, out=None))
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
