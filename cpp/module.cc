@@ -16,6 +16,7 @@ PYBIND11_MODULE(_core, m) {
   nonlin::RegisterRuntime(m);  // first: it chooses the instruction set
   nonlin::RegisterBuffers(m);
   nonlin::RegisterActivations(m);
+  nonlin::RegisterFunctions(m);
   nonlin::RegisterRows(m);
   nonlin::RegisterLosses(m);
 }

@@ -7,6 +7,7 @@ namespace nonlin {
 
 void RegisterBuffers(pybind11::module_& m);      // the data handler
 void RegisterActivations(pybind11::module_& m);  // ufuncs
+void RegisterFunctions(pybind11::module_& m);    // of ufuncs
 void RegisterRows(pybind11::module_& m);         // generalised ufuncs
 void RegisterLosses(pybind11::module_& m);
 void RegisterRuntime(pybind11::module_& m);

@@ -1,9 +1,9 @@
 """Write the type stubs of the modules whose names come from a table: ``make stubs``."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ def annotated(parameter: inspect.Parameter) -> str:
     return text if parameter.default is inspect.Parameter.empty else f"{text} = {parameter.default!r}"
 
 
-def arguments(function: FunctionType) -> Iterator[str]:
+def arguments(function: Callable[..., Any]) -> Iterator[str]:
     """Yield the parameters of a function, keyword-only ones behind a star."""
     before = None
     for parameter in inspect.signature(function).parameters.values():
@@ -58,9 +58,9 @@ def declarations(module: ModuleType, names: list[str]) -> Iterator[str]:
         value: Any = getattr(module, name)
         if isinstance(value, np.ufunc):
             yield f"{name}: numpy.ufunc"
-        elif isinstance(value, BuiltinFunctionType):
+        elif isinstance(value, BuiltinFunctionType) and getattr(value, "__text_signature__", None) is None:
             yield builtin(value)
-        elif inspect.isfunction(value):
+        elif inspect.isroutine(value):
             result = inspect.signature(value).return_annotation
             yield f"def {name}({', '.join(arguments(value))}) -> {result if isinstance(result, str) else 'Any'}: ..."
         else:

@@ -38,6 +38,9 @@ def data_handler() -> object: ...
 
 elu: numpy.ufunc
 elu_backward: numpy.ufunc
+
+def functions() -> dict[str, Any]: ...
+
 geglu: numpy.ufunc
 geglu_backward: numpy.ufunc
 gelu: numpy.ufunc
