@@ -74,6 +74,13 @@ constexpr OperandList Operands(Kinds... kinds) {
   return {{kinds...}, sizeof...(kinds)};
 }
 
+constexpr bool Has(const OperandList& list, Operand kind) {
+  for (int k = 0; k < list.count; ++k) {
+    if (list.kinds[k] == kind) return true;
+  }
+  return false;
+}
+
 constexpr bool HasClasses(Operand kind) {
   return kind == Operand::kRowIn || kind == Operand::kOptionalIn || kind == Operand::kRowOut || kind == Operand::kMaskIn;
 }
@@ -83,14 +90,15 @@ struct RowOperand {
   ptrdiff_t row, item;  // strides in bytes
 };
 
-// Rows [begin, end). `scratch` has room for `scratch_size` elements. A result may be an operand's very array.
+// Rows [begin, end). `scratch` has room for `scratch_size` elements, unless rows are in place. A result may be an operand's
+// very array.
 struct RowOperation {
   const char* name;
   double cost;  // cycles per float32 element
   const char* doc;
   OperandList operands;
   void (*run[kDTypes])(const RowOperand* operands, size_t classes, size_t begin, size_t end, void* scratch, bool stream);
-  size_t (*scratch_size[kDTypes])(size_t classes);
+  size_t (*scratch_size[kDTypes])(const RowOperand* operands, size_t classes);  // without operands: the most that any take
 };
 
 struct RowTable {

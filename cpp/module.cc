@@ -18,5 +18,6 @@ PYBIND11_MODULE(_core, m) {
   nonlin::RegisterActivations(m);
   nonlin::RegisterFunctions(m);
   nonlin::RegisterRows(m);
+  nonlin::RegisterPlain(m);
   nonlin::RegisterLosses(m);
 }

@@ -9,6 +9,7 @@ void RegisterBuffers(pybind11::module_& m);      // the data handler
 void RegisterActivations(pybind11::module_& m);  // ufuncs
 void RegisterFunctions(pybind11::module_& m);    // of ufuncs
 void RegisterRows(pybind11::module_& m);         // generalised ufuncs
+void RegisterPlain(pybind11::module_& m);
 void RegisterLosses(pybind11::module_& m);
 void RegisterRuntime(pybind11::module_& m);
 

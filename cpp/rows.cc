@@ -7,7 +7,6 @@
 #include <cfenv>
 #include <cstdlib>
 #include <deque>
-#include <memory>
 #include <new>
 #include <string>
 #include <vector>
@@ -18,21 +17,15 @@
 #include "numpy_api.h"
 #include "parallel.h"
 #include "promotion.h"
+#include "rows.h"
 
 namespace py = pybind11;
 
 namespace nonlin {
 namespace {
 
-struct Loop {
-  const RowOperation* operation;
-  DType dtype;                  // that the kernels compute in
-  const HalfConversions* half;  // of a 16-bit type, in which rows are stored
-  bool float_scalars;           // whether scalars are float beside 16-bit rows
-  double cycles;
-};
+using Loop = RowLoop;
 
-bool IsOutput(Operand kind) { return kind == Operand::kRowOut || kind == Operand::kScalarOut; }
 bool IsRow(Operand kind) { return kind == Operand::kRowIn || kind == Operand::kRowOut; }
 
 // Whether an operand is stored in 16 bits beside rows that are.
@@ -140,30 +133,7 @@ void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
   for (int k = 0; k < list.count; ++k) {
     operands[k] = {args[k], steps[k], HasClasses(list.kinds[k]) ? *core++ : 0};
   }
-  const size_t half_rows = loop.half == nullptr ? 0 : HalfRows(loop, operands, classes, rows);
-  const size_t buffer = HalfBufferSize(loop, classes, half_rows);
-  const size_t bytes = loop.operation->scratch_size[loop.dtype](classes) * ItemSize(loop.dtype) + buffer * sizeof(float);
-  const bool stream = rows * classes * ItemSize(loop.dtype) >= kStreamBytes;
-  std::atomic<bool> failed{false};
-  ParallelFor(rows, 1, loop.cycles * classes, [&](size_t begin, size_t end) {
-    constexpr std::align_val_t kAlignment{64};
-    void* scratch = ::operator new(bytes, kAlignment, std::nothrow);
-    if (scratch == nullptr) {
-      failed = true;
-      return;
-    }
-    if (loop.half != nullptr) {
-      float* floats = static_cast<float*>(scratch);
-      RunHalves(loop, operands, classes, begin, end, half_rows, floats, floats + buffer);
-    } else {
-      loop.operation->run[loop.dtype](operands, classes, begin, end, scratch, stream);
-    }
-    ::operator delete(scratch, kAlignment);
-  });
-  if (failed)
-    Raise(PyExc_MemoryError,
-          std::string(loop.operation->name) + ": no memory for a buffer of " + std::to_string(bytes) + " bytes");
-  std::feclearexcept(FE_ALL_EXCEPT);  // NumPy would turn flags into warnings
+  RunRows(loop, operands, rows, classes);
 }
 
 // Of an operand, where rows have a type.
@@ -228,6 +198,43 @@ void AddTable(py::module_& m, const RowTable& table, bool float_scalars) {
 }
 
 }  // namespace
+
+constexpr size_t kSmallScratch = 16384;  // bytes, on the stack
+
+bool RunRows(const RowLoop& loop, const RowOperand* operands, size_t rows, size_t classes) {
+  const size_t half_rows = loop.half == nullptr ? 0 : HalfRows(loop, operands, classes, rows);
+  const size_t buffer = HalfBufferSize(loop, classes, half_rows);
+  const size_t scratch_size = loop.operation->scratch_size[loop.dtype](loop.half == nullptr ? operands : nullptr, classes);
+  const size_t bytes = scratch_size * ItemSize(loop.dtype) + buffer * sizeof(float);
+  const bool stream = rows * classes * ItemSize(loop.dtype) >= kStreamBytes;
+  std::atomic<bool> failed{false};
+  ParallelFor(rows, 1, loop.cycles * classes, [&](size_t begin, size_t end) {
+    constexpr std::align_val_t kAlignment{64};
+    alignas(64) char small[kSmallScratch];
+    const bool is_large = bytes > kSmallScratch;
+    void* scratch = is_large ? ::operator new(bytes, kAlignment, std::nothrow) : small;
+    if (scratch == nullptr) {
+      failed = true;
+      return;
+    }
+    if (loop.half != nullptr) {
+      float* floats = static_cast<float*>(scratch);
+      RunHalves(loop, operands, classes, begin, end, half_rows, floats, floats + buffer);
+    } else {
+      loop.operation->run[loop.dtype](operands, classes, begin, end, scratch, stream);
+    }
+    if (is_large) ::operator delete(scratch, kAlignment);
+  });
+  if (failed)
+    Raise(PyExc_MemoryError,
+          std::string(loop.operation->name) + ": no memory for a buffer of " + std::to_string(bytes) + " bytes");
+  std::feclearexcept(FE_ALL_EXCEPT);  // NumPy would turn flags into warnings
+  return !failed;
+}
+
+const RowLoop& LoopOf(PyObject* ufunc, DType dtype) {
+  return *static_cast<const RowLoop*>(reinterpret_cast<PyUFuncObject*>(ufunc)->data[dtype]);
+}
 
 void RegisterRows(py::module_& m) {
   AddTable(m, GetRowTable(), false);

@@ -747,20 +747,39 @@ constexpr size_t kMaxAcross = 4096;  // classes up to which strided rows do: the
 template <class Operation, class T>
 struct RowLoops {
   static constexpr int kCount = Operation::kOperands.count;
+  static constexpr bool kHasRowResult = Has(Operation::kOperands, Operand::kRowOut);
 
   // NumPy gives stride 0 to a single class too.
   static bool IsAbsent(Operand kind, const RowOperand& o, size_t classes) {
     return kind == Operand::kOptionalIn && o.item == 0 && classes > 1;
   }
 
-  // Elements of scratch memory that a thread needs.
-  static size_t Scratch(size_t classes) {
+  // Whether the kernel may work on rows where they are.
+  static bool AreInPlace(const RowOperand* operands, size_t classes) {
+    bool in_place = classes > kNarrow;
+    for (int k = 0; k < kCount; ++k) {
+      const Operand kind = Operation::kOperands.kinds[k];
+      const bool along = !HasClasses(kind) || operands[k].item == sizeof(T) || IsAbsent(kind, operands[k], classes);
+      in_place &= kind != Operand::kMaskIn && along;
+    }
+    return in_place;
+  }
+
+  // Elements of scratch memory that rows in buffers need.
+  static size_t BufferSize(size_t classes) {
     const hn::ScalableTag<T> d;
     const size_t lanes = hn::Lanes(d);
     return kCount * HWY_MAX(classes <= kMaxAcross ? classes * lanes : classes, 2 * 8 * lanes);
   }
 
-  static bool IsInPlace(const RowOperand* operands) {
+  // And those that a thread needs: rows in place keep their exponentials.
+  static size_t Scratch(const RowOperand* operands, size_t classes) {
+    if (operands == nullptr || !AreInPlace(operands, classes)) return BufferSize(classes);
+    return kHasRowResult && classes <= kMaxKept ? classes : 0;
+  }
+
+  // Whether a result takes an operand's memory.
+  static bool IsOverwriting(const RowOperand* operands) {
     for (int out = 0; out < kCount; ++out) {
       if (Operation::kOperands.kinds[out] != Operand::kRowOut) continue;
       for (int k = 0; k < out; ++k) {
@@ -780,7 +799,7 @@ struct RowLoops {
   template <class P>
   static void RunPacked(const P& p, const RowOperand* operands, size_t row, size_t count, size_t lanes, T* scratch) {
     GroupData<T, kCount> group{};
-    const size_t classes = p.classes, size = Scratch(classes) / kCount;
+    const size_t classes = p.classes, size = BufferSize(classes) / kCount;
     for (int k = 0; k < kCount; ++k, scratch += size) {
       const RowOperand& o = operands[k];
       const Operand kind = Operation::kOperands.kinds[k];
@@ -821,16 +840,10 @@ struct RowLoops {
   }
 
   static void Run(const RowOperand* operands, size_t classes, size_t begin, size_t end, void* scratch, bool stream) {
-    bool contiguous = classes > kNarrow;
-    for (int k = 0; k < kCount; ++k) {
-      const Operand kind = Operation::kOperands.kinds[k];
-      const bool in_place = !HasClasses(kind) || operands[k].item == sizeof(T) || IsAbsent(kind, operands[k], classes);
-      contiguous &= kind != Operand::kMaskIn && in_place;
-    }
     const hn::ScalableTag<T> d;
     T* buffer = static_cast<T*>(scratch);
-    if (contiguous) {
-      const Along<T> p{d, classes, stream && classes >= kMinStreamed && !IsInPlace(operands)};
+    if (AreInPlace(operands, classes)) {
+      const Along<T> p{d, classes, stream && classes >= kMinStreamed && !IsOverwriting(operands)};
       for (size_t row = begin; row < end; ++row) {
         GroupData<T, kCount> group{};
         group.buffer = buffer;

@@ -23,16 +23,6 @@ __all__ = [
 ]
 
 
-def _rows(ufunc: np.ufunc, *operands: Any, axis: int, **kwargs: Any) -> Any:
-    """Call a row ufunc along `axis`; 0-d operands, which have no axis, get the error that names it."""
-    try:
-        return ufunc(*operands, axis=axis, **kwargs)
-    except ValueError:
-        if np.ndim(operands[-1]) == 0:
-            raise np.exceptions.AxisError(axis, 0) from None
-        raise
-
-
 def _rows_where(ufunc: np.ufunc, x: Any, where: ArrayLike, axis: int, **kwargs: Any) -> Any:
     x = np.asanyarray(x)
     if x.dtype.kind in INTEGERS:
@@ -44,7 +34,7 @@ def _rows_where(ufunc: np.ufunc, x: Any, where: ArrayLike, axis: int, **kwargs: 
         mask = np.broadcast_to(mask, x.shape)
     except ValueError:
         raise ValueError(f"where has shape {mask.shape}; it takes one that broadcasts to that of x, {x.shape}") from None
-    return _rows(ufunc, x, mask, axis=axis, **kwargs)
+    return _core.rows(ufunc, x, mask, axis=axis, **kwargs)
 
 
 def softmax(x: ArrayLike, axis: int = -1, *, where: ArrayLike | None = None, out: Any = None) -> Any:
@@ -87,7 +77,7 @@ def softmax(x: ArrayLike, axis: int = -1, *, where: ArrayLike | None = None, out
     Bridle (1990), Probabilistic interpretation of feedforward classification network outputs; docs/formulas.md, Rows.
     """
     if where is None:
-        return _rows(_core.softmax, x, axis=axis, out=out)
+        return _core.rows(_core.softmax, x, axis=axis, out=out)
     return _rows_where(_core.softmax_where, x, where, axis, out=out)
 
 
@@ -132,7 +122,7 @@ def log_softmax(x: ArrayLike, axis: int = -1, *, where: ArrayLike | None = None,
     docs/formulas.md, Rows.
     """
     if where is None:
-        return _rows(_core.log_softmax, x, axis=axis, out=out)
+        return _core.rows(_core.log_softmax, x, axis=axis, out=out)
     return _rows_where(_core.log_softmax_where, x, where, axis, out=out)
 
 
@@ -184,7 +174,7 @@ def logsumexp(
     Blanchard, Higham and Higham (2021), Accurately computing the log-sum-exp and softmax functions; docs/formulas.md, Rows.
     """
     if where is None:
-        return _rows(_core.logsumexp, x, axis=axis, keepdims=keepdims, out=out)
+        return _core.rows(_core.logsumexp, x, axis=axis, keepdims=keepdims, out=out)
     return _rows_where(_core.logsumexp_where, x, where, axis, keepdims=keepdims, out=out)
 
 
@@ -225,7 +215,7 @@ def logsumexp_partial(x: ArrayLike, axis: int = -1) -> tuple[Any, Any]:
     ----------
     Milakov and Gimelshein (2018), Online normalizer calculation for softmax, arXiv:1805.02867; docs/formulas.md, Rows.
     """
-    return _rows(_core.logsumexp_partial, x, axis=axis)  # type: ignore[no-any-return]
+    return _core.rows(_core.logsumexp_partial, x, axis=axis)
 
 
 def logsumexp_merge(m1: ArrayLike, s1: ArrayLike, m2: ArrayLike, s2: ArrayLike) -> tuple[Any, Any]:
@@ -333,7 +323,7 @@ def softmax_backward(grad: ArrayLike, y: ArrayLike, axis: int = -1, *, out: Any 
     ----------
     docs/formulas.md, Rows.
     """
-    return _rows(_core.softmax_backward, grad, y, axis=axis, out=out)
+    return _core.rows(_core.softmax_backward, grad, y, axis=axis, out=out)
 
 
 def log_softmax_backward(grad: ArrayLike, y: ArrayLike, axis: int = -1, *, out: Any = None) -> Any:
@@ -372,7 +362,7 @@ def log_softmax_backward(grad: ArrayLike, y: ArrayLike, axis: int = -1, *, out: 
     ----------
     docs/formulas.md, Rows.
     """
-    return _rows(_core.log_softmax_backward, grad, y, axis=axis, out=out)
+    return _core.rows(_core.log_softmax_backward, grad, y, axis=axis, out=out)
 
 
 def logsumexp_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: Any = None) -> Any:
@@ -411,7 +401,7 @@ def logsumexp_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: An
     ----------
     docs/formulas.md, Rows.
     """
-    return _rows(_core.logsumexp_backward, grad, x, axis=axis, out=out)
+    return _core.rows(_core.logsumexp_backward, grad, x, axis=axis, out=out)
 
 
 def _rows_last(y: ArrayLike, axis: int) -> tuple[np.ndarray, np.dtype]:

@@ -1,0 +1,26 @@
+// The loops of row ufuncs, for those who call them past NumPy.
+#pragma once
+
+#include <Python.h>
+
+#include "kernels.h"
+
+namespace nonlin {
+
+struct RowLoop {
+  const RowOperation* operation;
+  DType dtype;                  // that the kernels compute in
+  const HalfConversions* half;  // of a 16-bit type, in which rows are stored
+  bool float_scalars;           // whether scalars are float beside 16-bit rows
+  double cycles;
+};
+
+inline bool IsOutput(Operand kind) { return kind == Operand::kRowOut || kind == Operand::kScalarOut; }
+
+const RowLoop& LoopOf(PyObject* ufunc, DType dtype);  // of a row ufunc of this module
+
+// Runs a loop on rows with 1 class or more. False with a Python error where there is no memory; works with or without the
+// GIL.
+bool RunRows(const RowLoop& loop, const RowOperand* operands, size_t rows, size_t classes);
+
+}  // namespace nonlin
