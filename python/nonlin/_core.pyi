@@ -87,12 +87,16 @@ nll_loss_class_backward: numpy.ufunc
 nll_loss_probabilities: numpy.ufunc
 nll_loss_probabilities_backward: numpy.ufunc
 
+def plain_loss(*arguments: Any) -> Any: ...
 def prepare_targets(
     targets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
     classes: typing.SupportsInt | typing.SupportsIndex,
     ignore_index: typing.SupportsInt | typing.SupportsIndex,
     weight: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None,
 ) -> tuple[Any, ...]: ...
+def reduce(
+    losses: collections.abc.Iterable, divisor: typing.SupportsFloat | typing.SupportsIndex, dtype: numpy.dtype
+) -> object: ...
 
 reglu: numpy.ufunc
 reglu_backward: numpy.ufunc

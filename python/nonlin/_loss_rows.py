@@ -209,9 +209,7 @@ class Rows:
     def reduce(self, losses: list[Any]) -> Any:
         if self.reduction == "none":
             return losses[0]
-        with np.errstate(all="ignore"):
-            total = sum((np.add.reduce(part, None, np.float64) for part in losses), np.float64(0))
-            return working_dtype(self.x.dtype).type(total / self.divisor)
+        return _core.reduce(losses, self.divisor, working_dtype(self.x.dtype))
 
     def upstream(self, grad: ArrayLike) -> Any:
         """The loss's upstream gradient as the factor of each row's gradient."""

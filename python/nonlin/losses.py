@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._core import plain_loss as _plain_loss
 from ._dtypes import working_dtype
 from ._loss_rows import LOSSES, Loss, check_out, prepare
 
@@ -154,22 +155,34 @@ def _documentation(loss: Loss, ending: str) -> str:
     return "\n\n".join([title, *(f"{name}\n{'-' * len(name)}\n{text}" for name, text in sections.items())])
 
 
-def _define(loss: Loss, ending: str, evaluate: str) -> None:
-    """Define the function of a loss; exec, as namedtuple does, for the only way to a true signature."""
+_ENDINGS = {"": "_loss", "_backward": "_backward", "_with_grad": "_with_grad"}
+_PLAIN = ["grad", "out", *_OPTIONS]  # the order in which the extension takes them
+
+
+def _define(number: int, loss: Loss, ending: str) -> None:
+    """Define the function of a loss; exec, as namedtuple does, for the only way to a true signature.
+
+    It asks the extension first, which knows the usual arguments and gives None for others.
+    """
     positional = (["grad"] if ending == "_backward" else []) + loss.arguments
     parameters = [f"{name}: ArrayLike" for name in positional] + ["*"]
     parameters += [f"{name}: {_OPTIONS[name]}" for name in loss.options] + (["out: Any = None"] if ending else [])
     passed = [*positional, *(["out"] if ending else []), *(f"{name}={name}" for name in loss.options)]
+    known = {*positional, *loss.options, *(["out"] if ending else [])}
+    plain = [str(number), str(list(_ENDINGS).index(ending)), *loss.arguments]
+    plain += [name if name in known else "None" for name in _PLAIN]
     result = "tuple[Any, Any]" if ending == "_with_grad" else "Any"
     name = loss.name + ending
-    source = f"def {name}({', '.join(parameters)}) -> {result}: return {evaluate}({loss.name!r}, {', '.join(passed)})"
+    source = f"""def {name}({", ".join(parameters)}) -> {result}:
+    plain = _plain_loss({", ".join(plain)})
+    return {_ENDINGS[ending]}({loss.name!r}, {", ".join(passed)}) if plain is None else plain"""
     exec(source, globals())
     globals()[name].__doc__ = _documentation(loss, ending)
     __all__.append(name)
 
 
-for _row in LOSSES.values():
-    _define(_row, "", "_loss")
-    _define(_row, "_backward", "_backward")
+for _number, _row in enumerate(LOSSES.values()):
+    _define(_number, _row, "")
+    _define(_number, _row, "_backward")
     if _row.with_grad:
-        _define(_row, "_with_grad", "_with_grad")
+        _define(_number, _row, "_with_grad")
