@@ -100,7 +100,7 @@ py::object Quotient(DType dtype, double total, double divisor) {
 }
 
 // The sum of arrays of losses over a divisor.
-py::object Reduce(const py::iterable& parts, double divisor, const py::dtype& dtype) {
+py::object Reduce(const py::object& parts, double divisor, const py::dtype& dtype) {
   const DType type = dtype.itemsize() == 4 ? kFloat32 : kFloat64;
   double total = 0;
   for (const py::handle part : parts) {
@@ -318,7 +318,7 @@ py::object PlainLoss(PyObject* const* args) {
   const std::array<Piece, 2> whole = PiecesOf(x, of_elements, false);
   std::vector<double> memory(whole[0].rows + 1);  // for numbers of either type
   values.losses = reinterpret_cast<char*>(memory.data());
-  const bool of_probabilities = std::strstr(loss.arguments, "probs") != nullptr;
+  const bool of_probabilities = std::strncmp(loss.arguments, "probs ", 6) == 0;
   if (of_probabilities && Run(of_class ? count_outside.of_class : count_outside.of_row, x, whole, values, true) != 0)
     return {};
   py::object losses;

@@ -1,5 +1,7 @@
 """Elementwise functions: special values, shapes of memory, dtypes, out and where. Accuracy is in test_accuracy.py."""
 
+import inspect
+import pickle
 from typing import Any
 
 import numpy as np
@@ -415,6 +417,23 @@ def test_wrong_number_of_arguments(f: Function) -> None:
         f.public()
     with pytest.raises(TypeError):
         f.public(*[1.0] * 9)
+
+
+@pytest.mark.parametrize(
+    "f", [f for f in FUNCTIONS.values() if f.parameters or f.activation == "gelu"], ids=lambda f: f.name
+)
+def test_functions_with_parameters_are_functions(f: Function) -> None:
+    function = getattr(nl, f.name)
+    assert pickle.loads(pickle.dumps(function)) is function
+    assert inspect.isroutine(function)
+    required = dict.fromkeys(f.inputs, 0.5)
+    assert function(**required) == function(*required.values())
+    with pytest.raises(TypeError, match=r"'x'"):
+        function(*[0.5] * len(f.inputs), x=0.5)
+    with pytest.raises(TypeError, match="x"):
+        function(**{name: value for name, value in required.items() if name != "x"})
+    with pytest.raises(TypeError):
+        function(**required, **{f"other{i}": 1 for i in range(100)})
 
 
 @all_functions

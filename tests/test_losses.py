@@ -10,7 +10,7 @@ import pytest
 from ml_dtypes import finfo
 
 import nonlin as nl
-from nonlin import reference
+from nonlin import _core, losses, reference
 
 from . import oracle
 from .oracle import (
@@ -125,6 +125,39 @@ def test_against_reference(
     for shape, axis in ROWS if loss.by_rows else ENTRIES:
         given = loss.problem(rng, shape, axis, dtype)
         assert_is_reference(loss, given, {**loss.keywords(rng, shape, axis, chosen, dtype), "reduction": reduction}, rng)
+
+
+class General(np.ndarray):
+    """An array that is not plain, so that a call with it goes the general way."""
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda t: t.__name__)
+@all_losses
+def test_plain_arguments_have_the_bits_of_the_general_way(
+    loss: Loss, dtype: type, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    was_plain = []
+
+    def spy(*arguments: Any) -> Any:
+        result = _core.plain_loss(*arguments)
+        was_plain.append(result is not None)
+        return result
+
+    monkeypatch.setattr(losses, "_plain_loss", spy)
+    names = [name for name in ("ignore_index", "label_smoothing", "z_loss") if name in loss.options]
+    for shape in ((7,), (50, 1), (40, 100), (3, 700, 5), (2, 9000)):
+        given = loss.problem(rng, shape, -1, dtype)
+        for reduction, chosen in itertools.product(REDUCTIONS, ((), tuple(names))):
+            o = {**loss.keywords(rng, shape, -1, chosen, dtype), "reduction": reduction}
+            upstream: Any = 0.7 if reduction != "none" else rng.standard_normal(loss.losses_shape(shape)).astype(dtype)
+            was_plain.clear()
+            results = every_result(loss, given, upstream, **o)
+            calls = len(loss.functions())
+            assert was_plain == [*[True] * (calls - 1), reduction != "none"]  # the gradient alone is called last
+            general = every_result(loss, [a.view(General) for a in given], upstream, **o)
+            assert was_plain[calls:] == [False] * calls
+            assert [type(a) for a in results] == [type(a) for a in general]
+            assert_same_bits(results, general)
 
 
 @all_dtypes

@@ -94,9 +94,7 @@ def prepare_targets(
     ignore_index: typing.SupportsInt | typing.SupportsIndex,
     weight: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None,
 ) -> tuple[Any, ...]: ...
-def reduce(
-    losses: collections.abc.Iterable, divisor: typing.SupportsFloat | typing.SupportsIndex, dtype: numpy.dtype
-) -> object: ...
+def reduce(losses: object, divisor: typing.SupportsFloat | typing.SupportsIndex, dtype: numpy.dtype) -> object: ...
 
 reglu: numpy.ufunc
 reglu_backward: numpy.ufunc

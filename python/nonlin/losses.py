@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._core import plain_loss as _plain_loss
+from . import _core
 from ._dtypes import working_dtype
 from ._loss_rows import LOSSES, Loss, check_out, prepare
 
@@ -155,6 +155,7 @@ def _documentation(loss: Loss, ending: str) -> str:
     return "\n\n".join([title, *(f"{name}\n{'-' * len(name)}\n{text}" for name, text in sections.items())])
 
 
+_plain_loss = _core.plain_loss  # called by the functions made below
 _ENDINGS = {"": "_loss", "_backward": "_backward", "_with_grad": "_with_grad"}
 _PLAIN = ["grad", "out", *_OPTIONS]  # the order in which the extension takes them
 

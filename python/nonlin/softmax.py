@@ -215,7 +215,7 @@ def logsumexp_partial(x: ArrayLike, axis: int = -1) -> tuple[Any, Any]:
     ----------
     Milakov and Gimelshein (2018), Online normalizer calculation for softmax, arXiv:1805.02867; docs/formulas.md, Rows.
     """
-    return _core.rows(_core.logsumexp_partial, x, axis=axis)
+    return _core.rows(_core.logsumexp_partial, x, axis=axis)  # type: ignore[no-any-return]
 
 
 def logsumexp_merge(m1: ArrayLike, s1: ArrayLike, m2: ArrayLike, s2: ArrayLike) -> tuple[Any, Any]:
