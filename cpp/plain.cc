@@ -1,6 +1,6 @@
 #include "plain.h"
 
-#include <cstdlib>
+#include <utility>
 
 #include "module.h"
 
@@ -32,12 +32,9 @@ bool PlainRows::From(PyObject* object, PyObject* axis) {
   if ((type != NPY_FLOAT && type != NPY_DOUBLE) || !PyArray_ISCARRAY_RO(array) || dims == 0 || shape[dims - 1] == 0)
     return false;
   if (axis != nullptr) {
-    const long number = PyLong_CheckExact(axis) ? PyLong_AsLong(axis) : -2;
-    if (PyErr_Occurred())
-      PyErr_Clear();  // too large, and -1 the result
-    else if (number == dims - 1 || number == -1)
-      axis = nullptr;
-    if (axis != nullptr) return false;
+    int overflow = 0;
+    const long number = PyLong_CheckExact(axis) ? PyLong_AsLongAndOverflow(axis, &overflow) : ++overflow;
+    if (overflow != 0 || (number != -1 && number != dims - 1)) return false;
   }
   dtype = type == NPY_FLOAT ? kFloat32 : kFloat64;
   classes = shape[dims - 1];
