@@ -682,7 +682,7 @@ struct Masked {
 template <class T, int kCount>
 struct GroupData {
   void* data[kCount];
-  T* buffer;  // for as many entries; may be a result's memory
+  T* buffer;  // for as many entries as a row has, of an operation with rows for a result
   template <size_t k>
   T* Row() const {
     return static_cast<T*>(data[k]);
@@ -693,47 +693,199 @@ struct GroupData {
   }
 };
 
-// Copies `count` rows (the last one again for the lanes behind them) from strided memory to a buffer that holds class j of
-// row i at [j * lanes + i].
-template <class T, class From>
-HWY_INLINE void PackRows(const RowOperand& o, size_t row, size_t count, size_t classes, size_t lanes, T* buffer) {
-  const hn::ScalableTag<T> d;
-  const char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
-  if constexpr (sizeof(From) == sizeof(T)) {
-    if (o.row == sizeof(T) && count == hn::Lanes(d)) {  // neighbours in memory: a vector a class
-      for (size_t j = 0; j < classes; ++j, first += o.item) {
-        hn::StoreU(hn::LoadU(d, reinterpret_cast<const T*>(first)), d, buffer + j * lanes);
-      }
-      return;
-    }
-  }
-  for (size_t i = 0; i < lanes; ++i) {
-    const char* from = first + static_cast<ptrdiff_t>(HWY_MIN(i, count - 1)) * o.row;
-    for (size_t j = 0; j < classes; ++j, from += o.item) buffer[j * lanes + i] = *reinterpret_cast<const From*>(from);
+// Groups of rows side by side in a buffer: class j of row i of a group at [j * lanes + i]. An odd number of vectors lies
+// between two groups, as caches hold few lines at the same place of a page.
+struct GroupLayout {
+  size_t classes, lanes;
+  size_t Step() const { return (classes | 1) * lanes; }
+};
+
+#if HWY_HAVE_SCALABLE || HWY_TARGET == HWY_SCALAR
+template <class T>
+constexpr bool CanTranspose(size_t) {
+  return false;
+}
+template <class T, class... Args>
+void RowsToLanes(Args...) {}
+template <class T, class... Args>
+void LanesToRows(Args...) {}
+#else
+
+template <class T>
+constexpr size_t kBlock = 16 / sizeof(T);  // lanes of the 128-bit blocks within which vectors interleave
+
+template <class T>
+bool CanTranspose(size_t classes) {
+  return classes >= kBlock<T>;
+}
+
+// A vector whose blocks are `step` bytes apart in memory.
+template <class D>
+HWY_INLINE hn::Vec<D> LoadBlocks(D d, const char* from, ptrdiff_t step) {
+  using T = hn::TFromD<D>;
+  if constexpr (hn::MaxLanes(d) <= kBlock<T>) {
+    return hn::LoadU(d, reinterpret_cast<const T*>(from));
+  } else {
+    const hn::Half<D> half;
+    const char* upper = from + step * static_cast<ptrdiff_t>(hn::MaxLanes(half) / kBlock<T>);
+    return hn::Combine(d, LoadBlocks(half, upper, step), LoadBlocks(half, from, step));
   }
 }
 
-HWY_INLINE void PackIndices(const RowOperand& o, size_t row, size_t count, size_t lanes, int64_t* buffer) {
-  for (size_t i = 0; i < lanes; ++i) {
-    const char* from = o.data + static_cast<ptrdiff_t>(row + HWY_MIN(i, count - 1)) * o.row;
-    buffer[i] = *reinterpret_cast<const int64_t*>(from);
+template <class D>
+HWY_INLINE void StoreBlocks(hn::Vec<D> v, D d, char* to, ptrdiff_t step) {
+  using T = hn::TFromD<D>;
+  if constexpr (hn::MaxLanes(d) <= kBlock<T>) {
+    hn::StoreU(v, d, reinterpret_cast<T*>(to));
+  } else {
+    const hn::Half<D> half;
+    StoreBlocks(hn::LowerHalf(half, v), half, to, step);
+    StoreBlocks(hn::UpperHalf(half, v), half, to + step * static_cast<ptrdiff_t>(hn::MaxLanes(half) / kBlock<T>), step);
+  }
+}
+
+// Each block of kBlock vectors as a matrix, transposed.
+template <class D, class V>
+HWY_INLINE void TransposeBlocks(D d, V* v) {
+  if constexpr (sizeof(hn::TFromD<D>) == 8) {
+    const V lower = hn::InterleaveLower(d, v[0], v[1]);
+    v[1] = hn::InterleaveUpper(d, v[0], v[1]);
+    v[0] = lower;
+  } else {
+    const hn::Repartition<double, D> dw;
+    const auto pair = [&](V a) HWY_ATTR { return hn::BitCast(dw, a); };
+    const auto low01 = pair(hn::InterleaveLower(d, v[0], v[1])), high01 = pair(hn::InterleaveUpper(d, v[0], v[1]));
+    const auto low23 = pair(hn::InterleaveLower(d, v[2], v[3])), high23 = pair(hn::InterleaveUpper(d, v[2], v[3]));
+    v[0] = hn::BitCast(d, hn::InterleaveLower(dw, low01, low23));
+    v[1] = hn::BitCast(d, hn::InterleaveUpper(dw, low01, low23));
+    v[2] = hn::BitCast(d, hn::InterleaveLower(dw, high01, high23));
+    v[3] = hn::BitCast(d, hn::InterleaveUpper(dw, high01, high23));
+  }
+}
+
+// As many rows as there are lanes, `step` bytes apart, to a group's buffer. A block of classes that would reach beyond the
+// last one begins earlier.
+template <class T>
+HWY_INLINE void RowsToLanes(const char* first, ptrdiff_t step, size_t classes, T* buffer) {
+  const hn::ScalableTag<T> d;
+  for (size_t j = 0; j < classes; j += kBlock<T>) {
+    const size_t at = HWY_MIN(j, classes - kBlock<T>);
+    hn::Vec<decltype(d)> v[kBlock<T>];
+    for (size_t k = 0; k < kBlock<T>; ++k) {
+      const char* from = first + static_cast<ptrdiff_t>(k) * step + at * sizeof(T);
+      v[k] = LoadBlocks(d, from, step * static_cast<ptrdiff_t>(kBlock<T>));
+    }
+    TransposeBlocks(d, v);
+    for (size_t k = 0; k < kBlock<T>; ++k) hn::StoreU(v[k], d, buffer + (at + k) * hn::Lanes(d));
   }
 }
 
 // And back.
 template <class T>
-HWY_INLINE void UnpackRows(const RowOperand& o, size_t row, size_t count, size_t classes, size_t lanes, const T* buffer) {
+HWY_INLINE void LanesToRows(const T* buffer, size_t classes, char* first, ptrdiff_t step) {
+  const hn::ScalableTag<T> d;
+  for (size_t j = 0; j < classes; j += kBlock<T>) {
+    const size_t at = HWY_MIN(j, classes - kBlock<T>);
+    hn::Vec<decltype(d)> v[kBlock<T>];
+    for (size_t k = 0; k < kBlock<T>; ++k) v[k] = hn::LoadU(d, buffer + (at + k) * hn::Lanes(d));
+    TransposeBlocks(d, v);
+    for (size_t k = 0; k < kBlock<T>; ++k) {
+      char* to = first + static_cast<ptrdiff_t>(k) * step + at * sizeof(T);
+      StoreBlocks(v[k], d, to, step * static_cast<ptrdiff_t>(kBlock<T>));
+    }
+  }
+}
+#endif
+
+// Copies `count` rows from memory to groups in a buffer; lanes behind the last row hold what one in the array holds, or 0.
+template <class From, class T>
+HWY_INLINE void PackRows(const RowOperand& o, const GroupLayout& g, size_t row, size_t count, T* buffer) {
+  const hn::ScalableTag<T> d;
+  const char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
+  if constexpr (sizeof(From) == sizeof(T)) {
+    if (o.row == sizeof(T) && g.lanes == hn::Lanes(d)) {  // neighbours in memory
+      for (size_t j = 0; j < g.classes; ++j, first += o.item) {
+        const T* from = reinterpret_cast<const T*>(first);
+        T* to = buffer + j * g.lanes;
+        size_t i = 0;
+        for (; i + g.lanes <= count; i += g.lanes, to += g.Step()) hn::StoreU(hn::LoadU(d, from + i), d, to);
+        if (i < count) hn::StoreU(LoadTail(d, from + i, count - i, T(0)), d, to);
+      }
+      return;
+    }
+  }
+  for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step()) {
+    if constexpr (sizeof(From) == sizeof(T)) {
+      if (o.item == sizeof(T) && g.lanes == hn::Lanes(d) && i + g.lanes <= count && CanTranspose<T>(g.classes)) {
+        RowsToLanes<T>(first + static_cast<ptrdiff_t>(i) * o.row, o.row, g.classes, buffer);
+        continue;
+      }
+    }
+    for (size_t k = 0; k < g.lanes; ++k) {
+      const char* from = first + static_cast<ptrdiff_t>(HWY_MIN(i + k, count - 1)) * o.row;
+      for (size_t j = 0; j < g.classes; ++j, from += o.item) buffer[j * g.lanes + k] = *reinterpret_cast<const From*>(from);
+    }
+  }
+}
+
+// Fetches what PackRows will read of a group: neighbouring rows class by class, others as if there was nothing between them.
+template <class T>
+HWY_INLINE void PrefetchRows(const RowOperand& o, const GroupLayout& g, size_t row) {
+  const ptrdiff_t lines = static_cast<ptrdiff_t>(g.classes);
+  const ptrdiff_t step = o.row == sizeof(T) ? o.item : o.row * static_cast<ptrdiff_t>(g.lanes) / lines;
+  const char* from = o.data + static_cast<ptrdiff_t>(row) * o.row;
+  for (ptrdiff_t j = 0; j < lines; ++j) hwy::Prefetch(from + j * step);
+}
+
+HWY_INLINE void PackIndices(const RowOperand& o, size_t row, size_t count, size_t lanes, int64_t* buffer) {
+  const char* from = o.data + static_cast<ptrdiff_t>(row) * o.row;
+  for (size_t i = 0; i < count; ++i, from += o.row) buffer[i] = *reinterpret_cast<const int64_t*>(from);
+  for (size_t i = count; i % lanes != 0; ++i) buffer[i] = buffer[count - 1];
+}
+
+// And back. With a `stage`, of the size of `buffer`, past the caches, where the result's place in memory allows it.
+template <class T>
+HWY_INLINE void UnpackRows(const RowOperand& o, const GroupLayout& g, size_t row, size_t count, const T* buffer, T* stage) {
   const hn::ScalableTag<T> d;
   char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
-  if (o.row == sizeof(T) && count == hn::Lanes(d)) {
-    for (size_t j = 0; j < classes; ++j, first += o.item) {
-      hn::StoreU(hn::LoadU(d, buffer + j * lanes), d, reinterpret_cast<T*>(first));
+  if (o.row == sizeof(T) && g.lanes == hn::Lanes(d)) {
+    const bool stream =
+        stage != nullptr && Misalignment(d, reinterpret_cast<T*>(first)) == 0 && o.item % (hn::Lanes(d) * sizeof(T)) == 0;
+    for (size_t j = 0; j < g.classes; ++j, first += o.item) {
+      T* to = reinterpret_cast<T*>(first);
+      const T* from = buffer + j * g.lanes;
+      size_t i = 0;
+      for (; i + g.lanes <= count; i += g.lanes, from += g.Step()) {
+        const auto v = hn::LoadU(d, from);
+        if (stream) {
+          hn::Stream(v, d, to + i);
+        } else {
+          hn::StoreU(v, d, to + i);
+        }
+      }
+      if (i < count) StoreTail(hn::LoadU(d, from), d, to + i, count - i);
     }
     return;
   }
-  for (size_t i = 0; i < count; ++i) {
-    char* to = first + static_cast<ptrdiff_t>(i) * o.row;
-    for (size_t j = 0; j < classes; ++j, to += o.item) *reinterpret_cast<T*>(to) = buffer[j * lanes + i];
+  const bool transpose = o.item == sizeof(T) && g.lanes == hn::Lanes(d) && CanTranspose<T>(g.classes);
+  const ptrdiff_t dense = static_cast<ptrdiff_t>(g.classes * sizeof(T));
+  if (transpose && stage != nullptr && o.row == dense && count % g.lanes == 0) {
+    T* to = stage;
+    for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step(), to += g.lanes * g.classes) {
+      LanesToRows<T>(buffer, g.classes, reinterpret_cast<char*>(to), dense);
+    }
+    StreamCopy(d, stage, reinterpret_cast<T*>(first), count * g.classes);
+    return;
+  }
+  for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step()) {
+    if (transpose && i + g.lanes <= count) {
+      LanesToRows<T>(buffer, g.classes, first + static_cast<ptrdiff_t>(i) * o.row, o.row);
+      continue;
+    }
+    for (size_t k = i; k < HWY_MIN(i + g.lanes, count); ++k) {
+      char* to = first + static_cast<ptrdiff_t>(k) * o.row;
+      for (size_t j = 0; j < g.classes; ++j, to += o.item) *reinterpret_cast<T*>(to) = buffer[j * g.lanes + (k - i)];
+    }
   }
 }
 
@@ -741,41 +893,132 @@ HWY_INLINE void UnpackRows(const RowOperand& o, size_t row, size_t count, size_t
 // at 1024 classes, 1.4 at 4096; 0.97 to 1.4 at 32000).
 constexpr size_t kMinStreamed = 2048;
 
-constexpr size_t kNarrow = 64;       // classes up to which contiguous rows go side by side
-constexpr size_t kMaxAcross = 4096;  // classes up to which strided rows do: their buffer stays in L2
+constexpr size_t kNarrow = 10;       // vectors of classes up to which contiguous rows go side by side
+constexpr size_t kMaxAcross = 4096;  // classes up to which strided rows do
+constexpr size_t kFew = 16;  // classes up to which strided rows can be fetched ahead: more fall to the same places of L1
 
 template <class Operation, class T>
 struct RowLoops {
   static constexpr int kCount = Operation::kOperands.count;
-  static constexpr bool kHasRowResult = Has(Operation::kOperands, Operand::kRowOut);
 
   // NumPy gives stride 0 to a single class too.
   static bool IsAbsent(Operand kind, const RowOperand& o, size_t classes) {
     return kind == Operand::kOptionalIn && o.item == 0 && classes > 1;
   }
 
+  // How many groups go through the buffers together. What is `near` stays in L1, beside the next rows that are fetched
+  // meanwhile; else neighbouring rows make pieces that are worth their cache misses, in L2.
+  static size_t Groups(size_t classes, size_t lanes, bool near) {
+    constexpr size_t kMaxGroups = 16, kL1Bytes = size_t{1} << 14, kL2Bytes = size_t{1} << 18;
+    return HWY_MIN(kMaxGroups, HWY_MAX((near ? kL1Bytes : kL2Bytes) / (classes * lanes * sizeof(T)), 1));
+  }
+
+  // Elements of a buffer of an operand.
+  static size_t BufferSize(Operand kind, const GroupLayout& g, size_t groups) {
+    if (HasClasses(kind)) return groups * g.Step();
+    return groups * g.lanes * (kind == Operand::kIndexIn ? sizeof(int64_t) / sizeof(T) : 1);
+  }
+
   // Whether the kernel may work on rows where they are.
   static bool AreInPlace(const RowOperand* operands, size_t classes) {
-    bool in_place = classes > kNarrow;
+    const hn::ScalableTag<T> d;
+    return classes > kNarrow * hn::Lanes(d) && AreContiguous(operands, classes) &&
+           !Has(Operation::kOperands, Operand::kMaskIn);
+  }
+
+  static bool AreContiguous(const RowOperand* operands, size_t classes) {
     for (int k = 0; k < kCount; ++k) {
       const Operand kind = Operation::kOperands.kinds[k];
-      const bool along = !HasClasses(kind) || operands[k].item == sizeof(T) || IsAbsent(kind, operands[k], classes);
-      in_place &= kind != Operand::kMaskIn && along;
+      if (!HasClasses(kind) || kind == Operand::kMaskIn || IsAbsent(kind, operands[k], classes)) continue;
+      if (operands[k].item != sizeof(T)) return false;
     }
-    return in_place;
+    return true;
   }
 
-  // Elements of scratch memory that rows in buffers need.
-  static size_t BufferSize(size_t classes) {
-    const hn::ScalableTag<T> d;
-    const size_t lanes = hn::Lanes(d);
-    return kCount * HWY_MAX(classes <= kMaxAcross ? classes * lanes : classes, 2 * 8 * lanes);
-  }
-
-  // And those that a thread needs: rows in place keep their exponentials.
+  // Elements of scratch memory that a thread needs: rows in place keep their exponentials, the others go through buffers.
   static size_t Scratch(const RowOperand* operands, size_t classes) {
-    if (operands == nullptr || !AreInPlace(operands, classes)) return BufferSize(classes);
-    return kHasRowResult && classes <= kMaxKept ? classes : 0;
+    if (operands != nullptr && AreInPlace(operands, classes)) {
+      return Has(Operation::kOperands, Operand::kRowOut) && classes <= kMaxKept ? classes : 0;
+    }
+    const hn::ScalableTag<T> d;
+    const GroupLayout layout{classes, classes <= kMaxAcross ? hn::Lanes(d) : 1};
+    size_t size = 0;
+    for (int k = 0; k < kCount; ++k) {
+      size += BufferSize(Operation::kOperands.kinds[k], layout, Groups(classes, layout.lanes, false));
+    }
+    return size;
+  }
+
+  // Compiled once for a layout, however many loops call it.
+  template <class P>
+  static HWY_NOINLINE void RunGroup(const P& p, const GroupData<T, kCount>& group) {
+    Operation::Run(p, group);
+  }
+
+  // `count` rows in groups of `lanes` rows side by side, through buffers, while `fetched` rows behind them are fetched. The
+  // result of a row takes the place of its first operand.
+  template <class P>
+  static void RunPacked(const P& p, const RowOperand* operands, size_t row, size_t count, size_t fetched, size_t lanes,
+                        bool stream, T* scratch) {
+    const size_t groups = (count + lanes - 1) / lanes;
+    T* buffers[kCount];
+    size_t steps[kCount];  // from a group to the next
+    T *rows = nullptr, *spare = nullptr;
+    for (int k = 0; k < kCount; ++k) {
+      const RowOperand& o = operands[k];
+      const Operand kind = Operation::kOperands.kinds[k];
+      const GroupLayout layout{HasClasses(kind) ? p.classes : 1, lanes};
+      buffers[k] = scratch;
+      steps[k] = layout.Step();
+      scratch += BufferSize(kind, layout, groups);
+      switch (kind) {
+        case Operand::kRowIn:
+          if (rows == nullptr) rows = buffers[k];
+          PackRows<T>(o, layout, row, count, buffers[k]);
+          break;
+        case Operand::kMaskIn:
+          PackRows<uint8_t>(o, layout, row, count, buffers[k]);
+          break;
+        case Operand::kOptionalIn:
+        case Operand::kScalarIn:
+          if (IsAbsent(kind, o, p.classes)) {
+            buffers[k] = nullptr;
+            steps[k] = 0;
+          } else if (o.row == 0) {  // one for all rows
+            PackRows<T>(o, layout, row, HWY_MIN(count, lanes), buffers[k]);
+            steps[k] = 0;
+          } else {
+            PackRows<T>(o, layout, row, count, buffers[k]);
+          }
+          break;
+        case Operand::kIndexIn:
+          steps[k] = lanes * sizeof(int64_t) / sizeof(T);
+          PackIndices(o, row, count, lanes, reinterpret_cast<int64_t*>(buffers[k]));
+          break;
+        case Operand::kRowOut:
+          spare = buffers[k];
+          buffers[k] = rows;
+          break;
+        case Operand::kScalarOut:
+          break;
+      }
+    }
+    for (size_t i = 0; i < groups; ++i) {
+      for (int k = 0; k < kCount && (i + 1) * lanes <= fetched; ++k) {
+        if (Operation::kOperands.kinds[k] != Operand::kRowIn) continue;
+        PrefetchRows<T>(operands[k], {p.classes, lanes}, row + count + i * lanes);
+      }
+      GroupData<T, kCount> group;
+      group.buffer = spare;
+      for (int k = 0; k < kCount; ++k) group.data[k] = buffers[k] == nullptr ? nullptr : buffers[k] + i * steps[k];
+      RunGroup(p, group);
+    }
+    for (int k = 0; k < kCount; ++k) {
+      const Operand kind = Operation::kOperands.kinds[k];
+      if (kind != Operand::kRowOut && kind != Operand::kScalarOut) continue;
+      const GroupLayout layout{HasClasses(kind) ? p.classes : 1, lanes};
+      UnpackRows<T>(operands[k], layout, row, count, buffers[k], stream && kind == Operand::kRowOut ? spare : nullptr);
+    }
   }
 
   // Whether a result takes an operand's memory.
@@ -789,84 +1032,54 @@ struct RowLoops {
     return false;
   }
 
-  // Compiled once for a layout, however many loops call it.
-  template <class P>
-  static HWY_NOINLINE void RunGroup(const P& p, const GroupData<T, kCount>& group) {
-    Operation::Run(p, group);
-  }
-
-  // One row, or a group of up to `lanes` rows side by side, through buffers.
-  template <class P>
-  static void RunPacked(const P& p, const RowOperand* operands, size_t row, size_t count, size_t lanes, T* scratch) {
-    GroupData<T, kCount> group{};
-    const size_t classes = p.classes, size = BufferSize(classes) / kCount;
-    for (int k = 0; k < kCount; ++k, scratch += size) {
-      const RowOperand& o = operands[k];
-      const Operand kind = Operation::kOperands.kinds[k];
-      group.data[k] = scratch;
-      switch (kind) {
-        case Operand::kRowIn:
-          PackRows<T, T>(o, row, count, classes, lanes, scratch);
-          break;
-        case Operand::kOptionalIn:
-          if (IsAbsent(kind, o, classes)) {
-            group.data[k] = nullptr;
-          } else {
-            PackRows<T, T>(o, row, count, classes, lanes, scratch);
-          }
-          break;
-        case Operand::kMaskIn:
-          PackRows<T, uint8_t>(o, row, count, classes, lanes, scratch);
-          break;
-        case Operand::kScalarIn:
-          PackRows<T, T>(o, row, count, 1, lanes, scratch);
-          break;
-        case Operand::kIndexIn:
-          PackIndices(o, row, count, lanes, reinterpret_cast<int64_t*>(scratch));
-          break;
-        case Operand::kRowOut:
-          group.buffer = scratch;
-          break;
-        case Operand::kScalarOut:
-          break;
-      }
-    }
-    RunGroup(p, group);
+  // Rows by which a result of neighbouring rows is beyond alignment.
+  static size_t Misaligned(const RowOperand* operands, size_t row) {
+    const hn::ScalableTag<T> d;
     for (int k = 0; k < kCount; ++k) {
-      const bool is_row = Operation::kOperands.kinds[k] == Operand::kRowOut;
-      if (!is_row && Operation::kOperands.kinds[k] != Operand::kScalarOut) continue;
-      UnpackRows<T>(operands[k], row, count, is_row ? classes : 1, lanes, static_cast<const T*>(group.data[k]));
+      const RowOperand& o = operands[k];
+      if (Operation::kOperands.kinds[k] != Operand::kRowOut || o.row != sizeof(T)) continue;
+      return (reinterpret_cast<uintptr_t>(o.data) / sizeof(T) + row) % hn::Lanes(d);
     }
+    return 0;
   }
 
   static void Run(const RowOperand* operands, size_t classes, size_t begin, size_t end, void* scratch, bool stream) {
     const hn::ScalableTag<T> d;
+    const size_t lanes = hn::Lanes(d);
     T* buffer = static_cast<T*>(scratch);
+    stream &= Has(Operation::kOperands, Operand::kRowOut) && !IsOverwriting(operands);
     if (AreInPlace(operands, classes)) {
-      const Along<T> p{d, classes, stream && classes >= kMinStreamed && !IsOverwriting(operands)};
+      stream &= classes >= kMinStreamed;
+      const Along<T> p{d, classes, stream};
       for (size_t row = begin; row < end; ++row) {
-        GroupData<T, kCount> group{};
+        GroupData<T, kCount> group;
         group.buffer = buffer;
         for (int k = 0; k < kCount; ++k) {
           const RowOperand& o = operands[k];
           const bool absent = IsAbsent(Operation::kOperands.kinds[k], o, classes);
           group.data[k] = absent ? nullptr : o.data + static_cast<ptrdiff_t>(row) * o.row;
           // A usual store to the line that two rows share would wait for it, and all others for this one.
-          if (p.stream && Operation::kOperands.kinds[k] == Operand::kRowOut)
+          if (stream && Operation::kOperands.kinds[k] == Operand::kRowOut)
             hwy::Prefetch(static_cast<T*>(group.data[k]) + classes);
         }
         RunGroup(p, group);
       }
-      if (p.stream) hwy::FlushStream();
     } else if (classes <= kMaxAcross) {
-      const size_t lanes = hn::Lanes(d);
+      const bool near = classes <= kFew || (classes <= kNarrow * lanes && AreContiguous(operands, classes));
+      const size_t rows = lanes * Groups(classes, lanes, near);
       const Across<T> p{d, classes};
-      for (size_t row = begin; row < end; row += lanes)
-        RunPacked(p, operands, row, HWY_MIN(lanes, end - row), lanes, buffer);
+      size_t count = 0;
+      for (size_t row = begin; row < end; row += count) {
+        // A result of neighbouring rows begins to be aligned after a few of them.
+        count = HWY_MIN(rows - (stream ? Misaligned(operands, row) : 0), end - row);
+        RunPacked(p, operands, row, count, near ? HWY_MIN(rows, end - row - count) : 0, lanes, stream, buffer);
+      }
     } else {
+      stream = false;
       const Along<T> p{d, classes, false};
-      for (size_t row = begin; row < end; ++row) RunPacked(p, operands, row, 1, 1, buffer);
+      for (size_t row = begin; row < end; ++row) RunPacked(p, operands, row, 1, 0, 1, false, buffer);
     }
+    if (stream) hwy::FlushStream();
   }
 };
 

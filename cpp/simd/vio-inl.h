@@ -47,6 +47,16 @@ HWY_INLINE size_t Misalignment(D d, const T* array) {
   return reinterpret_cast<uintptr_t>(array) / sizeof(T) % hn::Lanes(d);
 }
 
+// to = from, past the caches.
+template <class D, class T>
+HWY_INLINE void StreamCopy(D d, const T* from, T* to, size_t n) {
+  const size_t lanes = hn::Lanes(d);
+  size_t i = HWY_MIN(n, (lanes - Misalignment(d, to)) % lanes);
+  if (i > 0) StoreTail(LoadTail(d, from, i, T(0)), d, to, i);
+  for (; i + lanes <= n; i += lanes) hn::Stream(hn::LoadU(d, from + i), d, to + i);
+  if (i < n) StoreTail(LoadTail(d, from + i, n - i, T(0)), d, to + i, n - i);
+}
+
 // ---------------------------------------------------------------- 16-bit types
 //
 // Rounded to nearest even, sub-normals kept, NaN and infinities too: in integer arithmetic, as what processors and Highway
