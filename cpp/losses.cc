@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cfenv>
 #include <cstring>
 #include <new>
@@ -14,6 +15,7 @@
 
 #include "module.h"
 #include "numpy_api.h"
+#include "parallel.h"
 #include "plain.h"
 
 namespace py = pybind11;
@@ -24,40 +26,61 @@ namespace {
 using Targets = py::array_t<int64_t, py::array::c_style>;
 using Weights = py::array_t<double, py::array::c_style>;
 
+constexpr size_t kManyTargets = 4096;  // a reason to let go of the GIL
+constexpr double kTargetCycles = 3;
+
 struct CheckedTargets {
   double total;     // sum of the weights of those that count
+  bool ignores;     // whether there are others
   py::ssize_t bad;  // flat position of the first one that is no class, or -1
 };
 
-// Copies targets, ignored ones as -1.
-CheckedTargets CheckTargets(const int64_t* from, py::ssize_t n, int64_t classes, int64_t ignore_index, const double* weights,
-                            int64_t* to) {
-  double sum = 0;
-  py::ssize_t counted = 0;
-  for (py::ssize_t i = 0; i < n; ++i) {
-    const int64_t target = from[i];
-    const bool ignored = target == ignore_index;
-    to[i] = ignored ? -1 : target;
-    if (ignored) continue;
-    if (target < 0 || target >= classes) return {0, i};
-    ++counted;
-    if (weights != nullptr) sum += weights[target];
+CheckedTargets CheckTargets(const int64_t* targets, size_t n, int64_t classes, int64_t ignore_index, const double* weights) {
+  std::optional<py::gil_scoped_release> release;
+  if (n >= kManyTargets) release.emplace();
+  const auto is_class = [=](int64_t target) { return static_cast<uint64_t>(target) < static_cast<uint64_t>(classes); };
+  std::atomic<size_t> ignored{0}, wrong{0};
+  ParallelFor(n, 1, kTargetCycles, [&](size_t begin, size_t end) {
+    size_t skipped = 0, outside = 0;
+    for (size_t i = begin; i < end; ++i) {
+      const bool skip = targets[i] == ignore_index;
+      skipped += skip;
+      outside += !skip & !is_class(targets[i]);
+    }
+    ignored += skipped;
+    wrong += outside;
+  });
+  if (wrong > 0) {
+    py::ssize_t bad = 0;
+    while (targets[bad] == ignore_index || is_class(targets[bad])) ++bad;
+    return {0, ignored > 0, bad};
   }
-  return {weights != nullptr ? sum : static_cast<double>(counted), -1};
+  double total = static_cast<double>(n - ignored);
+  if (weights != nullptr) {
+    total = 0;  // in one order, whatever the threads
+    for (size_t i = 0; i < n; ++i) total += targets[i] == ignore_index ? 0 : weights[targets[i]];
+  }
+  return {total, ignored > 0, -1};
 }
 
-// The copy, and what the check gives.
+// Copies targets, ignored ones as -1.
+void MarkIgnored(const int64_t* from, size_t n, int64_t ignore_index, int64_t* to) {
+  std::optional<py::gil_scoped_release> release;
+  if (n >= kManyTargets) release.emplace();
+  ParallelFor(n, 1, kTargetCycles, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) to[i] = from[i] == ignore_index ? -1 : from[i];
+  });
+}
+
+// The targets, in a copy with -1 for ignored ones if there are any, and what the check gives.
 py::tuple PrepareTargets(const Targets& targets, int64_t classes, int64_t ignore_index,
                          const std::optional<Weights>& weight) {
-  py::array_t<int64_t> prepared(std::vector<py::ssize_t>(targets.shape(), targets.shape() + targets.ndim()));
-  const int64_t* from = targets.data();
-  int64_t* to = prepared.mutable_data();
-  CheckedTargets checked;
-  {
-    const py::gil_scoped_release release;
-    checked = CheckTargets(from, targets.size(), classes, ignore_index, weight ? weight->data() : nullptr, to);
-  }
-  return py::make_tuple(prepared, checked.total, checked.bad);
+  const size_t n = targets.size();
+  const CheckedTargets checked = CheckTargets(targets.data(), n, classes, ignore_index, weight ? weight->data() : nullptr);
+  if (!checked.ignores || checked.bad >= 0) return py::make_tuple(targets, checked.total, checked.bad);
+  py::array_t<int64_t> marked(std::vector<py::ssize_t>(targets.shape(), targets.shape() + targets.ndim()));
+  MarkIgnored(targets.data(), n, ignore_index, marked.mutable_data());
+  return py::make_tuple(marked, checked.total, checked.bad);
 }
 
 // Sums in halves, so that the error grows with the logarithm of n.
@@ -267,7 +290,8 @@ py::object PlainLoss(PyObject* const* args) {
   const npy_intp entries = x.rows * x.classes;
   double divisor = static_cast<double>(of_elements ? entries : x.rows);
   Values values{x.RowsOf(array), {}, {}, nullptr, {}};
-  std::vector<int64_t> classes;
+  py::object wide;
+  std::vector<int64_t> marked;
   const bool of_targets = std::strcmp(loss.kind, "targets") == 0;
   int overflow = of_targets && !PyLong_CheckExact(args[kIgnoreIndex]);
   const long long ignored = of_targets && overflow == 0 ? PyLong_AsLongLongAndOverflow(args[kIgnoreIndex], &overflow) : 0;
@@ -276,16 +300,20 @@ py::object PlainLoss(PyObject* const* args) {
       of_targets && PyArray_CheckExact(target) && PyArray_ISINTEGER(reinterpret_cast<PyArrayObject*>(target));
   if (of_class) {
     if (!PyArray_CanCastSafely(PyArray_TYPE(reinterpret_cast<PyArrayObject*>(target)), NPY_INT64)) return {};
-    const auto wide = py::reinterpret_steal<py::object>(
+    wide = py::reinterpret_steal<py::object>(
         PyArray_FromAny(target, PyArray_DescrFromType(NPY_INT64), 0, 0, NPY_ARRAY_CARRAY_RO, nullptr));
     if (!wide) throw py::error_already_set();
     if (!IsPlain(wide.ptr(), NPY_INT64, x.dims - 1, x.shape)) return {};
-    classes.resize(x.rows);
-    const auto* from = static_cast<const int64_t*>(PyArray_DATA(reinterpret_cast<PyArrayObject*>(wide.ptr())));
-    const CheckedTargets checked = CheckTargets(from, x.rows, x.classes, ignored, nullptr, classes.data());
+    auto* from = static_cast<int64_t*>(PyArray_DATA(reinterpret_cast<PyArrayObject*>(wide.ptr())));
+    const CheckedTargets checked = CheckTargets(from, x.rows, x.classes, ignored, nullptr);
     if (checked.bad >= 0) return {};
+    if (checked.ignores) {
+      marked.resize(x.rows);
+      MarkIgnored(from, x.rows, ignored, marked.data());
+      from = marked.data();
+    }
     divisor = checked.total;
-    values.target = {reinterpret_cast<char*>(classes.data()), sizeof(int64_t), 0};
+    values.target = {reinterpret_cast<char*>(from), sizeof(int64_t), 0};
   } else {
     if (!x.IsLike(target)) return {};
     values.target = x.RowsOf(target);

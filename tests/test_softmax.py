@@ -1,7 +1,10 @@
 """softmax, log_softmax, logsumexp, their gradients and Jacobians, and logsumexp in parts."""
 
+import ctypes
 import functools
 import math
+import mmap
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -273,6 +276,74 @@ def test_every_length(f: Callable[..., Any], dtype: np.dtype, rng: np.random.Gen
         assert_same_bits(f(*(a[1::2] for a in given)), y[1::2])
         padded = [np.pad(a, [(1, 2)] * a.ndim)[(slice(1, -2),) * a.ndim] for a in given]
         assert_same_bits(f(*padded), y)
+
+
+@pytest.mark.every_target
+@all_dtypes
+@all_functions
+def test_rows_side_by_side(f: Callable[..., Any], dtype: np.dtype, rng: np.random.Generator) -> None:
+    """Groups of any number of rows give each of them the bits it has alone, whichever way they reach the lanes."""
+    for n in [*range(1, 21), 63, 64, 65, 160, 161]:
+        for rows in (15, 16, 17, 37, 300):
+            given = arguments(f, rng, (rows, n), dtype)
+            y = f(*given)
+            for i in (0, 15 % rows, rows - 1):
+                assert_same_bits(f(*(a[i] for a in given)), y[i])
+            columns = [np.ascontiguousarray(a.T) for a in given]
+            across = f(*columns, 0)
+            for i in (0, 15 % rows, rows - 1):
+                alone = f(*(a[..., i : i + 1] for a in columns), 0)  # strided still
+                if n <= 20:
+                    assert_same_bits(across.T[i], y[i])
+                assert_same_bits(across[..., i : i + 1], alone)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((140_001, 20), -1), ((1_100_003, 3), -1), ((20, 140_001), 0), ((20, 140_032), 0)]
+)
+def test_results_that_no_cache_holds(shape: tuple[int, int], axis: int, rng: np.random.Generator) -> None:
+    for dtype in (np.float32, np.float64):
+        x = rng.standard_normal(shape).astype(dtype)
+        pieces = np.array_split(x, 9, 1 + axis)
+        expected = np.concatenate([nl.softmax(piece, axis) for piece in pieces], 1 + axis)
+        for start in (0, 1, 3):
+            room = np.full(x.size + 16, 7, dtype)
+            out = room[start : start + x.size].reshape(shape)
+            nl.softmax(x, axis, out=out)
+            assert_same_bits(out, expected)
+            assert np.all(room[:start] == 7)
+            assert np.all(room[start + x.size :] == 7)
+
+
+def guarded(a: np.ndarray, at_end: bool) -> np.ndarray:
+    """A copy at one end of memory whose neighbours may not be touched."""
+    mprotect = ctypes.CDLL(None, use_errno=True).mprotect
+    page = mmap.PAGESIZE
+    inside = -(-a.nbytes // page) * page
+    room = mmap.mmap(-1, inside + 2 * page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(room))
+    for place in (start, start + page + inside):
+        assert mprotect(ctypes.c_void_p(place), ctypes.c_size_t(page), 0) == 0
+    offset = page + (inside - a.nbytes if at_end else 0)
+    copy = np.frombuffer(room, a.dtype, a.size, offset).reshape(a.shape)
+    copy[...] = a
+    return copy
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mprotect")
+@pytest.mark.every_target
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@all_functions
+def test_nothing_beyond_an_array_is_touched(f: Callable[..., Any], dtype: Any, rng: np.random.Generator) -> None:
+    for rows, n in ((1, 1), (16, 2), (17, 3), (16, 10), (37, 13), (48, 64), (3, 170)):
+        for axis in (0, -1):
+            given = arguments(f, rng, (rows, n) if axis else (n, rows), dtype, axis)
+            expected = np.asarray(f(*given, axis))
+            for at_end in (False, True):
+                out = guarded(expected, at_end)
+                out[...] = 7
+                f(*(guarded(a, at_end) for a in given), axis, out=out)
+                assert_same_bits(out, expected)
 
 
 @all_dtypes
