@@ -15,9 +15,10 @@ void ParallelRanges(size_t n, size_t multiple, double cycles, RangeFunction func
 // Calls f(begin, end) on ranges that make up [0, n), on as many threads as `cycles`, the estimated cost of an item,
 // make worthwhile. Ranges begin at multiples of `multiple`. f must not throw.
 template <class F>
-void ParallelFor(size_t n, size_t multiple, double cycles, F f) {
+void ParallelFor(size_t n, size_t multiple, double cycles, const F& f) {
   ParallelRanges(
-      n, multiple, cycles, [](void* context, size_t begin, size_t end) { (*static_cast<F*>(context))(begin, end); }, &f);
+      n, multiple, cycles, [](void* context, size_t begin, size_t end) { (*static_cast<const F*>(context))(begin, end); },
+      const_cast<F*>(&f));
 }
 
 }  // namespace nonlin

@@ -136,7 +136,10 @@ HWY_INLINE void ForEach(const P& p, const T* row, size_t begin, size_t end, T fi
 template <class P, class F>
 HWY_INLINE void InPieces(const P& p, F f) {
   if constexpr (P::kInMemory) {
-    if (p.classes > kMaxKept) return ParallelFor(p.Steps(), 1, kHugeCycles * hn::Lanes(p.d), f);
+    if (p.classes > kMaxKept) {
+      const F piece = f;  // what threads see, the compiler must keep in memory
+      return ParallelFor(p.Steps(), 1, kHugeCycles * hn::Lanes(p.d), piece);
+    }
   }
   f(0, p.Steps());
 }
