@@ -116,7 +116,7 @@ bool LookUp(const Loop& loop, char* const* args, const npy_intp* steps, npy_intp
   const uint16_t* table = loop.table->Get(n, [&](uint16_t* numbers) {
     char* const in_place[] = {reinterpret_cast<char*>(numbers), reinterpret_cast<char*>(numbers)};
     const npy_intp items[] = {loop.item, loop.item};
-    RunRange(loop, in_place, items, 0, ResultTable::kSize, 2 * kBlock);
+    RunRange(loop, in_place, items, 0, ResultTable::kSize, 2 * kBlock, false);
   });
   if (table == nullptr) return false;
   ParallelFor(n, kChunkMultiple, kLookUpCycles, [&](size_t begin, size_t end) {

@@ -25,8 +25,11 @@ namespace HWY_NAMESPACE {
 
 // ---------------------------------------------------------------- the two layouts
 
-// A row that does not count has a negative class; its class 0 is read in its stead.
-HWY_INLINE size_t Position(int64_t index) { return index < 0 ? 0 : static_cast<size_t>(index); }
+// A row that does not count has a negative class; its class 0 is read in its stead. What is beyond the last class, because
+// the array of targets has changed after it was checked, must not lead out of the row.
+HWY_INLINE size_t Position(int64_t index, size_t classes) {
+  return index < 0 ? 0 : HWY_MIN(static_cast<size_t>(index), classes - 1);
+}
 
 template <class T>
 struct Along {
@@ -54,11 +57,13 @@ struct Along {
       StoreTail(v, d, row + Offset(step), TailLanes());
     }
   }
-  V LoadAt(const T* row, const int64_t* index) const { return hn::Set(d, row[Position(*index)]); }
+  V LoadAt(const T* row, const int64_t* index) const { return hn::Set(d, row[Position(*index, classes)]); }
   struct Place {
     size_t step, lane;
   };
-  Place PlaceOf(const int64_t* index) const { return {Position(*index) / hn::Lanes(d), Position(*index) % hn::Lanes(d)}; }
+  Place PlaceOf(const int64_t* index) const {
+    return {Position(*index, classes) / hn::Lanes(d), Position(*index, classes) % hn::Lanes(d)};
+  }
   // `own` for the entry at a place, v for all others of a step.
   V Replace(Place place, size_t step, V v, V own) const {
     if (HWY_LIKELY(step != place.step)) return v;
@@ -88,12 +93,12 @@ struct Across {
   void StoreRow(V v, T* rows, size_t step) const { hn::StoreU(v, d, rows + Offset(step)); }
   V LoadAt(const T* rows, const int64_t* index) const {
     HWY_ALIGN T picked[hn::MaxLanes(d)];
-    for (size_t i = 0; i < hn::Lanes(d); ++i) picked[i] = rows[Offset(Position(index[i])) + i];
+    for (size_t i = 0; i < hn::Lanes(d); ++i) picked[i] = rows[Offset(Position(index[i], classes)) + i];
     return hn::Load(d, picked);
   }
   V PlaceOf(const int64_t* index) const {
     HWY_ALIGN T places[hn::MaxLanes(d)];
-    for (size_t i = 0; i < hn::Lanes(d); ++i) places[i] = static_cast<T>(Position(index[i]));
+    for (size_t i = 0; i < hn::Lanes(d); ++i) places[i] = static_cast<T>(Position(index[i], classes));
     return hn::Load(d, places);
   }
   V Replace(V place, size_t step, V v, V own) const {
@@ -896,8 +901,8 @@ HWY_INLINE void UnpackRows(const RowOperand& o, const GroupLayout& g, size_t row
 // at 1024 classes, 1.4 at 4096; 0.97 to 1.4 at 32000).
 constexpr size_t kMinStreamed = 2048;
 
-constexpr size_t kNarrow = 10;       // vectors of classes up to which contiguous rows go side by side
-constexpr size_t kMaxAcross = 4096;  // classes up to which strided rows do
+constexpr size_t kNarrow = 10;        // vectors of classes up to which contiguous rows go side by side
+constexpr size_t kMaxAcross = 65536;  // classes up to which strided rows do: their buffers stay in L3
 constexpr size_t kFew = 16;  // classes up to which strided rows can be fetched ahead: more fall to the same places of L1
 
 template <class Operation, class T>
