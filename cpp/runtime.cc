@@ -20,12 +20,6 @@ namespace py = pybind11;
 namespace nonlin {
 namespace {
 
-std::string Join(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
 std::string Compiler() {
 #if defined(__clang__)
   return "clang " __clang_version__;
@@ -40,7 +34,7 @@ void ChooseTarget() {
   const char* wanted = std::getenv("NONLIN_SIMD_TARGET");
   if (wanted == nullptr || *wanted == '\0' || ForceTarget(wanted)) return;
   throw py::import_error("NONLIN_SIMD_TARGET is " + std::string(wanted) +
-                         "; this build and CPU take one of: " + Join(SupportedTargets()));
+                         "; this build and CPU take one of: " + JoinedTargets());
 }
 
 using Bytes = py::array_t<uint8_t, py::array::c_style>;

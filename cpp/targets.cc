@@ -23,6 +23,12 @@ std::vector<std::string> SupportedTargets() {
   return names;
 }
 
+std::string JoinedTargets() {
+  std::string text;
+  for (const std::string& name : SupportedTargets()) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
 std::string CurrentTarget() { return hwy::TargetName(forced != 0 ? forced : TargetBits().front()); }
 
 bool ForceTarget(const std::string& name) {

@@ -15,6 +15,7 @@
 #include "numpy_api.h"
 #include "parallel.h"
 #include "promotion.h"
+#include "targets.h"
 
 namespace py = pybind11;
 
@@ -221,7 +222,7 @@ struct UfuncData {
   std::vector<char> types;
 };
 
-void AddUfunc(py::module_& m, const Activation& a, bool backward, const MapKernel* kernels) {
+void AddUfunc(py::dict& ufuncs, const Activation& a, bool backward, const MapKernel* kernels) {
   static std::deque<UfuncData>& all = *new std::deque<UfuncData>;
   const int inputs = static_cast<int>(Split(backward ? a.backward_inputs : a.inputs).size());
   const int outputs = backward && IsGated(a) ? 2 : 1;
@@ -247,7 +248,29 @@ void AddUfunc(py::module_& m, const Activation& a, bool backward, const MapKerne
   if (object == nullptr) throw py::error_already_set();
   AddPromotion(object, inputs + outputs);
   AddBFloat16Loop(object, InnerLoop, std::vector<int>(inputs + outputs, BFloat16Number()), ufunc.data[kLoops - 1]);
-  m.add_object(ufunc.name.c_str(), py::reinterpret_steal<py::object>(object));
+  ufuncs[ufunc.name.c_str()] = py::reinterpret_steal<py::object>(object);
+}
+
+// Those of the instruction set in use.
+py::dict MakeUfuncs() {
+  py::dict ufuncs;
+  const ActivationKernels* kernels = GetActivationKernels();
+  for (int i = 0; i < kActivationCount; ++i) {
+    AddUfunc(ufuncs, kActivations[i], false, kernels[i].forward);
+    AddUfunc(ufuncs, kActivations[i], true, kernels[i].backward);
+  }
+  return ufuncs;
+}
+
+// Every call makes new ones, which live for ever.
+py::dict UfuncsOf(const std::string& target) {
+  const std::string current = CurrentTarget();
+  if (!ForceTarget(target)) {
+    throw py::value_error("target is " + target + "; this build and CPU take one of: " + JoinedTargets());
+  }
+  const py::dict ufuncs = MakeUfuncs();
+  ForceTarget(current);
+  return ufuncs;
 }
 
 py::list Activations() {
@@ -279,11 +302,8 @@ py::list Activations() {
 }  // namespace
 
 void RegisterActivations(py::module_& m) {
-  const ActivationKernels* kernels = GetActivationKernels();
-  for (int i = 0; i < kActivationCount; ++i) {
-    AddUfunc(m, kActivations[i], false, kernels[i].forward);
-    AddUfunc(m, kActivations[i], true, kernels[i].backward);
-  }
+  for (const auto& [name, ufunc] : MakeUfuncs()) m.attr(name) = ufunc;
+  m.def("ufuncs_of", &UfuncsOf, py::arg("target"), "The elementwise ufuncs with the kernels of an instruction set.");
   m.def("activations", &Activations, "The table of activations, a dict a row.");
 }
 

@@ -137,3 +137,5 @@ swiglu: numpy.ufunc
 swiglu_backward: numpy.ufunc
 tanh: numpy.ufunc
 tanh_backward: numpy.ufunc
+
+def ufuncs_of(target: str) -> dict[str, Any]: ...
