@@ -88,6 +88,20 @@ def test_special_values(f: Function, dtype: np.dtype) -> None:
     np.testing.assert_array_equal(y[saturated], expected[saturated])
 
 
+@pytest.mark.every_target
+@all_dtypes
+@all_functions
+def test_zero_stays_zero_however_large_the_factor(f: Function, dtype: np.dtype) -> None:
+    """Far out in a tail the derivative is 0, and what a unit gates: no rest of it must show up in a product."""
+    largest = finfo(dtype).max
+    x = f.domain(np.array([-INF, -largest, largest, INF], dtype))
+    one, factor = np.ones_like(x), np.full_like(x, largest / dtype.type(4))
+    exact = f.exact(*f.arguments(x, one, one))
+    for up, grad in ((one, factor), (factor, one)):
+        for y, e in zip(as_tuple(f.public(*f.arguments(x, up, grad))), exact, strict=True):
+            np.testing.assert_array_equal(wide(y)[e == 0], 0)
+
+
 @all_dtypes
 @backward_functions
 def test_nan_gradient_stays(f: Function, dtype: np.dtype) -> None:

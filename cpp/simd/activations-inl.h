@@ -196,6 +196,11 @@ struct Sigmoid {
   HWY_INLINE static V Forward(D d, V x) {
     return Unscale(d, Scaled(d, x));
   }
+  // What `Scaled` gave times a factor, 0 where the sigmoid is 0 however large the factor is.
+  template <class D, class M, class V>
+  HWY_INLINE static V Times(D d, Two<V> scaled, M zero, V factor) {
+    return hn::IfThenElse(zero, hn::Mul(hn::Zero(d), factor), UnscaleTimes(d, scaled, factor));
+  }
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V y) {
     return hn::Mul(grad, hn::Mul(y, hn::Sub(hn::Set(d, 1), y)));
@@ -232,8 +237,9 @@ struct Softplus {
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V x, V beta) {
     using C = ConstantsOf<D>;
-    const Two<V> z = Clamp(d, Product(d, x, beta), C::kLogZero, C::kSigmoidSaturated);
-    return UnscaleTimes(d, ScaledSigmoid(d, z), grad);
+    const Two<V> z = Product(d, x, beta);
+    const Two<V> limited = Clamp(d, z, C::kLogZero, C::kSigmoidSaturated);
+    return Sigmoid::Times(d, ScaledSigmoid(d, limited), hn::Lt(z.hi, limited.hi), grad);
   }
 
   // e^x * 2^kScaleExponent for x <= 0
@@ -267,14 +273,16 @@ struct LogSigmoid {  // -softplus(-x)
   }
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V x) {
-    return UnscaleTimes(d, Sigmoid::Scaled(d, hn::Neg(x)), grad);
+    const auto zero = hn::Gt(x, hn::Set(d, -ConstantsOf<D>::kLogZero));
+    return Sigmoid::Times(d, Sigmoid::Scaled(d, hn::Neg(x)), zero, grad);
   }
 };
 
 // ---------------------------------------------------------------- x times a sigmoid
 //
-// x g(x), with g rising from 0 to 1, for x clamped to [zero, saturated]: below, the product is 0; above, it is x.
-// `Scaled` is g(x) and `ScaledSlope` the derivative of x g(x), both times 2^kScaleExponent.
+// x g(x), with g rising from 0 to 1, for x clamped to [zero, saturated]: below, the product is 0, however large the factor
+// that it is taken times; above, it is x. `Scaled` is g(x) and `ScaledSlope` the derivative of x g(x), both times
+// 2^kScaleExponent.
 
 template <class G>
 struct SelfGated {
@@ -294,15 +302,17 @@ struct SelfGated {
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V x) {
     const V limited = Limited(d, x);
-    return hn::IfThenElse(hn::Gt(x, limited), grad, UnscaleTimes(d, G::ScaledSlope(d, limited), grad));
+    const V y = hn::IfThenElse(hn::Gt(x, limited), grad, UnscaleTimes(d, G::ScaledSlope(d, limited), grad));
+    return hn::IfThenElse(hn::Lt(x, limited), hn::Mul(hn::Zero(d), grad), y);
   }
   // factor * x g(x), rounded once
   template <class D, class V>
   HWY_INLINE static V ForwardTimes(D d, V x, V factor) {
     const V limited = Limited(d, x);
     const V product = UnscaleTimes(d, TwoProduct(d, limited, G::Scaled(d, limited)), factor);
-    const auto plain = hn::Or(hn::Gt(x, limited), hn::Eq(x, hn::Zero(d)));  // zero for its sign
-    return hn::IfThenElse(plain, hn::Mul(x, factor), product);
+    const V line = hn::IfThenElse(hn::Lt(x, limited), hn::Neg(hn::Zero(d)), x);
+    const auto plain = hn::Or(hn::Ne(x, limited), hn::Eq(x, hn::Zero(d)));  // zero for its sign
+    return hn::IfThenElse(plain, hn::Mul(line, factor), product);
   }
 };
 

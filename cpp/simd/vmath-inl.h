@@ -307,7 +307,10 @@ HWY_INLINE Two<V> TimesPower(D d, const ExpParts<V, VI>& e, V power) {
 // power (1 + r + t) factor, for a power of two.
 template <class V, class VI>
 HWY_INLINE Two<V> TimesPower(const ExpParts<V, VI>& e, V power, Two<V> factor) {
-  const Two<V> product = FastTwoSum(factor.hi, hn::MulAdd(hn::Add(e.r, e.t), Round(factor), factor.lo));
+  // factor.hi + rest: with the sum r + t rounded first, the error of geglu came to 1.65 ULP.
+  const V low = hn::MulAdd(hn::Add(e.r, e.t), factor.lo, factor.lo);
+  const V rest = hn::MulAdd(e.r, factor.hi, hn::MulAdd(e.t, factor.hi, low));
+  const Two<V> product = FastTwoSum(factor.hi, rest);
   return {hn::Mul(power, product.hi), hn::Mul(power, product.lo)};
 }
 
