@@ -266,9 +266,9 @@ HWY_INLINE LossOptions<V> MakeOptions(const P& p, V smoothing, V z_loss) {
   return {hn::Sub(hn::Set(p.d, 1), smoothing), uniform, z_loss, hn::GetLane(smoothing) > 0};
 }
 
-template <class D, class V>
-HWY_INLINE V OneMinusTop(D d, V rest) {  // 1 - p of the maximum
-  return hn::Div(rest, hn::Add(hn::Set(d, 1), rest));
+template <class D>
+HWY_INLINE hn::Vec<D> OneMinusTop(const RowSum<D>& sum) {  // 1 - p of the maximum
+  return hn::Div(sum.below, sum.total);
 }
 
 enum CrossEntropyOption { kWeightSum = kFirstOption, kSmoothing, kZLoss };
@@ -325,7 +325,7 @@ struct CrossEntropyOfClass {
         const V g = softmax(e);
         return smooth ? hn::NegMulAdd(uniform, entry_weight(), g) : g;
       };
-      const V top = IfFiniteElseNaN(d, sum.max, hn::Mul(grad, hn::NegMulAdd(OneMinusTop(d, sum.rest), total, others)));
+      const V top = IfFiniteElseNaN(d, sum.max, hn::Mul(grad, hn::NegMulAdd(OneMinusTop(sum), total, others)));
       const V usual = gradient(sum.scale.Exp(d, target_logit), [=]() HWY_ATTR { return target_weight; });
       const V own_entry = hn::IfThenElse(hn::Eq(target_logit, sum.max), top, hn::NegMulAdd(grad, own, usual));
       const auto place = p.PlaceOf(target);
@@ -392,7 +392,7 @@ struct CrossEntropyOfProbabilities {
       const V z_term = hn::Mul(hn::Add(options.z_loss, options.z_loss), lse);
       const V total = hn::Add(hn::Add(at_top, below), z_term);
       const ScaledSoftmax softmax(d, sum, hn::Mul(grad, total));
-      const V top_loss = hn::Mul(IfFiniteElseNaN(d, sum.max, OneMinusTop(d, sum.rest)), total);
+      const V top_loss = hn::Mul(IfFiniteElseNaN(d, sum.max, OneMinusTop(sum)), total);
       const V others = hn::Add(below, z_term);
       const auto likely = hn::Lt(sum.rest, hn::Set(d, 1));  // p > 1 / 2
       exponentials.Transform(r.template Row<At::kGradient>(), [=](size_t i, V e) HWY_ATTR {

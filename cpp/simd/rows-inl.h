@@ -323,7 +323,7 @@ struct RowSum {
   using V = hn::Vec<D>;
   RowScale<D> scale;
   V max, rest;
-  V total;  // of the scaled exponentials, the maximum included
+  V total, below;  // of the scaled exponentials, with one maximum and without it
 };
 
 // The maximum of `start` and the steps [begin, end). Four at a time: one would wait for the last.
@@ -378,8 +378,8 @@ struct RowTotals {
     const D d = p.d;
     const V sum = p.Sum(hn::Add(others.hi, others.lo)), maxima = p.Sum(count);
     const V top = hn::IfThenElse(hn::IsFinite(max), scale.Exp(d, max), hn::Set(d, ConstantsOf<D>::kScale));
-    const V rest = hn::Add(hn::Div(sum, top), hn::Sub(maxima, hn::Set(d, 1)));
-    return {scale, max, rest, hn::MulAdd(maxima, top, sum)};
+    const V more = hn::Sub(maxima, hn::Set(d, 1));
+    return {scale, max, hn::Add(hn::Div(sum, top), more), hn::MulAdd(maxima, top, sum), hn::MulAdd(more, top, sum)};
   }
 };
 
@@ -482,20 +482,24 @@ HWY_INLINE V IfFiniteElseNaN(D d, V max, V value) {
   return hn::IfThenElse(hn::IsFinite(max), value, hn::NaN(d));
 }
 
-// upstream * softmax(x) from a row's exponentials. The upstream factor takes the scaling where it is large.
+// upstream * softmax(x) from a row's exponentials. The upstream factor takes the scaling where it is large. Without its low
+// part, gradients came to 4.4 ULP.
 template <class D>
 struct ScaledSoftmax {
   using V = hn::Vec<D>;
-  V factor, after;
+  V factor, low, after;
 
   ScaledSoftmax(D d, const RowSum<D>& sum, V upstream) {
     const V one = hn::Set(d, 1), unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
-    const V f = hn::Div(upstream, hn::Mul(sum.total, unscale));
+    const V total = hn::Mul(sum.total, unscale);
+    const V f = hn::Div(upstream, total), f_low = hn::Div(FmaNeg(d, f, total, upstream), total);
     const auto large = hn::Ge(hn::Abs(f), one);
-    factor = IfFiniteElseNaN(d, sum.max, hn::IfThenElse(large, hn::Mul(f, unscale), f));
+    const V scale = hn::IfThenElse(large, unscale, one);
+    factor = IfFiniteElseNaN(d, sum.max, hn::Mul(f, scale));
+    low = hn::IfThenElseZero(hn::IsFinite(f_low), hn::Mul(f_low, scale));
     after = hn::IfThenElse(large, one, unscale);
   }
-  HWY_INLINE V operator()(V e) const { return hn::Mul(hn::Mul(e, factor), after); }
+  HWY_INLINE V operator()(V e) const { return hn::Mul(hn::MulAdd(e, factor, hn::Mul(e, low)), after); }
 };
 
 // log of softmax's denominator, log1p(rest)
