@@ -18,7 +18,7 @@ CXX_SOURCES := $(shell find cpp -name '*.h' -o -name '*.cc')
 # Prints the build requirements, the dependencies and those extras of pyproject.toml that follow.
 REQUIREMENTS := $(BIN)/python tools/requirements.py
 
-.PHONY: all bench benchmarks test lint format stubs docs wheel clean distclean
+.PHONY: all bench benchmarks test ulp lint format stubs docs wheel clean distclean
 
 all: $(BUILT)
 
@@ -32,6 +32,10 @@ benchmarks: $(BUILT)
 
 test: $(BUILT)
 	$(BIN)/pytest $(ARGS)
+
+# Takes hours; goes on where it was stopped.
+ulp: $(BUILT)
+	$(BIN)/python -m tools.ulp $(ARGS)
 
 lint: $(DEPS)
 	$(BIN)/ruff check

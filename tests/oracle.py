@@ -1,8 +1,11 @@
 """What the tests compare with: the tables as test cases, exact values, and errors counted in units in the last place.
 
-Exact values come from two places, and neither is the extension. For float32 it is `nonlin.reference` in float64, whose
-formulas are accurate to far below one float32 ULP, tails included (`test_accuracy.py` proves it on a sample). For float64
-it is mpmath, with the textbook definitions below.
+Exact values come from two places, and neither is the extension. In bulk it is `nonlin.reference` in the next wider format.
+For float32 that is float64: the formulas cancel nowhere, or only where the bound is absolute, so that their error is a few
+float64 ULP times the condition of exp in the tails, 2^-52 * 100 at most, against float32's 2^-24. For float64 it is the long
+double of x87, with 64 bits, good to 0.02 ULP; the functions of the normal distribution and of a cubic, for which it takes
+more than that, are below.
+The other place is mpmath with textbook definitions: `test_accuracy.py` proves the formulas on a sample of it.
 """
 
 import dataclasses
@@ -50,10 +53,22 @@ class Function:
     def reference(self) -> Callable[..., Any]:
         return functools.partial(getattr(reference, _public_name(self.name)), **self.extra)
 
+    def of(self, target: str) -> Callable[..., Any]:
+        """The ufunc of the array inputs with the kernels of that instruction set, parameters having their defaults."""
+        ufunc = _ufuncs_of(target)[self.name]
+        return functools.partial(_with_trailing, ufunc, tuple(self.parameters.values())) if self.parameters else ufunc
+
+    def rounded_parameters(self, dtype: np.dtype) -> dict[str, float]:
+        """The default parameters as a call in that dtype takes them."""
+        return {key: float(dtype.type(value)) for key, value in self.parameters.items()}
+
     def exact(self, *arguments: Array) -> tuple[Array, ...]:
-        """The float64 outputs of the reference; parameters have their defaults, rounded to the arguments' dtype."""
-        rounded = {key: float(arguments[0].dtype.type(value)) for key, value in self.parameters.items()}
-        return as_tuple(self.reference(*(a.astype(np.float64) for a in arguments), **rounded))
+        """The outputs by the reference, in float64, or in long double for float64; parameters have their defaults."""
+        dtype = arguments[0].dtype
+        wider = [a.astype(np.longdouble if dtype == np.float64 else np.float64) for a in arguments]
+        if dtype == np.float64 and GATES.get(self.activation, self.activation) in _WIDE:
+            return _exact_wide(self, *wider)
+        return as_tuple(self.reference(*wider, **self.rounded_parameters(dtype)))
 
     def arguments(self, x: Array, up: Array | None = None, grad: Array | None = None) -> tuple[Array, ...]:
         """The array inputs for points x: grad is 1 and up is between 1/2 and 1 unless given."""
@@ -76,6 +91,13 @@ class Function:
             x = np.tanh(x) if self.activation == "tanh" else np.abs(np.tanh(x))
         others = rng.standard_normal((2, *np.shape(x)))
         return self.arguments(*(a.astype(dtype) for a in (x, *others)))
+
+
+def _with_trailing(f: Callable[..., Any], trailing: tuple[Any, ...], *arguments: Any) -> Any:
+    return f(*arguments, *trailing)
+
+
+_ufuncs_of = functools.cache(_core.ufuncs_of)
 
 
 def _public_name(name: str) -> str:
@@ -231,38 +253,71 @@ def assert_rounded(got: Any, exact: Any, tolerance: Any) -> None:
 
 # Units in the last place
 
+SLACK = 2.0**-20  # of a bound: a result is rounded once, but from a sum of two floats, which is not exact either
+
 
 def ulp_error(got: Any, exact: Any, largest: Any = None) -> Array:
     """``|got - exact|`` in units in the last place of got's dtype at the exact value, as float64.
 
-    Sub-normal results count in steps of the smallest sub-normal. Where ``largest`` is given and larger, its unit counts:
-    the rule for sums whose terms cancel. A result that overflows is one step behind the largest number. NaN for anything
-    else, or the other infinity, is an infinite error.
+    ``exact`` may be a long double. Sub-normal results count in steps of the smallest sub-normal. Where ``largest`` is given
+    and larger, its unit counts: the rule for sums whose terms cancel. A result that overflows is one step behind the largest
+    number. NaN for anything else, or the other infinity, is an infinite error.
     """
-    got = np.asarray(got)
+    got, exact = np.asarray(got), np.asarray(exact)
+    with np.errstate(all="ignore"):
+        error = np.asarray(_plain_ulp_error(got, exact, largest))
+        rare = ~(error < 2)  # or not finite; the plain error is never less
+        if rare.any():
+            most = None if largest is None else np.broadcast_to(largest, got.shape)[rare]
+            error[rare] = _careful_ulp_error(got[rare], exact[rare], most, error[rare])
+    return error
+
+
+def _units(exact: Array, largest: Any, info: Any) -> Array:
+    """The unit in the last place at each value, by its exponent's bits: frexp is many times as slow."""
+    scale = np.abs(exact) if largest is None else np.maximum(np.abs(exact), np.abs(largest))
+    power = (np.ascontiguousarray(scale).view(np.uint64) & np.uint64(0x7FF << 52)).view(np.float64).reshape(scale.shape)
+    return np.clip(power, 2.0**info.minexp, 2.0 ** (info.maxexp - 1)) * 2.0**-info.nmant
+
+
+def _plain_ulp_error(got: Array, exact: Array, largest: Any) -> Array:
     info = finfo(got.dtype)
-    exact = np.asarray(exact, np.float64)
+    if exact.dtype != np.longdouble:
+        exact = exact.astype(np.float64, copy=False)
+        return np.abs(got.astype(np.float64) - exact) / _units(exact, largest, info)
+    rounded = exact.astype(np.float64)
+    below = np.where(np.abs(rounded) > np.abs(exact), np.nextafter(rounded, 0), rounded)  # a power of two, its unit is half
+    return (np.abs(got - exact) / _units(below, largest, info)).astype(np.float64)
+
+
+def _careful_ulp_error(got: Array, exact: Array, largest: Any, plain: Array) -> Array:
+    info = finfo(got.dtype)
     got64 = got.astype(np.float64)
+    exact = exact.astype(np.float64)
     top = np.ldexp(1.0, info.maxexp) if info.maxexp < 1024 else float(info.max)
-    with np.errstate(invalid="ignore"):
-        scale = np.abs(exact) if largest is None else np.maximum(np.abs(exact), np.abs(largest))
-        exponent = np.where(scale > 0, np.frexp(scale)[1] - 1, info.minexp)
-        unit = np.ldexp(1.0, np.clip(exponent, info.minexp, info.maxexp - 1) - info.nmant)
-        error = np.abs(np.clip(got64, -top, top) - np.clip(exact, -top, top)) / unit
+    error = np.abs(np.clip(got64, -top, top) - np.clip(exact, -top, top)) / _units(exact, largest, info)
+    error = np.where(np.isfinite(plain) & (np.abs(exact) <= top), plain, error)
     error = np.where(np.isinf(exact), np.where(got64 == exact, 0, np.inf), error)
     return np.where(np.isnan(exact) | np.isnan(got64), np.where(np.isnan(exact) & np.isnan(got64), 0, np.inf), error)
 
 
+def unit_mp(dtype: Any, value: mpf) -> mpf:
+    """The unit in the last place at a value, that of the largest numbers above them."""
+    info = finfo(dtype)
+    exponent = int(mp.frexp(value)[1]) - 1 if value else int(info.minexp)
+    return mp.ldexp(1, min(max(exponent, int(info.minexp)), int(info.maxexp) - 1) - int(info.nmant))
+
+
 def ulp_error_mp(got: Array, exact: list[mpf], largest: Any = None) -> Array:
-    """`ulp_error` for float64, the exact values by mpmath."""
+    """`ulp_error` with exact values by mpmath."""
+    info = finfo(got.dtype)
+    overflow = mp.ldexp(2 - mp.ldexp(1, -int(info.nmant) - 1), int(info.maxexp) - 1)
 
     def error(g: float, e: mpf, most: float) -> float:
         if not mp.isfinite(e) or not np.isfinite(g):
-            overflow = abs(e) >= mp.ldexp(2 - mp.ldexp(1, -53), 1023)
-            return 0.0 if (mp.isnan(e) and np.isnan(g)) or e == g or (overflow and np.isinf(g) and e * g > 0) else np.inf
-        scale = max(abs(e), abs(mpf(most)))
-        unit = mp.ldexp(1, max(int(mp.frexp(scale)[1]) - 1 if scale else -1022, -1022) - 52)
-        return float(abs(mpf(g) - e) / unit)
+            infinite = abs(e) >= overflow and np.isinf(g) and e * g > 0
+            return 0.0 if (mp.isnan(e) and np.isnan(g)) or e == g or infinite else np.inf
+        return float(abs(mpf(g) - e) / unit_mp(got.dtype, max(abs(e), abs(mpf(most)))))
 
     most = np.zeros(got.shape) if largest is None else np.nan_to_num(largest)
     return np.array([error(float(g), e, float(s)) for g, e, s in zip(got, exact, most, strict=True)])
@@ -323,7 +378,7 @@ def float64_sample() -> Array:
     return np.concatenate([spread, small, *middle, special_values(np.float64)])
 
 
-# Textbook definitions in mpmath, forward and derivative. Parameters have their defaults.
+# Textbook definitions in mpmath, forward and derivative.
 
 _A, _S = mpf(reference.SELU_ALPHA), mpf(reference.SELU_SCALE)
 _U = mp.sqrt(2 / mp.pi)
@@ -354,17 +409,17 @@ def _mish_tanh(x: mpf) -> mpf:
     return mp.tanh(mp.log1p(mp.exp(x))) if x < 1000 else mpf(1)
 
 
-EXACT: dict[str, Callable[[mpf], mpf]] = {
+EXACT: dict[str, Callable[..., mpf]] = {
     "relu": lambda x: max(x, mpf(0)),
     "relu_backward": lambda x: mpf(x > 0),
     "relu6": lambda x: min(max(x, mpf(0)), mpf(6)),
     "relu6_backward": lambda x: mpf(0 < x < 6),
-    "leaky_relu": lambda x: x if x > 0 else mpf(0.01) * x,
-    "leaky_relu_backward": lambda x: mpf(1) if x > 0 else mpf(0.01),
-    "elu": lambda x: x if x > 0 else mp.expm1(x),
-    "elu_backward": lambda x: mpf(1) if x > 0 else mp.exp(x),
-    "celu": lambda x: x if x > 0 else mp.expm1(x),
-    "celu_backward": lambda x: mpf(1) if x > 0 else mp.exp(x),
+    "leaky_relu": lambda x, negative_slope: x if x > 0 else negative_slope * x,
+    "leaky_relu_backward": lambda x, negative_slope: mpf(1) if x > 0 else negative_slope,
+    "elu": lambda x, alpha: x if x > 0 else alpha * mp.expm1(x),
+    "elu_backward": lambda x, alpha: mpf(1) if x > 0 else alpha * mp.exp(x),
+    "celu": lambda x, alpha: x if x > 0 else alpha * mp.expm1(x / alpha),
+    "celu_backward": lambda x, alpha: mpf(1) if x > 0 else mp.exp(x / alpha),
     "selu": lambda x: _S * (x if x > 0 else _A * mp.expm1(x)),
     "selu_backward": lambda x: _S if x > 0 else _S * _A * mp.exp(x),
     "sigmoid": _sigmoid,
@@ -373,8 +428,8 @@ EXACT: dict[str, Callable[[mpf], mpf]] = {
     "log_sigmoid_backward": lambda x: _sigmoid(-x),
     "tanh": mp.tanh,
     "tanh_backward": lambda y: 1 - y * y,
-    "softplus": lambda x: mp.log1p(mp.exp(x)) if x < 1000 else x,
-    "softplus_backward": _sigmoid,
+    "softplus": lambda x, beta: mp.log1p(mp.exp(beta * x)) / beta if beta * x < 1000 else x,
+    "softplus_backward": lambda x, beta: _sigmoid(beta * x),
     "gelu": lambda x: x * _cdf(x),
     "gelu_backward": lambda x: _cdf(x) + x * _phi(x),
     "gelu_tanh": lambda x: x * _tanh_cdf(x),
@@ -387,8 +442,8 @@ EXACT: dict[str, Callable[[mpf], mpf]] = {
     "hard_sigmoid_backward": lambda x: mpf(-3 < x < 3) / 6,
     "hard_swish": lambda x: x * EXACT["hard_sigmoid"](x),
     "hard_swish_backward": lambda x: mpf(0) if x <= -3 else mpf(1) if x >= 3 else (2 * x + 3) / 6,
-    "hard_tanh": lambda x: min(max(x, mpf(-1)), mpf(1)),
-    "hard_tanh_backward": lambda x: mpf(-1 < x < 1),
+    "hard_tanh": lambda x, min_val, max_val: min(max(x, min_val), max_val),
+    "hard_tanh_backward": lambda x, min_val, max_val: mpf(min_val < x < max_val),
     "softsign": lambda x: x / (1 + abs(x)),
     "softsign_backward": lambda x: 1 / (1 + abs(x)) ** 2,
 }
@@ -396,19 +451,120 @@ GATES = {"swiglu": "silu", "geglu": "gelu", "reglu": "relu"}
 
 
 def exact_mp(function: Function, *arguments: Array) -> tuple[list[mpf], ...]:
-    """The exact outputs for finite arguments, grad being 1 and the parameters having their defaults.
+    """The exact outputs for finite arguments, grad being 1 and the parameters having their defaults, rounded to the dtype.
 
     A function without a definition above is its reference formula in extended precision.
     """
+    parameters = function.rounded_parameters(arguments[0].dtype)
     if function.activation not in EXACT and function.activation not in GATES:
-        wide = as_tuple(function.reference(*(a.astype(np.longdouble) for a in arguments), **function.parameters))
+        wide = as_tuple(function.reference(*(a.astype(np.longdouble) for a in arguments), **parameters))
         return tuple([mpf(str(v)) for v in output] for output in wide)
-    points = [[mpf(float(v)) for v in a] for a in arguments]
+    points = [[mpf(float(v)) for v in np.atleast_1d(a)] for a in np.broadcast_arrays(*arguments)]
     if function.activation not in GATES:
-        return ([EXACT[function.name](x) for x in points[-1]],)
+        given = {key: mpf(value) for key, value in parameters.items()}
+        return ([EXACT[function.name](x, **given) for x in points[-1]],)
     gate, up = points[-2:]
     act, slope = EXACT[GATES[function.activation]], EXACT[GATES[function.activation] + "_backward"]
     values = [act(x) for x in gate]
     if not function.name.endswith("_backward"):
         return ([v * u for v, u in zip(values, up, strict=True)],)
     return [slope(x) * u for x, u in zip(gate, up, strict=True)], values
+
+
+# Long double, where the reference in long double is not enough: x Phi(x), whose erfc NumPy has in float64 alone, and
+# x sigmoid(2 u), whose argument of exp needs more bits than its result.
+
+_LONG = np.longdouble
+_INVERSE_SQRT_2PI = _LONG(mp.nstr(1 / mp.sqrt(2 * mp.pi), 30))
+_TAIL_END, _TAIL_CELLS = 40, 8  # Phi(-40) is 0 in float64; cells per unit
+
+
+@functools.cache
+def _tail_table() -> Array:
+    """Taylor coefficients of ``R(a) = e^(a^2 / 2) Phi(-a)`` about the middle of every cell, from ``R' = a R - phi(0)``."""
+    rows = []
+    for cell in range(_TAIL_END * _TAIL_CELLS + 1):
+        c = (cell + mpf(0.5)) / _TAIL_CELLS
+        r = [mp.exp(c * c / 2) * mp.ncdf(-c)]
+        r.append(c * r[0] - 1 / mp.sqrt(2 * mp.pi))
+        for n in range(1, 15):
+            r.append((c * r[n] + r[n - 1]) / (n + 1))
+        rows.append([_LONG(mp.nstr(v, 30)) for v in r])
+    return np.array(rows, _LONG).T
+
+
+def _tail_and_bell(a: Array) -> tuple[Array, Array]:
+    """``Phi(-a)`` and ``e^(-a^2 / 2)`` for a >= 0, the square in two parts that are exact."""
+    a = np.minimum(a, _LONG(_TAIL_END))
+    cell = (a * _TAIL_CELLS).astype(np.intp)
+    s = a - (cell + _LONG(0.5)) / _TAIL_CELLS
+    table = _tail_table()
+    r = table[-1][cell]
+    for row in table[-2::-1]:
+        r *= s
+        r += row[cell]
+    coarse = np.rint(a * 2**24) / 2**24
+    bell = np.exp(coarse * coarse / -2) * np.exp((a - coarse) * (a + coarse) / -2)
+    return r * bell, bell
+
+
+def _wide_gelu(x: Array) -> tuple[Array, Array]:
+    """``x Phi(x)`` and its derivative."""
+    x = np.clip(x, -_TAIL_END, _LONG(np.finfo(np.float64).max))
+    tail, bell = _tail_and_bell(np.abs(np.nan_to_num(x)))
+    cdf = np.where(x < 0, tail, 1 - tail)
+    return x * cdf, cdf + np.clip(x, -_TAIL_END, _TAIL_END) * (bell * _INVERSE_SQRT_2PI)
+
+
+def _two_product(a: Array, b: Any) -> tuple[Array, Array]:
+    """The product and what rounding it lost (Dekker)."""
+
+    def split(v: Any) -> tuple[Any, Any]:
+        high = v * _LONG(2**32 + 1)
+        high = high - (high - v)
+        return high, v - high
+
+    product = a * b
+    (a1, a2), (b1, b2) = split(a), split(b)
+    return product, ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2
+
+
+def _wide_gelu_tanh(x: Array) -> tuple[Array, Array]:
+    """``x s`` and its derivative ``s + x s (1 - s) z'``, with ``s = sigmoid(z)``, ``z = c1 x + c3 x^3``."""
+    far = np.clip(x, _LONG(-reference.FAR), _LONG(reference.FAR))
+    (c1, c1_low), (c3, c3_low) = (_two_parts(2 * _U * c) for c in (mpf(1), mpf("0.044715")))
+    square, square_low = _two_product(far, far)
+    cubic, cubic_low = _two_product(square, c3)
+    cubic_low += square_low * c3 + square * c3_low
+    slope = c1 + cubic
+    back = slope - c1
+    slope_low = (c1 - (slope - back)) + (cubic - back) + cubic_low + c1_low
+    z, z_low = _two_product(far, slope)
+    z_low += far * slope_low
+    e = np.exp(-np.abs(z))
+    e -= e * (z_low * np.sign(z))
+    larger, smaller = 1 / (1 + e), e / (1 + e)
+    s, rest = np.where(z < 0, smaller, larger), np.where(z < 0, larger, smaller)
+    return np.where(x > far, x, far * s), s + far * s * rest * (c1 + 3 * cubic)
+
+
+def _two_parts(value: mpf) -> tuple[Any, Any]:
+    high = _LONG(mp.nstr(value, 30))
+    rounded = mpf(int(high * _LONG(2) ** 70)) / mpf(2) ** 70  # exactly high
+    return high, _LONG(mp.nstr(value - rounded, 30))
+
+
+_WIDE = {"gelu": _wide_gelu, "gelu_tanh": _wide_gelu_tanh}
+
+
+def _exact_wide(function: Function, *arguments: Array) -> tuple[Array, ...]:
+    """`Function.exact` in float64, for the functions of `_WIDE` and their gated units."""
+    backward = function.name.endswith("_backward")
+    gated = function.activation in GATES
+    grad, x = arguments[0], arguments[1 if backward else 0]
+    with np.errstate(all="ignore"):
+        value, slope = _WIDE[GATES.get(function.activation, function.activation)](x)
+        if gated:
+            up = arguments[-1]
+            return (grad * up * slope, grad * value) if backward else (value * up,)
+        return (grad * slope if backward else value,)

@@ -567,14 +567,29 @@ def test_simd_targets() -> None:
 @pytest.mark.skipif("NONLIN_SIMD_TARGET" in os.environ, reason="this is one of the runs that it starts")
 @pytest.mark.parametrize("target", nl.simd_targets())
 def test_target_can_be_forced_and_passes(target: str) -> None:
-    """The tests marked every_target, on thinner samples."""
+    """The tests marked every_target."""
     assert printed("import nonlin; print(nonlin.simd_target())", NONLIN_SIMD_TARGET=target) == target
     if target == nl.simd_target():
         return  # this process is that run
     command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-m", "every_target", "-p", "no:cacheprovider", str(TESTS)]
-    environment = os.environ | {"NONLIN_SIMD_TARGET": target, "NONLIN_TEST_STEP": "65537"}
+    environment = os.environ | {"NONLIN_SIMD_TARGET": target}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, cwd=TESTS.parent)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-1000:]
+
+
+def test_ufuncs_of_a_target() -> None:
+    """Those of the target in use are the public ones, and asking for others changes nothing."""
+    before = nl.simd_target()
+    x = np.linspace(-9, 9, 1000, dtype=np.float32)
+    results = {target: _core.ufuncs_of(target)["mish"](x) for target in nl.simd_targets()}
+    assert nl.simd_target() == before
+    np.testing.assert_array_equal(results[before], nl.mish(x))
+    np.testing.assert_array_equal(_core.ufuncs_of(before)["mish"](x), nl.mish(x))
+    if {"AVX2", "SSE4"} <= results.keys():  # with and without a fused multiply-add
+        assert np.any(results["AVX2"] != results["SSE4"])
+    assert list(_core.ufuncs_of(before)) == [row["name"] + s for row in _core.activations() for s in ("", "_backward")]
+    with pytest.raises(ValueError, match=f"AVX99.*{before}"):
+        _core.ufuncs_of("AVX99")
 
 
 @pytest.mark.parametrize("target", ["AVX99", "avx 2", "NEON" if sys.platform != "darwin" else "AVX2"])
