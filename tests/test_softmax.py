@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from ml_dtypes import finfo
-from mpmath import mp, mpf
 
 import nonlin as nl
 from nonlin import reference
@@ -24,13 +23,12 @@ from .oracle import (
     assert_same_bits,
     special_values,
     ulp_error,
-    ulp_error_mp,
     wide,
     working_dtype,
 )
+from .test_row_accuracy import difficult_rows
 
 INF, NAN = np.inf, np.nan
-BOUND, BOUND_OF_HALVES = 4.0, 0.6  # ULP, per entry
 
 FORWARD = [nl.softmax, nl.log_softmax, nl.logsumexp]
 BACKWARD = [nl.softmax_backward, nl.log_softmax_backward, nl.logsumexp_backward]
@@ -55,100 +53,6 @@ def arguments(f: Callable[..., Any], rng: np.random.Generator, shape: Any, dtype
 
 
 # Values
-
-
-def difficult_rows(n: int, dtype: Any) -> dict[str, np.ndarray]:
-    """Rows of n logits on which naive formulas fail."""
-    rng = np.random.default_rng(n)
-    normal = rng.standard_normal(n)
-    one_hot = np.zeros(n)
-    one_hot[n // 3] = 1
-    half = np.where(np.arange(n) % 2 == 1, -INF, normal)
-    rows = {
-        "flat": np.zeros(n),
-        "normal": normal,
-        "wide": 10 * normal,
-        **{f"one above by {d}": 0.1 * normal + d * one_hot for d in (10, 17, 40, 100)},
-        "offset 1e4": normal + 1e4,
-        "offset -1e4": normal - 1e4,
-        "offset 1e30": normal * 1e28 + 1e30,
-        "half -inf": half,
-        "tails": np.linspace(-108, 0, n) if np.dtype(dtype) == np.float32 else np.linspace(-750, 0, n),
-        "ascending": np.sort(5 * normal),
-    }
-    with np.errstate(over="ignore"):
-        return {name: row.astype(dtype) for name, row in rows.items()}
-
-
-def largest_term(f: Callable[..., Any], x: np.ndarray) -> Any:
-    """The sum m + log(sum) can cancel: its error counts in units of the larger term."""
-    return max(abs(float(np.max(x))), 0.0) if f is nl.logsumexp else None
-
-
-@pytest.mark.every_target
-@pytest.mark.parametrize("n", [1, 2, 3, 7, 8, 10, 17, 64, 65, 300, 1000, 4099, 32000, 2**18])
-@forward_functions
-def test_float32_accuracy(f: Callable[..., Any], n: int) -> None:
-    for name, x in difficult_rows(n, np.float32).items():
-        exact = formula(f)(x.astype(np.float64))
-        error = np.max(ulp_error(f(x), exact, largest_term(f, x)))
-        assert error <= BOUND, f"{name}, {n} classes: {error:.3g} ULP"
-        strided = np.max(ulp_error(f(np.stack([x, x, x], axis=1), axis=0)[..., 1], exact, largest_term(f, x)))
-        assert strided <= BOUND, f"{name}, {n} classes, strided: {strided:.3g} ULP"
-
-
-@pytest.mark.every_target
-@pytest.mark.parametrize("dtype", HALVES, ids=str)
-@pytest.mark.parametrize("n", [1, 2, 7, 17, 65, 300, 4099, 70_000])
-@pytest.mark.parametrize("f", [*FORWARD, nl.logsumexp_backward], ids=lambda f: f.__name__)
-def test_16_bit_accuracy(f: Callable[..., Any], n: int, dtype: np.dtype, rng: np.random.Generator) -> None:
-    """The rounding of the result, and next to nothing else."""
-    for name, x in difficult_rows(n, dtype).items():
-        given = [x] if f in FORWARD else [np.asarray(rng.standard_normal(), dtype), x]
-        with np.errstate(all="raise"):
-            rows = f(*given)
-            strided = f(*(np.stack([a, a, a], axis=-1) for a in given), axis=0)[..., 1]
-        assert rows.dtype == strided.dtype == dtype
-        exact = formula(f)(*map(wide, given))
-        for got in (rows, strided):
-            error = np.max(ulp_error(got, exact, largest_term(f, wide(x))))
-            assert error <= BOUND_OF_HALVES, f"{name}, {n} classes: {error:.3g} ULP"
-
-
-def exact_rows(f: Callable[..., Any], x: np.ndarray) -> list[mpf]:
-    k = int(np.argmax(x))
-    z = [mpf(float(v)) - mpf(float(x[k])) for v in x]
-    log_sum = mp.log1p(mp.fsum(mp.exp(v) for i, v in enumerate(z) if i != k))
-    if f is nl.logsumexp:
-        return [mpf(float(x[k])) + log_sum]
-    return [v - log_sum if f is nl.log_softmax else mp.exp(v - log_sum) for v in z]
-
-
-@pytest.mark.every_target
-@pytest.mark.parametrize("n", [1, 2, 7, 17, 65, 300])
-@forward_functions
-def test_float64_accuracy(f: Callable[..., Any], n: int) -> None:
-    for name, x in difficult_rows(n, np.float64).items():
-        most = largest_term(f, x)
-        got = np.atleast_1d(f(x))
-        error = np.max(ulp_error_mp(got, exact_rows(f, x), None if most is None else np.full(1, most)))
-        assert error <= BOUND, f"{name}, {n} classes: {error:.3g} ULP"
-
-
-@pytest.mark.parametrize("n", [4099, 2**18])
-@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 60, reason="long double is no wider than double")
-@forward_functions
-def test_float64_accuracy_of_long_rows(f: Callable[..., Any], n: int) -> None:
-    for name, x in difficult_rows(n, np.float64).items():
-        exact = formula(f)(x.astype(np.longdouble))
-        rounded = exact.astype(np.float64)
-        scale = np.maximum(np.abs(rounded), largest_term(f, x) or 0)
-        unit = np.ldexp(1.0, np.maximum(np.frexp(np.where(np.isfinite(scale), scale, 1))[1] - 1, -1022) - 52)
-        got = np.asarray(f(x))
-        finite = np.isfinite(rounded)
-        np.testing.assert_array_equal(got[~finite], rounded[~finite])
-        error = np.max(np.abs(got[finite] - exact[finite]) / unit[finite])
-        assert error <= BOUND, f"{name}, {n} classes: {error:.3g} ULP"
 
 
 @pytest.mark.parametrize("dtype", [t for t in FLOATS if t.itemsize > 2], ids=str)
@@ -584,7 +488,7 @@ def test_partial_against_reference(dtype: np.dtype, rng: np.random.Generator) ->
 @pytest.mark.every_target
 @all_dtypes
 def test_parts_merged_in_any_order_are_the_whole(dtype: np.dtype, rng: np.random.Generator) -> None:
-    for name, row in difficult_rows(1000, dtype).items():
+    for name, (row, *_) in difficult_rows(1000, dtype).items():
         x = np.stack([row, rng.permutation(row), row[::-1]])
         exact = reference.logsumexp(x.astype(np.float64))
         for axis, rows in ((-1, x), (0, x.T)):
