@@ -12,7 +12,7 @@ enum DType : int { kFloat32, kFloat64, kDTypes };
 constexpr size_t ItemSize(int dtype) { return dtype == kFloat32 ? 4 : 8; }
 
 // Bytes of a result that is stored past the caches: they hold no more, and a usual store reads the line that it overwrites.
-// From 32 MB on it wins (1.1 to 1.4 times as fast), also where the result is read next; at 16 MB it loses (0.8 to 0.9).
+// Above 32 MB it wins (1.1 to 1.4 times as fast), also where the result is read next; at 16 MB it loses (0.8 to 0.9).
 constexpr size_t kStreamBytes = size_t{1} << 25;
 
 // ---------------------------------------------------------------- 16-bit types, stored only

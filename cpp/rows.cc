@@ -206,7 +206,7 @@ bool RunRows(const RowLoop& loop, const RowOperand* operands, size_t rows, size_
   const size_t buffer = HalfBufferSize(loop, classes, half_rows);
   const size_t scratch_size = loop.operation->scratch_size[loop.dtype](loop.half == nullptr ? operands : nullptr, classes);
   const size_t bytes = scratch_size * ItemSize(loop.dtype) + buffer * sizeof(float);
-  const bool stream = rows * classes * ItemSize(loop.dtype) >= kStreamBytes;
+  const bool stream = rows * classes * ItemSize(loop.dtype) > kStreamBytes;
   std::atomic<bool> failed{false};
   ParallelFor(rows, 1, loop.cycles * classes, [&](size_t begin, size_t end) {
     constexpr std::align_val_t kAlignment{64};

@@ -136,7 +136,7 @@ void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
     const npy_intp block = loop.half == nullptr ? kBlock : 2 * kBlock;  // of floats, not doubles
     bool contiguous = true;
     for (int k = 0; k < loop.inputs + loop.outputs; ++k) contiguous &= IsDirect(loop, k < loop.inputs, steps[k], n);
-    const bool stream = contiguous && static_cast<size_t>(n * loop.item) >= kStreamBytes;
+    const bool stream = contiguous && static_cast<size_t>(n * loop.item) > kStreamBytes;
     ParallelFor(n, kChunkMultiple, loop.cycles, [&](size_t begin, size_t end) {
       RunRange(loop, args, steps, begin, end, contiguous ? static_cast<npy_intp>(end - begin) : block, stream);
     });

@@ -295,7 +295,12 @@ struct CrossEntropyOfClass {
     const auto counts = hn::Ne(p.LoadCounts(target), zero);
 
     const V target_logit = p.LoadAt(z, target);  // before it may be overwritten
-    const RowExponentials exponentials(p, z, kWithGradient ? r.buffer : nullptr);
+    hn::TFromD<typename P::D>*out = nullptr, *buffer = nullptr;
+    if constexpr (kWithGradient) {
+      out = r.template Row<At::kGradient>();
+      buffer = options.smooth ? r.buffer : p.Keep(out, r.buffer);  // smoothing reads the logits once more
+    }
+    const RowExponentials exponentials(p, z, buffer);
     const auto& sum = exponentials.sum;
     const V log = IfFiniteElseNaN(d, sum.max, LogOfSum(d, sum.rest));
     const V lse = hn::Add(sum.max, log);
@@ -320,19 +325,21 @@ struct CrossEntropyOfClass {
       const V others = hn::MulAdd(options.uniform, hn::Sub(weight_sum, target_weight), z_term);
       const ScaledSoftmax softmax(d, sum, hn::Mul(grad, total));
       const V uniform = hn::Mul(grad, options.uniform);
-      const bool smooth = options.smooth;
-      const auto gradient = [=](V e, auto entry_weight) HWY_ATTR {
-        const V g = softmax(e);
-        return smooth ? hn::NegMulAdd(uniform, entry_weight(), g) : g;
-      };
+      V usual = softmax(sum.scale.Exp(d, target_logit));
+      if (options.smooth) usual = hn::NegMulAdd(uniform, target_weight, usual);
       const V top = IfFiniteElseNaN(d, sum.max, hn::Mul(grad, hn::NegMulAdd(OneMinusTop(sum), total, others)));
-      const V usual = gradient(sum.scale.Exp(d, target_logit), [=]() HWY_ATTR { return target_weight; });
       const V own_entry = hn::IfThenElse(hn::Eq(target_logit, sum.max), top, hn::NegMulAdd(grad, own, usual));
       const auto place = p.PlaceOf(target);
-      exponentials.Transform(r.template Row<At::kGradient>(), [=](size_t i, V e) HWY_ATTR {
-        const V g = gradient(e, [=]() HWY_ATTR { return weight_of(i); });
-        return hn::IfThenElseZero(counts, p.Replace(place, i, g, own_entry));
-      });
+      if (options.smooth) {
+        exponentials.Transform(out, [=](size_t i, V e) HWY_ATTR {
+          const V g = hn::NegMulAdd(uniform, weight_of(i), softmax(e));
+          return hn::IfThenElseZero(counts, p.Replace(place, i, g, own_entry));
+        });
+      } else {
+        exponentials.Transform(out, [=](size_t i, V e) HWY_ATTR {
+          return hn::IfThenElseZero(counts, p.Replace(place, i, softmax(e), own_entry));
+        });
+      }
     }
   }
 };

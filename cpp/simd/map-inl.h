@@ -33,25 +33,15 @@ struct BackwardOf {
   }
 };
 
-// A vector of results, and of a tail of n lanes. Past the caches where `stream`; `to` is aligned then.
-template <class D, class T, class V>
-HWY_INLINE void PutVector(D d, V v, T* to, bool stream) {
-  if (stream) {
-    hn::Stream(v, d, to);
-  } else {
-    hn::StoreU(v, d, to);
-  }
-}
-
-// A result into the one or two outputs at offset i.
+// A result, whole or of a tail of n lanes, into the one or two outputs at offset i.
 template <class D, class T, class V>
 HWY_INLINE void Put(D d, V v, T* const* outputs, size_t i, bool stream) {
-  PutVector(d, v, outputs[0] + i, stream);
+  StoreOrStream(v, d, outputs[0] + i, stream);
 }
 template <class D, class T, class V>
 HWY_INLINE void Put(D d, GateGradients<V> v, T* const* outputs, size_t i, bool stream) {
-  PutVector(d, v.gate, outputs[0] + i, stream);
-  PutVector(d, v.up, outputs[1] + i, stream);
+  StoreOrStream(v.gate, d, outputs[0] + i, stream);
+  StoreOrStream(v.up, d, outputs[1] + i, stream);
 }
 template <class D, class T, class V>
 HWY_INLINE void PutTail(D d, V v, T* const* outputs, size_t i, size_t n) {

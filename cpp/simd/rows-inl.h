@@ -46,6 +46,10 @@ struct Along {
   size_t TailLanes() const { return classes % hn::Lanes(d); }
   size_t Offset(size_t step) const { return step * hn::Lanes(d); }
 
+  // Where to keep what becomes a result. Its own memory is read on the way to be written, meanwhile; past the caches it is
+  // not.
+  T* Keep(T* out, T* buffer) const { return stream ? buffer : out; }
+
   V Max(V v) const { return hn::MaxOfLanes(d, v); }
   V Sum(V v) const { return hn::SumOfLanes(d, v); }
   V LoadRow(const T* row, size_t step) const {
@@ -88,6 +92,8 @@ struct Across {
   size_t FullSteps() const { return classes; }
   static constexpr size_t TailLanes() { return 0; }
   size_t Offset(size_t step) const { return step * hn::Lanes(d); }
+
+  static T* Keep(T* out, T*) { return out; }
 
   V Max(V v) const { return v; }
   V Sum(V v) const { return v; }
@@ -138,13 +144,19 @@ HWY_INLINE void ForEach(const P& p, const T* row, size_t begin, size_t end, T fi
   if (i < end) f(i, LoadTail(p.d, row + p.Offset(i), p.TailLanes(), filler), TailStep());
 }
 
+// A lambda of a loop over a row: inline, as the closure of a call takes stores, which queue behind those of the row before
+// where these wait for their lines; it has cost a third of the time. For threads another lambda takes it in.
+#undef NONLIN_LOOP
+#define NONLIN_LOOP HWY_ATTR __attribute__((always_inline))
+
 // Calls f(begin, end) on pieces of a huge row's steps, as many as threads are free; else on all of them.
 template <class P, class F>
 HWY_INLINE void InPieces(const P& p, F f) {
   if constexpr (P::kInMemory) {
     if (p.classes > kMaxKept) {
       const F piece = f;  // what threads see, the compiler must keep in memory
-      return ParallelFor(p.Steps(), 1, kHugeCycles * hn::Lanes(p.d), piece);
+      return ParallelFor(p.Steps(), 1, kHugeCycles * hn::Lanes(p.d),
+                         [&piece](size_t begin, size_t end) HWY_ATTR { piece(begin, end); });
     }
   }
   f(0, p.Steps());
@@ -198,7 +210,7 @@ HWY_INLINE void StreamSteps(const P& p, T* out, size_t begin, size_t end, F f) {
 // out = f(step) for a whole row.
 template <class P, class T, class F>
 HWY_INLINE void FillRow(const P& p, T* out, F f) {
-  InPieces(p, [=](size_t begin, size_t end) HWY_ATTR {
+  InPieces(p, [=](size_t begin, size_t end) NONLIN_LOOP {
     const size_t full = HWY_MIN(end, p.FullSteps());
     if constexpr (P::kInMemory) {
       if (p.stream && begin < full) {
@@ -233,7 +245,7 @@ HWY_INLINE void SumsOf(const P& p, const T* row, V* sums, F f) {
     const Two<V> s = TwoSum(total.hi, sum);
     return Two<V>{s.hi, hn::Add(total.lo, s.lo)};
   };
-  const auto of_steps = [=](size_t first, size_t last) HWY_ATTR {
+  const auto of_steps = [=](size_t first, size_t last) NONLIN_LOOP {
     Sums all;
     for (Two<V>& total : all.totals) total = {zero, zero};
     for (size_t begin = first; begin < last; begin += P::kRunSteps) {
@@ -357,10 +369,13 @@ struct RowTotals {
     const D d = p.d;
     const V zero = hn::Zero(d), one = hn::Set(d, 1);
     const T filler = hn::GetLane(hn::Neg(hn::Inf(d)));
+    // What is read next lies behind these steps; if it is near, the processor fetches it without being told.
+    constexpr size_t kNearSteps = 128;
+    const size_t ahead = end - begin > kNearSteps ? end - begin : 0;
     for (size_t run = begin; run < end; run += P::kRunSteps) {
       V sum = zero;
       ForEach(p, row, run, HWY_MIN(run + P::kRunSteps, end), filler, [&](size_t i, V v, auto step) HWY_ATTR {
-        if constexpr (P::kInMemory) hwy::Prefetch(row + p.Offset(i + (end - begin)));  // what is read next
+        if constexpr (P::kInMemory) hwy::Prefetch(row + p.Offset(i + ahead));
         auto is_max = hn::Eq(v, max);
         if constexpr (step.kTail) is_max = hn::And(is_max, hn::FirstN(d, p.TailLanes()));
         const V e = scale.Exp(d, v);
@@ -411,7 +426,7 @@ HWY_INLINE RowSum<typename P::D> SumRow(const P& p, const T* row) {
   using V = hn::Vec<D>;
   using State = RowState<D>;
   const D d = p.d;
-  const auto of_steps = [=](size_t first, size_t last) HWY_ATTR {
+  const auto of_steps = [=](size_t first, size_t last) NONLIN_LOOP {
     const V zero = hn::Zero(d);
     State state{hn::Neg(hn::Inf(d)), {{zero, zero}, zero}};
     RowScale<D> scale(d, state.max);
@@ -438,8 +453,8 @@ HWY_INLINE RowSum<typename P::D> SumRow(const P& p, const T* row) {
   return state.totals.Finish(p, RowScale<D>(d, state.max), state.max);
 }
 
-// A row's exponentials: kept in a buffer, unless they are too many and computed again when they are wanted. The row stays
-// intact until Transform.
+// A row's exponentials: kept in a buffer, which may be the row, unless they are too many and computed again when they are
+// wanted.
 template <class P, class T>
 struct RowExponentials {
   using D = typename P::D;
@@ -449,7 +464,7 @@ struct RowExponentials {
   T* kept;
   RowSum<D> sum;
 
-  RowExponentials(const P& policy, const T* x, T* buffer)
+  HWY_INLINE RowExponentials(const P& policy, const T* x, T* buffer)
       : p(policy), row(x), kept(policy.classes <= kMaxKept ? buffer : nullptr), sum(kept ? KeepAndSum() : SumRow(p, row)) {}
 
   HWY_INLINE RowSum<D> KeepAndSum() const {
@@ -529,10 +544,11 @@ struct Softmax {
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
     const auto d = p.d;
-    const RowExponentials exponentials(p, r.template Row<0>(), r.buffer);
+    auto* out = r.template Row<1>();
+    const RowExponentials exponentials(p, r.template Row<0>(), p.Keep(out, r.buffer));
     const V total = exponentials.sum.total;
     const V inverse = IfFiniteElseNaN(d, exponentials.sum.max, hn::Div(hn::Set(d, 1), total));
-    exponentials.Transform(r.template Row<1>(), [=](size_t, V e) HWY_ATTR {
+    exponentials.Transform(out, [=](size_t, V e) HWY_ATTR {
       const V quotient = hn::Mul(e, inverse);  // and one step to e / total: a row of one class gives 1
       return hn::MulAdd(hn::NegMulAdd(quotient, total, e), inverse, quotient);
     });
@@ -550,8 +566,8 @@ struct LogSoftmax {
     using V = typename P::V;
     const auto* x = r.template Row<0>();
     const auto sum = SumRow(p, x);
-    const V log = IfFiniteElseNaN(p.d, sum.max, LogOfSum(p.d, sum.rest));
-    TransformRow(p, x, r.template Row<1>(), [=](size_t, V v) HWY_ATTR { return hn::Sub(hn::Sub(v, sum.max), log); });
+    const V max = sum.max, log = IfFiniteElseNaN(p.d, max, LogOfSum(p.d, sum.rest));
+    TransformRow(p, x, r.template Row<1>(), [=](size_t, V v) HWY_ATTR { return hn::Sub(hn::Sub(v, max), log); });
   }
 };
 
@@ -651,9 +667,10 @@ struct LogSumExpBackward {
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
-    const RowExponentials exponentials(p, r.template Row<1>(), r.buffer);
+    auto* out = r.template Row<2>();
+    const RowExponentials exponentials(p, r.template Row<1>(), p.Keep(out, r.buffer));
     const ScaledSoftmax gradient(p.d, exponentials.sum, p.LoadScalar(r.template Row<0>()));
-    exponentials.Transform(r.template Row<2>(), [=](size_t, V e) HWY_ATTR { return gradient(e); });
+    exponentials.Transform(out, [=](size_t, V e) HWY_ATTR { return gradient(e); });
   }
 };
 
@@ -856,25 +873,21 @@ HWY_INLINE void PackIndices(const RowOperand& o, size_t row, size_t count, size_
   for (size_t i = count; i % lanes != 0; ++i) buffer[i] = buffer[count - 1];
 }
 
-// And back. With a `stage`, of the size of `buffer`, past the caches, where the result's place in memory allows it.
+// And back. Rows without a gap go through `stage`, of the size of `buffer`, and from there in whole vectors. Past the caches
+// where `stream`, and where the result's place in memory allows it.
 template <class T>
-HWY_INLINE void UnpackRows(const RowOperand& o, const GroupLayout& g, size_t row, size_t count, const T* buffer, T* stage) {
+HWY_INLINE void UnpackRows(const RowOperand& o, const GroupLayout& g, size_t row, size_t count, const T* buffer, T* stage,
+                           bool stream) {
   const hn::ScalableTag<T> d;
   char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
   if (o.row == sizeof(T) && g.lanes == hn::Lanes(d)) {
-    const bool stream =
-        stage != nullptr && Misalignment(d, reinterpret_cast<T*>(first)) == 0 && o.item % (hn::Lanes(d) * sizeof(T)) == 0;
+    stream &= Misalignment(d, reinterpret_cast<T*>(first)) == 0 && o.item % (hn::Lanes(d) * sizeof(T)) == 0;
     for (size_t j = 0; j < g.classes; ++j, first += o.item) {
       T* to = reinterpret_cast<T*>(first);
       const T* from = buffer + j * g.lanes;
       size_t i = 0;
       for (; i + g.lanes <= count; i += g.lanes, from += g.Step()) {
-        const auto v = hn::LoadU(d, from);
-        if (stream) {
-          hn::Stream(v, d, to + i);
-        } else {
-          hn::StoreU(v, d, to + i);
-        }
+        StoreOrStream(hn::LoadU(d, from), d, to + i, stream);
       }
       if (i < count) StoreTail(hn::LoadU(d, from), d, to + i, count - i);
     }
@@ -887,7 +900,7 @@ HWY_INLINE void UnpackRows(const RowOperand& o, const GroupLayout& g, size_t row
     for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step(), to += g.lanes * g.classes) {
       LanesToRows<T>(buffer, g.classes, reinterpret_cast<char*>(to), dense);
     }
-    StreamCopy(d, stage, reinterpret_cast<T*>(first), count * g.classes);
+    CopyAligned(d, stage, reinterpret_cast<T*>(first), count * g.classes, stream);
     return;
   }
   for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step()) {
@@ -1030,7 +1043,7 @@ struct RowLoops {
       const Operand kind = Operation::kOperands.kinds[k];
       if (kind != Operand::kRowOut && kind != Operand::kScalarOut) continue;
       const GroupLayout layout{HasClasses(kind) ? p.classes : 1, lanes};
-      UnpackRows<T>(operands[k], layout, row, count, buffers[k], stream && kind == Operand::kRowOut ? spare : nullptr);
+      UnpackRows<T>(operands[k], layout, row, count, buffers[k], kind == Operand::kRowOut ? spare : nullptr, stream);
     }
   }
 

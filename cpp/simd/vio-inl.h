@@ -47,13 +47,23 @@ HWY_INLINE size_t Misalignment(D d, const T* array) {
   return reinterpret_cast<uintptr_t>(array) / sizeof(T) % hn::Lanes(d);
 }
 
-// to = from, past the caches.
+// Past the caches where `stream`; `to` is aligned then.
 template <class D, class T>
-HWY_INLINE void StreamCopy(D d, const T* from, T* to, size_t n) {
+HWY_INLINE void StoreOrStream(hn::Vec<D> v, D d, T* to, bool stream) {
+  if (stream) {
+    hn::Stream(v, d, to);
+  } else {
+    hn::StoreU(v, d, to);
+  }
+}
+
+// to = from, in aligned vectors.
+template <class D, class T>
+HWY_INLINE void CopyAligned(D d, const T* from, T* to, size_t n, bool stream) {
   const size_t lanes = hn::Lanes(d);
   size_t i = HWY_MIN(n, (lanes - Misalignment(d, to)) % lanes);
   if (i > 0) StoreTail(LoadTail(d, from, i, T(0)), d, to, i);
-  for (; i + lanes <= n; i += lanes) hn::Stream(hn::LoadU(d, from + i), d, to + i);
+  for (; i + lanes <= n; i += lanes) StoreOrStream(hn::LoadU(d, from + i), d, to + i, stream);
   if (i < n) StoreTail(LoadTail(d, from + i, n - i, T(0)), d, to + i, n - i);
 }
 
