@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cfenv>
-#include <cstdlib>
 #include <deque>
 #include <new>
 #include <string>
@@ -44,22 +43,22 @@ void Raise(PyObject* type, const std::string& message) {
 // different rows.
 constexpr size_t kHalfEntries = size_t{1} << 12, kStridedEntries = size_t{1} << 15;
 
-// Whether the nearest neighbours in memory are entries of one row, or there is but one row.
-bool IsAlong(Operand kind, const RowOperand& o, size_t rows) {
-  return IsRow(kind) && (rows == 1 || o.row == 0 || std::abs(o.item) <= std::abs(o.row));
-}
+// Whether the rows are contiguous. The buffers are so too, or not: the layout that kernels take, and so the bits, must not
+// depend on the number of rows. A single one that is not gets entries that are two apart.
+bool IsAlong(Operand kind, const RowOperand& o) { return IsRow(kind) && o.item == sizeof(uint16_t); }
+constexpr size_t kLeastApart = 2;
 
 size_t HalfRows(const Loop& loop, const RowOperand* operands, size_t classes, size_t rows) {
   const OperandList& list = loop.operation->operands;
   bool strided = false;
-  for (int k = 0; k < list.count; ++k) strided |= IsRow(list.kinds[k]) && !IsAlong(list.kinds[k], operands[k], rows);
+  for (int k = 0; k < list.count; ++k) strided |= IsRow(list.kinds[k]) && !IsAlong(list.kinds[k], operands[k]);
   const size_t fitting = (strided ? kStridedEntries : kHalfEntries) / classes;
   return std::min(rows, strided || fitting >= 16 ? (fitting | 15) + 1 : std::max<size_t>(fitting, 1));
 }
 
 // In floats, of an operand; a multiple of 16.
 size_t HalfBufferSize(Operand kind, size_t classes, size_t rows) {
-  return (rows * (IsRow(kind) ? classes : 1) + 15) / 16 * 16;
+  return (IsRow(kind) ? std::max(rows, kLeastApart) * classes + 15 : rows + 15) / 16 * 16;
 }
 
 size_t HalfBufferSize(const Loop& loop, size_t classes, size_t rows) {
@@ -86,8 +85,9 @@ void RunHalves(const Loop& loop, const RowOperand* operands, size_t classes, siz
       const bool along = floats[k].item == sizeof(float);
       const bool dense = along && o.row == o.item * static_cast<ptrdiff_t>(items);  // rows one behind the other
       const size_t runs = dense ? 1 : along ? count : items, length = count * items / runs;
+      const size_t apart = along ? length : std::max(length, kLeastApart);
       for (size_t i = 0; i < runs; ++i) {
-        f(first + static_cast<ptrdiff_t>(i) * (along ? o.row : o.item), along ? o.item : o.row, to + i * length, length);
+        f(first + static_cast<ptrdiff_t>(i) * (along ? o.row : o.item), along ? o.item : o.row, to + i * apart, length);
       }
     };
     float* next = buffer;
@@ -99,9 +99,9 @@ void RunHalves(const Loop& loop, const RowOperand* operands, size_t classes, siz
         continue;
       }
       const size_t items = IsRow(kind) ? classes : 1;
-      const bool along = IsAlong(kind, o, rows);
+      const bool along = IsAlong(kind, o);
       constexpr ptrdiff_t kItem = sizeof(float);
-      const ptrdiff_t step = kItem * static_cast<ptrdiff_t>(along ? items : count);
+      const ptrdiff_t step = kItem * static_cast<ptrdiff_t>(along ? items : std::max(count, kLeastApart));
       floats[k] = {reinterpret_cast<char*>(next), along ? step : kItem, along ? kItem : step};
       next += HalfBufferSize(kind, classes, rows);
       if (IsOutput(kind)) continue;

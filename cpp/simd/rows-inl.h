@@ -149,19 +149,6 @@ HWY_INLINE void ForEach(const P& p, const T* row, size_t begin, size_t end, T fi
 #undef NONLIN_LOOP
 #define NONLIN_LOOP HWY_ATTR __attribute__((always_inline))
 
-// Calls f(begin, end) on pieces of a huge row's steps, as many as threads are free; else on all of them.
-template <class P, class F>
-HWY_INLINE void InPieces(const P& p, F f) {
-  if constexpr (P::kInMemory) {
-    if (p.classes > kMaxKept) {
-      const F piece = f;  // what threads see, the compiler must keep in memory
-      return ParallelFor(p.Steps(), 1, kHugeCycles * hn::Lanes(p.d),
-                         [&piece](size_t begin, size_t end) HWY_ATTR { piece(begin, end); });
-    }
-  }
-  f(0, p.Steps());
-}
-
 // The sums of a huge row's chunks, merged in their order, which threads do not change; else that of all steps at once.
 template <class Sum, class P, class F, class Merge>
 HWY_INLINE Sum InChunks(const P& p, F sum_of, Merge merge) {
@@ -207,21 +194,35 @@ HWY_INLINE void StreamSteps(const P& p, T* out, size_t begin, size_t end, F f) {
   StoreTail(last, p.d, to, tail);
 }
 
-// out = f(step) for a whole row.
+// out = f(step) for the steps [begin, end) of a row.
+template <class P, class T, class F>
+HWY_INLINE void FillSteps(const P& p, T* out, size_t begin, size_t end, F f) {
+  const size_t full = HWY_MIN(end, p.FullSteps());
+  if constexpr (P::kInMemory) {
+    if (p.stream && begin < full) {
+      StreamSteps(p, out, begin, full, f);
+      begin = full;
+    }
+  }
+  for (size_t i = begin; i < full; ++i) hn::StoreU(f(i), p.d, out + p.Offset(i));
+  if (full < end) StoreTail(f(full), p.d, out + p.Offset(full), p.TailLanes());
+}
+
+// The same for a huge row, on as many threads as are free.
+template <class P, class T, class F>
+HWY_INLINE void FillHugeRow(const P& p, T* out, F f) {
+  ParallelFor(p.Steps(), 1, kHugeCycles * hn::Lanes(p.d), [=](size_t begin, size_t end) HWY_ATTR {
+    FillSteps(p, out, begin, end, f);
+    if (p.stream) hwy::FlushStream();
+  });
+}
+
 template <class P, class T, class F>
 HWY_INLINE void FillRow(const P& p, T* out, F f) {
-  InPieces(p, [=](size_t begin, size_t end) NONLIN_LOOP {
-    const size_t full = HWY_MIN(end, p.FullSteps());
-    if constexpr (P::kInMemory) {
-      if (p.stream && begin < full) {
-        StreamSteps(p, out, begin, full, f);
-        if (p.classes > kMaxKept) hwy::FlushStream();  // for the other threads
-        begin = full;
-      }
-    }
-    for (size_t i = begin; i < full; ++i) hn::StoreU(f(i), p.d, out + p.Offset(i));
-    if (full < end) StoreTail(f(full), p.d, out + p.Offset(full), p.TailLanes());
-  });
+  if constexpr (P::kInMemory) {
+    if (p.classes > kMaxKept) return FillHugeRow(p, out, f);
+  }
+  FillSteps(p, out, 0, p.Steps(), f);
 }
 
 // out = f(step, v) over a whole row; `out` may be `row`.
@@ -232,47 +233,31 @@ HWY_INLINE void TransformRow(const P& p, const T* row, T* out, F f) {
 
 // Sums over a row of the kSums terms that f(step, v, terms) sets. Runs keep the rounding error from growing with the row;
 // their sums are added exactly.
-template <class V, size_t kSums>
-struct SumsOfRow {
-  Two<V> totals[kSums];
-};
-
 template <size_t kSums, class P, class T, class V, class F>
 HWY_INLINE void SumsOf(const P& p, const T* row, V* sums, F f) {
-  using Sums = SumsOfRow<V, kSums>;
   const V zero = hn::Zero(p.d);
-  const auto add = [](Two<V> total, V sum) HWY_ATTR {
-    const Two<V> s = TwoSum(total.hi, sum);
-    return Two<V>{s.hi, hn::Add(total.lo, s.lo)};
-  };
-  const auto of_steps = [=](size_t first, size_t last) NONLIN_LOOP {
-    Sums all;
-    for (Two<V>& total : all.totals) total = {zero, zero};
-    for (size_t begin = first; begin < last; begin += P::kRunSteps) {
-      V run[kSums];
-      for (V& sum : run) sum = zero;
-      ForEach(p, row, begin, HWY_MIN(begin + P::kRunSteps, last), T(0), [&](size_t i, V v, auto step) HWY_ATTR {
-        V terms[kSums];
-        f(i, v, terms);
-        for (size_t k = 0; k < kSums; ++k) {
-          if constexpr (step.kTail) terms[k] = hn::IfThenElseZero(hn::FirstN(p.d, p.TailLanes()), terms[k]);
-          run[k] = hn::Add(run[k], terms[k]);
-        }
-      });
-      for (size_t k = 0; k < kSums; ++k) all.totals[k] = add(all.totals[k], run[k]);
-    }
-    return all;
-  };
-  const Sums all = InChunks<Sums>(p, of_steps, [&](Sums a, const Sums& b) HWY_ATTR {
+  const size_t steps = p.Steps();
+  Two<V> totals[kSums];
+  for (Two<V>& total : totals) total = {zero, zero};
+  for (size_t begin = 0; begin < steps; begin += P::kRunSteps) {
+    V run[kSums];
+    for (V& sum : run) sum = zero;
+    ForEach(p, row, begin, HWY_MIN(begin + P::kRunSteps, steps), T(0), [&](size_t i, V v, auto step) HWY_ATTR {
+      V terms[kSums];
+      f(i, v, terms);
+      for (size_t k = 0; k < kSums; ++k) {
+        if constexpr (step.kTail) terms[k] = hn::IfThenElseZero(hn::FirstN(p.d, p.TailLanes()), terms[k]);
+        run[k] = hn::Add(run[k], terms[k]);
+      }
+    });
     for (size_t k = 0; k < kSums; ++k) {
-      a.totals[k] = add(a.totals[k], b.totals[k].hi);
-      a.totals[k].lo = hn::Add(a.totals[k].lo, b.totals[k].lo);
+      const Two<V> sum = TwoSum(totals[k].hi, run[k]);
+      totals[k] = {sum.hi, hn::Add(totals[k].lo, sum.lo)};
     }
-    return a;
-  });
+  }
   for (size_t k = 0; k < kSums; ++k) {
-    const V low = all.totals[k].lo;
-    sums[k] = p.Sum(hn::Add(all.totals[k].hi, hn::IfThenElseZero(hn::IsFinite(low), low)));
+    const V low = totals[k].lo;
+    sums[k] = p.Sum(hn::Add(totals[k].hi, hn::IfThenElseZero(hn::IsFinite(low), low)));
   }
 }
 
@@ -481,12 +466,14 @@ struct RowExponentials {
   // out = f(step, exponential)
   template <class F>
   HWY_INLINE void Transform(T* out, F f) const {
-    if (kept) {
-      TransformRow(p, kept, out, f);
-    } else {
-      const D d = p.d;
+    const P policy = p;
+    if (!P::kInMemory || kept != nullptr) {
+      const T* const from = kept;
+      FillSteps(policy, out, 0, policy.Steps(), [=](size_t i) HWY_ATTR { return f(i, policy.LoadRow(from, i)); });
+    } else if constexpr (P::kInMemory) {
+      const T* const from = row;
       const auto scale = sum.scale;
-      TransformRow(p, row, out, [=](size_t i, V v) HWY_ATTR { return f(i, scale.Exp(d, v)); });
+      FillHugeRow(policy, out, [=](size_t i) HWY_ATTR { return f(i, scale.Exp(policy.d, policy.LoadRow(from, i))); });
     }
   }
 };
