@@ -798,8 +798,14 @@ def test_out_and_in_place(loss: Loss, dtype: np.dtype, rng: np.random.Generator)
                         assert_same_bits(both, tuple(expected[1:]))
             strided = np.zeros((*shape, 2), dtype)[..., 0]
             backward(*operands, out=strided, **o)
-            if loss.by_rows:
-                assert_near(strided, expected[0])
+            if loss.by_rows:  # rows of another layout: one rounding to 16 bits may go the other way
+                if dtype.itemsize == 2:
+                    info = finfo(dtype)
+                    np.testing.assert_allclose(
+                        wide(strided), wide(expected[0]), float(info.eps), float(info.smallest_subnormal)
+                    )
+                else:
+                    assert_near(strided, expected[0])
             else:
                 assert_same_bits(strided, expected[0])
 

@@ -197,7 +197,7 @@ def test_rows_side_by_side(f: Callable[..., Any], dtype: np.dtype, rng: np.rando
             across = f(*columns, 0)
             for i in (0, 15 % rows, rows - 1):
                 alone = f(*(a[..., i : i + 1] for a in columns), 0)  # strided still
-                if n <= 20:
+                if n <= 10:  # narrow on every instruction set
                     assert_same_bits(across.T[i], y[i])
                 assert_same_bits(across[..., i : i + 1], alone)
 
