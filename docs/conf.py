@@ -21,6 +21,9 @@ html_title = f"nonlin {version}"
 autodoc_docstring_signature = True
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
+suppress_warnings = ["myst.xref_missing"]  # the README's links to files that are no pages
+numpydoc_show_class_members = False  # autodoc shows them, on the page of the class
+autodoc_default_options = {"members": True}
 
 generated = Path(__file__).parent / "generated"
 generated.mkdir(exist_ok=True)

@@ -68,7 +68,7 @@ def draw(edges: list[float], run: Run, path: Path) -> None:
     rows = -(-len(names) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(18, 1 + 2 * rows), sharex=True, layout="constrained")
     count = len(edges)  # bins: below the first edge, between, above the last
-    powers = range(-12, 11, 4)
+    powers = -8, 0, 8
     ticks = [edges.index(2.0**power) + 1 for power in powers]
     for axis, name in zip(axes.flat, names, strict=False):
         for dtype, colour in (("float64", "C1"), ("float32", "C0")):
@@ -85,7 +85,7 @@ def draw(edges: list[float], run: Run, path: Path) -> None:
         axis.tick_params(axis="y", labelsize=7)
     for axis in axes.flat[len(names) :]:
         axis.set_axis_off()
-    figure.legend(*axes.flat[0].get_legend_handles_labels(), fontsize=9, loc="upper right")
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), fontsize=9, loc="outside lower center", ncols=2)
     figure.suptitle("Largest error over x, in units in the last place; dotted: the bounds")
     figure.savefig(path, dpi=80)
 
