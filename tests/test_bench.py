@@ -248,15 +248,16 @@ def test_a_contender_that_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
-def test_a_wrong_result_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("name", "code"), [("nonlin", 1), ("contender", 0)])
+def test_a_wrong_result_is_reported(
+    name: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def load_wrong(threads: int) -> contenders.Contender:
-        return dataclasses.replace(
-            contenders.load_numpy(threads), name="wrong", expressions=lambda case: ("x * 1.001", None)
-        )
+        return dataclasses.replace(contenders.load_numpy(threads), name=name, expressions=lambda case: ("x * 1.001", None))
 
     monkeypatch.setattr(contenders, "LOADERS", [contenders.load_nonlin, contenders.load_numpy, load_wrong])
-    assert run("--filter", "^relu 9$") == 1
-    assert "relu 9, wrong" in capsys.readouterr().err
+    assert run("--filter", "^relu 9$") == code
+    assert f"{name}: relu 9" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("tiny")

@@ -125,7 +125,7 @@ def prepare(measurement: Measurement, contenders: Sequence[Contender]) -> Iterat
             elapsed = time.perf_counter() - start
             expected = expected or result
             if difference := disagreement(result, expected):
-                measurement.failures.add(f"{case.name}, {contender.name}, {mode}: {difference}")
+                measurement.failures.add(f"{contender.name}: {case.name}, {mode}: {difference}")
                 continue
             key = contender.name, mode
             measurement.expressions[key] = call.expression
