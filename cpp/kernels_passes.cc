@@ -5,6 +5,7 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels.h"
+#include "simd/vio-inl.h"
 #include "simd/vmath-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -41,45 +42,29 @@ double Exponentials(const void* source, void*, size_t bytes) {
   });
 }
 
+template <bool kPastCaches>
 double Write(const void*, void* target, size_t bytes) {
   const hn::ScalableTag<float> d;
   float* to = static_cast<float*>(target);
   const auto value = hn::Set(d, 1);
-  for (size_t i = 0; i < bytes / sizeof(float); i += hn::Lanes(d)) hn::Store(value, d, to + i);
+  for (size_t i = 0; i < bytes / sizeof(float); i += hn::Lanes(d)) StoreOrStream(value, d, to + i, kPastCaches);
   return 0;
 }
 
-double WritePastCaches(const void*, void* target, size_t bytes) {
-  const hn::ScalableTag<float> d;
-  float* to = static_cast<float*>(target);
-  const auto value = hn::Set(d, 1);
-  for (size_t i = 0; i < bytes / sizeof(float); i += hn::Lanes(d)) hn::Stream(value, d, to + i);
-  return 0;
-}
-
+template <bool kPastCaches>
 double Copy(const void* source, void* target, size_t bytes) {
-  const hn::ScalableTag<float> d;
-  const float* from = static_cast<const float*>(source);
-  float* to = static_cast<float*>(target);
-  for (size_t i = 0; i < bytes / sizeof(float); i += hn::Lanes(d)) hn::Store(hn::Load(d, from + i), d, to + i);
-  return 0;
-}
-
-double CopyPastCaches(const void* source, void* target, size_t bytes) {
-  const hn::ScalableTag<float> d;
-  const float* from = static_cast<const float*>(source);
-  float* to = static_cast<float*>(target);
-  for (size_t i = 0; i < bytes / sizeof(float); i += hn::Lanes(d)) hn::Stream(hn::Load(d, from + i), d, to + i);
+  CopyAligned(hn::ScalableTag<float>(), static_cast<const float*>(source), static_cast<float*>(target),
+              bytes / sizeof(float), kPastCaches);
   return 0;
 }
 
 PassTable MakePassTable() {
   static const Pass kPasses[] = {
       {"read", Read},
-      {"write", Write},
-      {"write past caches", WritePastCaches},
-      {"copy", Copy},
-      {"copy past caches", CopyPastCaches},
+      {"write", Write<false>},
+      {"write past caches", Write<true>},
+      {"copy", Copy<false>},
+      {"copy past caches", Copy<true>},
       {"exponentials of float32", Exponentials<float>},
       {"exponentials of float64", Exponentials<double>},
   };

@@ -200,16 +200,14 @@ void AddTable(py::module_& m, const RowTable& table, bool float_scalars) {
 }  // namespace
 
 constexpr size_t kSmallScratch = 16384;  // bytes, on the stack
-// Short rows go past the caches only from a buffer (simd/rows-inl.h), which wins from smaller results on: 1.1 times as fast
-// at 16 MB, also where the result is read next.
-constexpr size_t kShortRow = 2048;
 
 bool RunRows(const RowLoop& loop, const RowOperand* operands, size_t rows, size_t classes) {
   const size_t half_rows = loop.half == nullptr ? 0 : HalfRows(loop, operands, classes, rows);
   const size_t buffer = HalfBufferSize(loop, classes, half_rows);
   const size_t scratch_size = loop.operation->scratch_size[loop.dtype](loop.half == nullptr ? operands : nullptr, classes);
   const size_t bytes = scratch_size * ItemSize(loop.dtype) + buffer * sizeof(float);
-  const bool stream = rows * classes * ItemSize(loop.dtype) > (classes < kShortRow ? kStreamBytes / 4 : kStreamBytes);
+  const size_t stream_from = classes < kMinStreamedClasses ? kStreamBytes / 4 : kStreamBytes;
+  const bool stream = rows * classes * ItemSize(loop.dtype) > stream_from;
   std::atomic<bool> failed{false};
   ParallelFor(rows, 1, loop.cycles * classes, [&](size_t begin, size_t end) {
     constexpr std::align_val_t kAlignment{64};

@@ -4,12 +4,13 @@ It writes the page docs/benchmarks.md, and README's table, between the comments 
 """
 
 import json
-import math
 import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from nonlin.bench.report import geometric_mean
 
 ROOT = Path(__file__).parents[1]
 PAGE, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
@@ -113,11 +114,6 @@ def of_all(ratios: list[float]) -> str:
         return ""
     ahead = sum(ratio < 1 for ratio in ratios)
     return f"{factor(geometric_mean(ratios))} ({factor(min(ratios))})" + (f", {ahead} of {len(ratios)}" if ahead else "")
-
-
-def geometric_mean(ratios: list[float]) -> float:
-    """Return the mean that treats 2x and 0.5x alike."""
-    return math.exp(sum(map(math.log, ratios)) / len(ratios))
 
 
 def groups_of(run: Case) -> dict[str, list[Case]]:

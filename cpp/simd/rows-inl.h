@@ -902,10 +902,6 @@ HWY_INLINE void UnpackRows(const RowOperand& o, const GroupLayout& g, size_t row
   }
 }
 
-// Classes from which on a row's result streams: between shorter ones the stores to shared lines cost more (0.75 of the speed
-// at 1024 classes, 1.4 at 4096; 0.97 to 1.4 at 32000).
-constexpr size_t kMinStreamed = 2048;
-
 constexpr size_t kNarrow = 10;        // vectors of classes up to which contiguous rows go side by side
 constexpr size_t kMaxAcross = 65536;  // classes up to which strided rows do: their buffers stay in L3
 constexpr size_t kFew = 16;  // classes up to which strided rows can be fetched ahead: more fall to the same places of L1
@@ -1062,7 +1058,7 @@ struct RowLoops {
     T* buffer = static_cast<T*>(scratch);
     stream &= Has(Operation::kOperands, Operand::kRowOut) && !IsOverwriting(operands);
     if (AreInPlace(operands, classes)) {
-      stream &= classes >= kMinStreamed;
+      stream &= classes >= kMinStreamedClasses;
       const Along<T> p{d, classes, stream};
       for (size_t row = begin; row < end; ++row) {
         GroupData<T, kCount> group;
