@@ -231,8 +231,9 @@ void AddUfunc(py::dict& ufuncs, const Activation& a, bool backward, const MapKer
   ufunc.name = std::string(a.name) + (backward ? "_backward" : "");
   ufunc.doc = Documentation(a, backward);
   const HalfConversions* halves = GetHalfConversions();
-  ufunc.loops[0] = {kernels[kFloat32], nullptr, inputs, outputs, 4, a.cost, nullptr};
-  ufunc.loops[1] = {kernels[kFloat64], nullptr, inputs, outputs, 8, 3 * a.cost, nullptr};
+  const double cycles = std::max(a.cost, 1.0);  // memory's share
+  ufunc.loops[0] = {kernels[kFloat32], nullptr, inputs, outputs, 4, cycles, nullptr};
+  ufunc.loops[1] = {kernels[kFloat64], nullptr, inputs, outputs, 8, 3 * cycles, nullptr};
   for (const int half : {kFloat16, kBFloat16}) {
     // Looking up beats conversion to float and back, and the formula between, but for the cheapest formulas.
     ResultTable* const table = inputs == 1 && a.cost >= kMinTableCycles ? &ufunc.tables[half] : nullptr;

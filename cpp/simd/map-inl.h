@@ -59,7 +59,7 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
   constexpr size_t kInputs = sizeof...(kInput);
   const hn::ScalableTag<T> d;
   const size_t lanes = hn::Lanes(d);
-  // A single value is a vector of copies that is read again and again: no branch in the loop.
+  // A single value is a vector of copies that is read again and again: no branch in the loop, and no product.
   HWY_ALIGN T copies[kInputs][hn::MaxLanes(d)];
   const T* in[kInputs];
   T* const out[2] = {static_cast<T*>(outputs[0]), static_cast<T*>(outputs[1])};
@@ -70,14 +70,20 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
       in[k] = copies[k];
     }
   }
-  const auto result_at = [&](size_t i) HWY_ATTR { return Call::Call(d, hn::LoadU(d, in[kInput] + i * steps[kInput])...); };
-  const auto put_tail = [&](size_t i, size_t count) HWY_ATTR {
-    const T filler = 0;
-    PutTail(d, Call::Call(d, LoadTail(d, in[kInput] + i * steps[kInput], count, filler)...), out, i, count);
-  };
-  size_t i = 0;
   stream &= ((in[kInput] != out[0] && in[kInput] != out[1]) && ...);
   stream &= out[1] == nullptr || Misalignment(d, out[0]) == Misalignment(d, out[1]);
+  const size_t advance[kInputs] = {steps[kInput] * lanes...};
+  const auto next = [&]() HWY_ATTR {
+    const auto result = Call::Call(d, hn::LoadU(d, in[kInput])...);
+    ((in[kInput] += advance[kInput]), ...);
+    return result;
+  };
+  const auto put_tail = [&](size_t i, size_t count) HWY_ATTR {
+    const T filler = 0;
+    PutTail(d, Call::Call(d, LoadTail(d, in[kInput], count, filler)...), out, i, count);
+    ((in[kInput] += steps[kInput] * count), ...);
+  };
+  size_t i = 0;
   if (stream && Misalignment(d, out[0]) != 0) {
     i = lanes - Misalignment(d, out[0]);
     put_tail(0, i);
@@ -85,11 +91,11 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
   // Two vectors at a time, whose operations the compiler interleaves: a formula is one long chain, and a core looks ahead
   // by little more than its length. 1.2 times as fast. Three or four at a time win a few percent here and lose them there.
   for (; i + 2 * lanes <= n; i += 2 * lanes) {
-    const auto first = result_at(i), second = result_at(i + lanes);
+    const auto first = next(), second = next();
     Put(d, first, out, i, stream);
     Put(d, second, out, i + lanes, stream);
   }
-  for (; i + lanes <= n; i += lanes) Put(d, result_at(i), out, i, stream);
+  for (; i + lanes <= n; i += lanes) Put(d, next(), out, i, stream);
   if (i < n) put_tail(i, n - i);
   if (stream) hwy::FlushStream();
 }
