@@ -10,6 +10,11 @@ HWY_BEFORE_NAMESPACE();
 namespace nonlin {
 namespace HWY_NAMESPACE {
 
+// Compiled beside this file, in kernels_losses_double.cc: they take a minute or two.
+#define NONLIN_ROWS(name, Operation, cost, doc) extern template struct RowLoops<Operation, double>;
+#include "loss_rows.def"
+#undef NONLIN_ROWS
+
 RowTable MakeLossTable() {
   static const RowOperation kOperations[] = {
 #define NONLIN_ROWS(name, Operation, cost, doc) RowOperationOf<Operation>(#name, cost, doc),
