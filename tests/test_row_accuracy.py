@@ -32,6 +32,7 @@ def difficult_rows(n: int, dtype: Any) -> dict[str, Array]:
         "normal": normal,
         "wide": 10 * normal,
         **{f"one above by {d}": 0.1 * normal + d * one_hot for d in (10, 17, 40, 100)},
+        "any spread": rows_of_any_spread(n),
         "offset 1e4": normal + 1e4,
         "offset -1e4": normal - 1e4,
         "offset 1e30": normal * 1e28 + 1e30,
@@ -43,6 +44,13 @@ def difficult_rows(n: int, dtype: Any) -> dict[str, Array]:
     names = rows if n < 2**16 else ["normal", "one above by 17", "offset 1e4", "half -inf", "all tails"]
     with np.errstate(over="ignore"):
         return {name: rows[name].astype(dtype) for name in names}
+
+
+def rows_of_any_spread(n: int) -> Array:
+    """Many rows: what dominates them, and what dominates the rest, lie anywhere between two powers of two."""
+    rng = np.random.default_rng(n)
+    rows = rng.standard_normal((max(1, 40_000 // n), n)) * rng.uniform(0.1, 20, (max(1, 40_000 // n), 1))
+    return np.concatenate([rows, np.sort(rows)])
 
 
 class Case(NamedTuple):

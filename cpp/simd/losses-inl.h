@@ -103,9 +103,9 @@ struct TermOfClass {
     const auto d = p.d;
     const V zero = hn::Zero(d), one = hn::Set(d, 1);
     const auto* x = r.template Row<kInput>();
-    const int64_t* target = r.template Index<kTarget>();
+    const auto target = p.LoadClass(r.template Index<kTarget>());
     const auto* weight = r.template Row<kWeight>();
-    const auto counts = hn::Ne(p.LoadCounts(target), zero);
+    const auto counts = p.Counts(target);
     const V w = weight == nullptr ? one : p.LoadAt(weight, target);
     const V v = p.LoadAt(x, target);  // before it may be overwritten
     if constexpr (kWant != Want::kGradient) {
@@ -117,8 +117,7 @@ struct TermOfClass {
       const V upstream = p.LoadScalar(r.template Row<At::kUpstream>());
       const V slope = hn::Mul(upstream, TimesOrZero(d, w, Formula::Slope(d, v, one, one)));
       const V own = hn::IfThenElseZero(counts, slope);
-      const auto place = p.PlaceOf(target);
-      FillRow(p, out, [=](size_t i) HWY_ATTR { return p.Replace(place, i, zero, own); });
+      FillRow(p, out, [=](size_t i) HWY_ATTR { return p.Replace(target, i, zero, own); });
     }
   }
 };
@@ -174,9 +173,9 @@ struct CountOutsideOfClass {
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kIndexIn, Operand::kScalarOut);
   template <class P, class R>
   static void Run(const P& p, const R& r) {
-    const auto counts = hn::Ne(p.LoadCounts(r.template Index<1>()), hn::Zero(p.d));
-    const auto v = p.LoadAt(r.template Row<0>(), r.template Index<1>());
-    p.StoreScalar(hn::IfThenElseZero(counts, CountOneOutside(p.d, v)), r.template Row<2>());
+    const auto target = p.LoadClass(r.template Index<1>());
+    const auto v = p.LoadAt(r.template Row<0>(), target);
+    p.StoreScalar(hn::IfThenElseZero(p.Counts(target), CountOneOutside(p.d, v)), r.template Row<2>());
   }
 };
 
@@ -256,19 +255,22 @@ template <class V>
 struct LossOptions {
   V keep, uniform;  // 1 - smoothing, smoothing / C
   V z_loss;
-  bool smooth;
+  bool smooth, has_z_loss;
+  // of z_loss lse^2; without it nothing waits for the logarithm
+  HWY_INLINE V SlopeOf(V lse) const { return has_z_loss ? hn::Mul(hn::Add(z_loss, z_loss), lse) : z_loss; }
 };
 
 template <class P, class V>
 HWY_INLINE LossOptions<V> MakeOptions(const P& p, V smoothing, V z_loss) {
   using T = hn::TFromD<typename P::D>;
   const V uniform = hn::Div(smoothing, hn::Set(p.d, static_cast<T>(p.classes)));
-  return {hn::Sub(hn::Set(p.d, 1), smoothing), uniform, z_loss, hn::GetLane(smoothing) > 0};
+  return {hn::Sub(hn::Set(p.d, 1), smoothing), uniform, z_loss, hn::GetLane(smoothing) > 0, hn::GetLane(z_loss) != 0};
 }
 
 template <class D>
 HWY_INLINE hn::Vec<D> OneMinusTop(const RowSum<D>& sum) {  // 1 - p of the maximum
-  return hn::Div(sum.below, sum.total);
+  const Two<hn::Vec<D>> total = TwoSum(hn::Set(D(), 1), sum.rest.hi);
+  return Round(TwoQuotient(D(), sum.rest, Two<hn::Vec<D>>{total.hi, hn::Add(total.lo, sum.rest.lo)}));
 }
 
 enum CrossEntropyOption { kWeightSum = kFirstOption, kSmoothing, kZLoss };
@@ -286,13 +288,13 @@ struct CrossEntropyOfClass {
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
     const auto d = p.d;
-    const V zero = hn::Zero(d), one = hn::Set(d, 1);
+    const V one = hn::Set(d, 1);
     const auto* z = r.template Row<kInput>();
-    const int64_t* target = r.template Index<kTarget>();
+    const auto target = p.LoadClass(r.template Index<kTarget>());
     const auto* weight = r.template Row<kWeight>();
     const V weight_sum = p.LoadScalar(r.template Row<kWeightSum>());
     const auto options = MakeOptions(p, p.LoadScalar(r.template Row<kSmoothing>()), p.LoadScalar(r.template Row<kZLoss>()));
-    const auto counts = hn::Ne(p.LoadCounts(target), zero);
+    const auto counts = p.Counts(target);
 
     const V target_logit = p.LoadAt(z, target);  // before it may be overwritten
     hn::TFromD<typename P::D>*out = nullptr, *buffer = nullptr;
@@ -320,7 +322,7 @@ struct CrossEntropyOfClass {
     if constexpr (kWithGradient) {
       const V grad = p.LoadScalar(r.template Row<At::kUpstream>());
       const V own = hn::Mul(options.keep, target_weight);
-      const V z_term = hn::Mul(hn::Add(options.z_loss, options.z_loss), lse);
+      const V z_term = options.SlopeOf(lse);
       const V total = hn::Add(hn::MulAdd(options.uniform, weight_sum, own), z_term);
       const V others = hn::MulAdd(options.uniform, hn::Sub(weight_sum, target_weight), z_term);
       const ScaledSoftmax softmax(d, sum, hn::Mul(grad, total));
@@ -329,15 +331,14 @@ struct CrossEntropyOfClass {
       if (options.smooth) usual = hn::NegMulAdd(uniform, target_weight, usual);
       const V top = IfFiniteElseNaN(d, sum.max, hn::Mul(grad, hn::NegMulAdd(OneMinusTop(sum), total, others)));
       const V own_entry = hn::IfThenElse(hn::Eq(target_logit, sum.max), top, hn::NegMulAdd(grad, own, usual));
-      const auto place = p.PlaceOf(target);
       if (options.smooth) {
         exponentials.Transform(out, [=](size_t i, V e) HWY_ATTR {
           const V g = hn::NegMulAdd(uniform, weight_of(i), softmax(e));
-          return hn::IfThenElseZero(counts, p.Replace(place, i, g, own_entry));
+          return hn::IfThenElseZero(counts, p.Replace(target, i, g, own_entry));
         });
       } else {
         exponentials.Transform(out, [=](size_t i, V e) HWY_ATTR {
-          return hn::IfThenElseZero(counts, p.Replace(place, i, softmax(e), own_entry));
+          return hn::IfThenElseZero(counts, p.Replace(target, i, softmax(e), own_entry));
         });
       }
     }
@@ -396,12 +397,12 @@ struct CrossEntropyOfProbabilities {
     }
     if constexpr (kWant != Want::kLoss) {
       const V grad = p.LoadScalar(r.template Row<At::kUpstream>());
-      const V z_term = hn::Mul(hn::Add(options.z_loss, options.z_loss), lse);
+      const V z_term = options.SlopeOf(lse);
       const V total = hn::Add(hn::Add(at_top, below), z_term);
       const ScaledSoftmax softmax(d, sum, hn::Mul(grad, total));
       const V top_loss = hn::Mul(IfFiniteElseNaN(d, sum.max, OneMinusTop(sum)), total);
       const V others = hn::Add(below, z_term);
-      const auto likely = hn::Lt(sum.rest, hn::Set(d, 1));  // p > 1 / 2
+      const auto likely = hn::Lt(sum.rest.hi, hn::Set(d, 1));  // p > 1 / 2
       exponentials.Transform(r.template Row<At::kGradient>(), [=](size_t i, V e) HWY_ATTR {
         const V v = p.LoadRow(z, i), t = target(i), g = softmax(e);
         const V top = hn::Mul(grad, hn::Sub(hn::Add(hn::Sub(at_top, t), others), top_loss));

@@ -25,10 +25,10 @@ namespace HWY_NAMESPACE {
 
 // ---------------------------------------------------------------- the two layouts
 
-// A row that does not count has a negative class; its class 0 is read in its stead. What is beyond the last class, because
-// the array of targets has changed after it was checked, must not lead out of the row.
-HWY_INLINE size_t Position(int64_t index, size_t classes) {
-  return index < 0 ? 0 : HWY_MIN(static_cast<size_t>(index), classes - 1);
+// A row that does not count has a negative class, -1 here; its class 0 is read in its stead. What is beyond the last class,
+// because the array of targets has changed after it was checked, must not lead out of the row.
+HWY_INLINE int64_t PlaceOf(int64_t index, size_t classes) {
+  return HWY_MAX(int64_t{-1}, HWY_MIN(index, static_cast<int64_t>(classes) - 1));
 }
 
 template <class T>
@@ -62,26 +62,32 @@ struct Along {
       StoreTail(v, d, row + Offset(step), TailLanes());
     }
   }
-  V LoadAt(const T* row, const int64_t* index) const { return hn::Set(d, row[Position(*index, classes)]); }
-  struct Place {
-    size_t step, lane;
+
+  // A row's class.
+  using Index = int64_t;
+  struct Class {
+    int64_t place;
+    size_t step, lane;  // where its entry is
   };
-  Place PlaceOf(const int64_t* index) const {
-    return {Position(*index, classes) / hn::Lanes(d), Position(*index, classes) % hn::Lanes(d)};
+  Class LoadClass(const void* index) const {
+    const int64_t place = PlaceOf(*static_cast<const Index*>(index), classes);
+    const size_t position = static_cast<size_t>(HWY_MAX(place, 0));
+    return {place, position / hn::Lanes(d), position % hn::Lanes(d)};
   }
-  // `own` for the entry at a place, v for all others of a step.
-  V Replace(Place place, size_t step, V v, V own) const {
-    if (HWY_LIKELY(step != place.step)) return v;
-    return hn::IfThenElse(hn::AndNot(hn::FirstN(d, place.lane), hn::FirstN(d, place.lane + 1)), own, v);
+  auto Counts(const Class& c) const { return hn::Ne(hn::Set(d, T(c.place >= 0)), hn::Zero(d)); }
+  V LoadAt(const T* row, const Class& c) const { return hn::Set(d, row[Offset(c.step) + c.lane]); }
+  // `own` for the entry of the class, v for all others of a step.
+  V Replace(const Class& c, size_t step, V v, V own) const {
+    if (HWY_LIKELY(step != c.step)) return v;
+    return hn::IfThenElse(hn::AndNot(hn::FirstN(d, c.lane), hn::FirstN(d, c.lane + 1)), own, v);
   }
-  V LoadCounts(const int64_t* index) const { return hn::Set(d, T(*index >= 0)); }
   V LoadScalar(const T* scalar) const { return hn::Set(d, *scalar); }
   void StoreScalar(V v, T* scalar) const { *scalar = hn::GetLane(v); }
 };
 
 template <class T>
 struct Across {
-  static constexpr size_t kRunSteps = 4;  // added up in plain floating point; with 16, softmax came to 4.7 ULP
+  static constexpr size_t kRunSteps = 4;  // added up in plain floating point; with 8, gradients came to 4.7 ULP
   using D = hn::ScalableTag<T>;
   using V = hn::Vec<D>;
   static constexpr bool kInMemory = false;
@@ -99,24 +105,33 @@ struct Across {
   V Sum(V v) const { return v; }
   V LoadRow(const T* rows, size_t step) const { return hn::LoadU(d, rows + Offset(step)); }
   void StoreRow(V v, T* rows, size_t step) const { hn::StoreU(v, d, rows + Offset(step)); }
-  V LoadAt(const T* rows, const int64_t* index) const {
+
+  using DI = hn::RebindToSigned<D>;
+  using Index = hn::TFromD<DI>;
+  struct Class {
+    hn::Vec<DI> places;
+    const Index* array;  // of the same
+  };
+  Class LoadClass(const void* index) const {
+    const Index* array = static_cast<const Index*>(index);
+    return {hn::LoadU(DI(), array), array};
+  }
+  auto Is(const Class& c, size_t step) const {
+    return hn::RebindMask(d, hn::Eq(c.places, hn::Set(DI(), static_cast<Index>(step))));
+  }
+  auto Counts(const Class& c) const { return hn::RebindMask(d, hn::Gt(c.places, hn::Set(DI(), -1))); }
+  V LoadAt(const T* rows, const Class& c) const {
+    constexpr size_t kFew = 16;  // up to which it is faster to look at every step
+    if (classes <= kFew) {
+      V picked = LoadRow(rows, 0);
+      for (size_t i = 1; i < classes; ++i) picked = hn::IfThenElse(Is(c, i), LoadRow(rows, i), picked);
+      return picked;
+    }
     HWY_ALIGN T picked[hn::MaxLanes(d)];
-    for (size_t i = 0; i < hn::Lanes(d); ++i) picked[i] = rows[Offset(Position(index[i], classes)) + i];
+    for (size_t i = 0; i < hn::Lanes(d); ++i) picked[i] = rows[Offset(HWY_MAX(c.array[i], 0)) + i];
     return hn::Load(d, picked);
   }
-  V PlaceOf(const int64_t* index) const {
-    HWY_ALIGN T places[hn::MaxLanes(d)];
-    for (size_t i = 0; i < hn::Lanes(d); ++i) places[i] = static_cast<T>(Position(index[i], classes));
-    return hn::Load(d, places);
-  }
-  V Replace(V place, size_t step, V v, V own) const {
-    return hn::IfThenElse(hn::Eq(place, hn::Set(d, static_cast<T>(step))), own, v);
-  }
-  V LoadCounts(const int64_t* index) const {
-    HWY_ALIGN T counts[hn::MaxLanes(d)];
-    for (size_t i = 0; i < hn::Lanes(d); ++i) counts[i] = T(index[i] >= 0);
-    return hn::Load(d, counts);
-  }
+  V Replace(const Class& c, size_t step, V v, V own) const { return hn::IfThenElse(Is(c, step), own, v); }
   V LoadScalar(const T* scalars) const { return hn::LoadU(d, scalars); }
   void StoreScalar(V v, T* scalars) const { hn::StoreU(v, d, scalars); }
 };
@@ -311,6 +326,13 @@ struct RowScale {
     const V power = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(hn::BitCast(di, shifted), exponent)));
     return hn::MulAdd(power, fraction, power);
   }
+
+  // The same for the maximum, far within an ULP; 2^kScaleExponent where it is infinite.
+  HWY_INLINE Two<V> ExpOfMax(D d, V max) const {
+    using C = ConstantsOf<D>;
+    const auto e = SplitExp(d, hn::IfThenElseZero(hn::IsFinite(max), hn::Sub(max, reference)));
+    return TimesPower(d, e, hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(e.k, exponent))));
+  }
 };
 
 // A row's maximum, and its exponentials without one maximum: 1 + rest is softmax's denominator relative to the maximum's
@@ -319,8 +341,8 @@ template <class D>
 struct RowSum {
   using V = hn::Vec<D>;
   RowScale<D> scale;
-  V max, rest;
-  V total, below;  // of the scaled exponentials, with one maximum and without it
+  V max;
+  Two<V> rest, total;  // total: of the scaled exponentials
 };
 
 // The maximum of `start` and the steps [begin, end). Four at a time: one would wait for the last.
@@ -358,28 +380,35 @@ struct RowTotals {
     constexpr size_t kNearSteps = 128;
     const size_t ahead = end - begin > kNearSteps ? end - begin : 0;
     for (size_t run = begin; run < end; run += P::kRunSteps) {
-      V sum = zero;
+      V sum = zero, other = zero;  // take turns: half as many roundings one on another
       ForEach(p, row, run, HWY_MIN(run + P::kRunSteps, end), filler, [&](size_t i, V v, auto step) HWY_ATTR {
         if constexpr (P::kInMemory) hwy::Prefetch(row + p.Offset(i + ahead));
         auto is_max = hn::Eq(v, max);
         if constexpr (step.kTail) is_max = hn::And(is_max, hn::FirstN(d, p.TailLanes()));
         const V e = scale.Exp(d, v);
         keep(i, e);
-        sum = hn::Add(sum, hn::IfThenZeroElse(is_max, e));
+        const V next = hn::Add(other, hn::IfThenZeroElse(is_max, e));
+        other = sum;
+        sum = next;
         count = hn::Add(count, hn::IfThenElseZero(is_max, one));
       });
-      const Two<V> total = TwoSum(others.hi, sum);
+      const Two<V> total = TwoSum(others.hi, hn::Add(sum, other));
       others = {total.hi, hn::Add(others.lo, total.lo)};
     }
   }
 
+  // The maximum's exponential is taken twice: as entries have it, so that they add up to 1, and exactly, for what is
+  // relative to it. With the former alone, gradients came to 4.6 ULP.
   template <class P>
   HWY_INLINE RowSum<D> Finish(const P& p, const RowScale<D>& scale, V max) const {
     const D d = p.d;
+    const V zero = hn::Zero(d);
     const V sum = p.Sum(hn::Add(others.hi, others.lo)), maxima = p.Sum(count);
+    const Two<V> quotient = TwoQuotient(d, Two<V>{sum, zero}, scale.ExpOfMax(d, max));
+    const Two<V> rest = TwoSum(hn::Sub(maxima, hn::Set(d, 1)), quotient.hi);
     const V top = hn::IfThenElse(hn::IsFinite(max), scale.Exp(d, max), hn::Set(d, ConstantsOf<D>::kScale));
-    const V more = hn::Sub(maxima, hn::Set(d, 1));
-    return {scale, max, hn::Add(hn::Div(sum, top), more), hn::MulAdd(maxima, top, sum), hn::MulAdd(more, top, sum)};
+    const Two<V> at_max = TwoProduct(d, maxima, top), total = TwoSum(at_max.hi, sum);
+    return {scale, max, FastTwoSum(rest.hi, hn::Add(rest.lo, quotient.lo)), {total.hi, hn::Add(total.lo, at_max.lo)}};
   }
 };
 
@@ -493,12 +522,12 @@ struct ScaledSoftmax {
 
   ScaledSoftmax(D d, const RowSum<D>& sum, V upstream) {
     const V one = hn::Set(d, 1), unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
-    const V total = hn::Mul(sum.total, unscale);
-    const V f = hn::Div(upstream, total), f_low = hn::Div(FmaNeg(d, f, total, upstream), total);
-    const auto large = hn::Ge(hn::Abs(f), one);
+    const Two<V> total{hn::Mul(sum.total.hi, unscale), hn::Mul(sum.total.lo, unscale)};
+    const Two<V> f = TwoProduct(d, upstream, TwoReciprocal(d, total));
+    const auto large = hn::Ge(hn::Abs(f.hi), one);
     const V scale = hn::IfThenElse(large, unscale, one);
-    factor = IfFiniteElseNaN(d, sum.max, hn::Mul(f, scale));
-    low = hn::IfThenElseZero(hn::IsFinite(f_low), hn::Mul(f_low, scale));
+    factor = IfFiniteElseNaN(d, sum.max, hn::Mul(f.hi, scale));
+    low = hn::IfThenElseZero(hn::IsFinite(f.lo), hn::Mul(f.lo, scale));
     after = hn::IfThenElse(large, one, unscale);
   }
   HWY_INLINE V operator()(V e) const { return hn::Mul(hn::MulAdd(e, factor, hn::Mul(e, low)), after); }
@@ -506,14 +535,15 @@ struct ScaledSoftmax {
 
 // log of softmax's denominator, log1p(rest)
 template <class D, class V>
-HWY_INLINE V LogOfSum(D d, V rest) {
+HWY_INLINE V LogOfSum(D d, Two<V> rest) {
   return Round(Log1p(d, rest));
 }
 
-template <class V>
-HWY_INLINE V Logsumexp(V max, V log) {
-  const Two<V> sum = TwoSum(max, log);
-  return hn::Add(sum.hi, hn::IfThenElseZero(hn::IsFinite(sum.lo), sum.lo));
+template <class D>
+HWY_INLINE Two<hn::Vec<D>> Logsumexp(const RowSum<D>& sum) {
+  const auto log = Log1p(D(), sum.rest);
+  const auto lse = TwoSum(sum.max, log.hi);
+  return {lse.hi, hn::IfThenElseZero(hn::IsFinite(lse.lo), hn::Add(lse.lo, log.lo))};
 }
 
 // ---------------------------------------------------------------- the formulas
@@ -533,12 +563,9 @@ struct Softmax {
     const auto d = p.d;
     auto* out = r.template Row<1>();
     const RowExponentials exponentials(p, r.template Row<0>(), p.Keep(out, r.buffer));
-    const V total = exponentials.sum.total;
-    const V inverse = IfFiniteElseNaN(d, exponentials.sum.max, hn::Div(hn::Set(d, 1), total));
-    exponentials.Transform(out, [=](size_t, V e) HWY_ATTR {
-      const V quotient = hn::Mul(e, inverse);  // and one step to e / total: a row of one class gives 1
-      return hn::MulAdd(hn::NegMulAdd(quotient, total, e), inverse, quotient);
-    });
+    const Two<V> inverse = TwoReciprocal(d, exponentials.sum.total);
+    const V high = IfFiniteElseNaN(d, exponentials.sum.max, inverse.hi), low = inverse.lo;
+    exponentials.Transform(out, [=](size_t, V e) HWY_ATTR { return hn::MulAdd(e, high, hn::Mul(e, low)); });
   }
 };
 
@@ -553,8 +580,9 @@ struct LogSoftmax {
     using V = typename P::V;
     const auto* x = r.template Row<0>();
     const auto sum = SumRow(p, x);
-    const V max = sum.max, log = IfFiniteElseNaN(p.d, max, LogOfSum(p.d, sum.rest));
-    TransformRow(p, x, r.template Row<1>(), [=](size_t, V v) HWY_ATTR { return hn::Sub(hn::Sub(v, max), log); });
+    const Two<V> lse = Logsumexp(sum);
+    const V high = IfFiniteElseNaN(p.d, sum.max, lse.hi), low = lse.lo;
+    TransformRow(p, x, r.template Row<1>(), [=](size_t, V v) HWY_ATTR { return hn::Sub(hn::Sub(v, high), low); });
   }
 };
 
@@ -563,7 +591,7 @@ struct LogSumExp {
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     const auto sum = SumRow(p, r.template Row<0>());
-    p.StoreScalar(Logsumexp(sum.max, LogOfSum(p.d, sum.rest)), r.template Row<1>());
+    p.StoreScalar(Round(Logsumexp(sum)), r.template Row<1>());
   }
 };
 
@@ -576,10 +604,10 @@ struct LogSumExpPartial {
     const auto d = p.d;
     const V zero = hn::Zero(d), one = hn::Set(d, 1);
     const auto sum = SumRow(p, r.template Row<0>());
-    const V nothing = hn::Mul(sum.rest, zero);  // or NaN
+    const V nothing = hn::Mul(sum.rest.hi, zero);  // or NaN
     const V infinite = hn::Add(nothing, hn::IfThenElseZero(hn::Gt(sum.max, zero), one));
     p.StoreScalar(hn::Add(sum.max, nothing), r.template Row<1>());
-    p.StoreScalar(hn::IfThenElse(hn::IsFinite(sum.max), hn::Add(one, sum.rest), infinite), r.template Row<2>());
+    p.StoreScalar(hn::IfThenElse(hn::IsFinite(sum.max), hn::Add(one, sum.rest.hi), infinite), r.template Row<2>());
   }
 };
 
@@ -705,8 +733,8 @@ struct GroupData {
     return static_cast<T*>(data[k]);
   }
   template <size_t k>
-  const int64_t* Index() const {
-    return static_cast<const int64_t*>(data[k]);
+  const void* Index() const {  // of the type that the layout has for it
+    return data[k];
   }
 };
 
@@ -854,9 +882,17 @@ HWY_INLINE void PrefetchRows(const RowOperand& o, const GroupLayout& g, size_t r
   for (ptrdiff_t j = 0; j < lines; ++j) hwy::Prefetch(from + j * step);
 }
 
-HWY_INLINE void PackIndices(const RowOperand& o, size_t row, size_t count, size_t lanes, int64_t* buffer) {
+template <class Index>
+HWY_INLINE void PackIndices(const RowOperand& o, size_t row, size_t count, size_t lanes, size_t classes, Index* buffer) {
   const char* from = o.data + static_cast<ptrdiff_t>(row) * o.row;
-  for (size_t i = 0; i < count; ++i, from += o.row) buffer[i] = *reinterpret_cast<const int64_t*>(from);
+  if (o.row == sizeof(int64_t)) {  // compilers use vectors here
+    const int64_t* indices = reinterpret_cast<const int64_t*>(from);
+    for (size_t i = 0; i < count; ++i) buffer[i] = static_cast<Index>(PlaceOf(indices[i], classes));
+  } else {
+    for (size_t i = 0; i < count; ++i, from += o.row) {
+      buffer[i] = static_cast<Index>(PlaceOf(*reinterpret_cast<const int64_t*>(from), classes));
+    }
+  }
   for (size_t i = count; i % lanes != 0; ++i) buffer[i] = buffer[count - 1];
 }
 
@@ -1001,8 +1037,8 @@ struct RowLoops {
           }
           break;
         case Operand::kIndexIn:
-          steps[k] = lanes * sizeof(int64_t) / sizeof(T);
-          PackIndices(o, row, count, lanes, reinterpret_cast<int64_t*>(buffers[k]));
+          steps[k] = lanes * sizeof(typename P::Index) / sizeof(T);
+          PackIndices(o, row, count, lanes, p.classes, reinterpret_cast<typename P::Index*>(buffers[k]));
           break;
         case Operand::kRowOut:
           spare = buffers[k];

@@ -427,21 +427,21 @@ HWY_INLINE Two<V> LogOfParts(D d, V n, V f, V f_low) {
 
 // log(1 + x) for x >= 0, as an unevaluated sum: std::log1p.
 template <class D, class V>
-HWY_INLINE Two<V> Log1p(D d, V x) {
+HWY_INLINE Two<V> Log1p(D d, Two<V> x) {
   using C = ConstantsOf<D>;
   const hn::RebindToSigned<D> di;
   const V one = hn::Set(d, 1);
-  const Two<V> y = TwoSum(one, x);
+  const Two<V> y = TwoSum(one, x.hi);
   // y = 2^k m with m in [sqrt(1/2), sqrt(2)), by the exponent of y / sqrt(1/2).
   const auto offset = hn::BitCast(di, hn::Set(d, C::kSqrtHalf));
   const auto k = hn::ShiftRight<C::kMantissaBits>(hn::Sub(hn::BitCast(di, y.hi), offset));
   const V inverse = Pow2<0>(d, hn::Neg(hn::Min(k, hn::Set(di, C::kExponentBias - 1))));
   const auto small = hn::Eq(k, hn::Zero(di));
-  const V f = hn::IfThenElse(hn::RebindMask(d, small), x, hn::MulSub(y.hi, inverse, one));
-  const V f_low = hn::IfThenElse(hn::RebindMask(d, small), hn::Zero(d), hn::Mul(y.lo, inverse));
+  const V f = hn::IfThenElse(hn::RebindMask(d, small), x.hi, hn::MulSub(y.hi, inverse, one));
+  const V f_low = hn::IfThenElse(hn::RebindMask(d, small), x.lo, hn::Mul(hn::Add(y.lo, x.lo), inverse));
   const Two<V> log = LogOfParts(d, hn::ConvertTo(d, k), f, f_low);
-  const auto infinite = hn::Eq(x, hn::Inf(d));
-  return {hn::IfThenElse(infinite, x, log.hi), hn::IfThenZeroElse(infinite, log.lo)};
+  const auto infinite = hn::Eq(x.hi, hn::Inf(d));
+  return {hn::IfThenElse(infinite, x.hi, log.hi), hn::IfThenZeroElse(infinite, log.lo)};
 }
 
 // x = 2^n m with m in [sqrt(1/2), sqrt(2)), for positive finite x.
