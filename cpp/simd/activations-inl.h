@@ -64,18 +64,17 @@ struct HardTanh {
 };
 
 struct HardSigmoid {
-  // (x + 3) / 6 before it is rounded
+  // (x + 3) / 6 before it is rounded, for x in [-3, 3]
   template <class D, class V>
   HWY_INLINE static Two<V> Inside(D d, V x) {
     using C = ConstantsOf<D>;
     const Two<V> sixth{hn::Set(d, C::kSixth), hn::Set(d, C::kSixthRest)};
-    const Two<V> h = TwoProduct(d, TwoSum(x, hn::Set(d, 3)), sixth);
-    return FastTwoSum(h.hi, h.lo);
+    return TwoProduct(d, FastTwoSum(hn::Set(d, 3), x), sixth);
   }
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V x) {
     const V three = hn::Set(d, 3);
-    const V y = hn::IfThenElse(hn::Ge(x, three), hn::Set(d, 1), Inside(d, x).hi);
+    const V y = hn::IfThenElse(hn::Ge(x, three), hn::Set(d, 1), Round(Inside(d, x)));
     return hn::IfThenElse(hn::Le(x, hn::Neg(three)), hn::Zero(d), y);
   }
   template <class D, class V>
@@ -316,16 +315,27 @@ struct SelfGated {
   }
 };
 
-// d/dx (x sigmoid(z(x))) = s (1 + v (1 - s)) with v = x z'(x), times 2^kScaleExponent as s is.
+// s (sum - product)
 template <class D, class V>
-HWY_INLINE Two<V> SigmoidGateSlope(D d, Two<V> sigmoid, Two<V> v) {
-  const Two<V> s = FastTwoSum(sigmoid.hi, sigmoid.lo);
-  const V one = hn::Set(d, 1), unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
-  const Two<V> rest = FastTwoDifference(hn::Set(d, ConstantsOf<D>::kScale), s.hi);
-  const V rest_low = hn::Sub(rest.lo, s.lo);
-  const Two<V> product = TwoProduct(d, v, Two<V>{hn::Mul(rest.hi, unscale), hn::Mul(rest_low, unscale)});
-  const Two<V> w = TwoSum(one, product.hi);
-  return TwoProduct(d, s, Two<V>{w.hi, hn::Add(w.lo, product.lo)});
+HWY_INLINE Two<V> SlopeOfParts(D d, Two<V> s, Two<V> sum, Two<V> product) {
+  const Two<V> w = TwoSum(sum.hi, hn::Neg(product.hi));
+  return TwoProduct(d, s, FastTwoSum(w.hi, hn::Add(w.lo, hn::Sub(sum.lo, product.lo))));  // s may have a large low part
+}
+
+// d/dx (x sigmoid(z(x))) = s (1 + v (1 - s)) with v = x z'(x), times 2^kScaleExponent as s is. Taken as s ((1 + v) - v s):
+// the sum does not wait for s, and a core that looks ahead by less than the formula's length waits less. Lost: float64
+// arithmetic, as fast with a division and slower with an estimate, for its conversions.
+template <class D, class V>
+HWY_INLINE Two<V> SigmoidGateSlope(D d, Two<V> s, V v) {
+  const Two<V> sum = TwoSum(hn::Set(d, 1), v);
+  return SlopeOfParts(d, s, sum, TwoProduct(d, hn::Mul(v, hn::Set(d, ConstantsOf<D>::kUnscale)), s));
+}
+template <class D, class V>
+HWY_INLINE Two<V> SigmoidGateSlope(D d, Two<V> s, Two<V> v) {
+  const V unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
+  const Two<V> sum = TwoSum(hn::Set(d, 1), v.hi);
+  const Two<V> product = TwoProduct(d, Two<V>{hn::Mul(v.hi, unscale), hn::Mul(v.lo, unscale)}, s);
+  return SlopeOfParts(d, s, Two<V>{sum.hi, hn::Add(sum.lo, v.lo)}, product);
 }
 
 struct SiluGate {
@@ -339,7 +349,7 @@ struct SiluGate {
   }
   template <class D, class V>
   HWY_INLINE static Two<V> ScaledSlope(D d, V x) {
-    return SigmoidGateSlope(d, ScaledSigmoid<true>(d, x), Two<V>{x, hn::Zero(d)});
+    return SigmoidGateSlope(d, ScaledSigmoid<true>(d, x), x);
   }
 };
 
@@ -459,6 +469,7 @@ struct MishGate {  // tanh(softplus(x)) = n / (n + 2), n = e^x (e^x + 2); for x 
 };
 
 using Silu = SelfGated<SiluGate>;
+
 struct Gelu : SelfGated<GeluGate> {
   // max(x, 0) - |x| Phi(-|x|): limits, signs of zeros and NaN come out by themselves. 1.3 times as fast as x Phi(x).
   template <class D, class V>
