@@ -6,7 +6,7 @@
 #include "kernels.h"
 #include "simd/losses-inl.h"
 
-HWY_BEFORE_NAMESPACE();
+// No HWY_BEFORE_NAMESPACE: it is for definitions, which are those of the templates.
 namespace nonlin {
 namespace HWY_NAMESPACE {
 
@@ -16,4 +16,3 @@ namespace HWY_NAMESPACE {
 
 }  // namespace HWY_NAMESPACE
 }  // namespace nonlin
-HWY_AFTER_NAMESPACE();
