@@ -26,12 +26,18 @@ def largest(entries: list[dict[str, Any]]) -> str:
 def sweep(run: Run) -> str:
     """What was swept."""
 
-    def share(dtypes: list[str]) -> str:
-        strides = sorted({e["stride"] for e in run.values() if e["dtype"] in dtypes})
-        return " or ".join("all" if stride == 1 else f"every {stride}th" for stride in strides)
+    def share(dtype: str) -> str:
+        names: dict[int, list[str]] = {}
+        for entry in run.values():
+            if entry["dtype"] == dtype:
+                names.setdefault(entry["stride"], []).append(entry["function"])
+        usual, *others = sorted(names, key=lambda stride: -len(names[stride]))
+        text = "all" if usual == 1 else f"every {usual}th"
+        return text + "".join(f" (every {stride}th for {', '.join(names[stride])})" for stride in others)
 
     targets = list(dict.fromkeys(target for entry in run.values() for target in entry["targets"]))
-    swept = f"{share(['float32'])} of the 2^32 inputs of float32, {share(['float64'])} of 10^8 inputs of float64"
+    inputs = {"float32": "of the 2^32 inputs of float32", "float64": "of 10^8 inputs of float64"}
+    swept = ", ".join(f"{share(dtype)} {of}" for dtype, of in inputs.items())
     return f"Swept on {', '.join(targets)}: {swept}, all of float16 and bfloat16."
 
 
