@@ -149,8 +149,8 @@ struct TailStep {
   static constexpr bool kTail = true;
 };
 
-// f(step, v, FullStep or TailStep) for the steps [begin, end) of a row; lanes behind its end hold `filler`. Two steps at a
-// time, which help in map-inl.h, gain nothing here: an exponential is short enough for the processor to overlap two.
+// f(step, v, FullStep or TailStep) for the steps [begin, end) of a row; lanes behind its end hold `filler`. Two or four
+// steps at a time, which help in map-inl.h, gain nothing here (0.94 to 1.02), in sums of logarithms neither.
 template <class P, class T, class F>
 HWY_INLINE void ForEach(const P& p, const T* row, size_t begin, size_t end, T filler, F f) {
   const size_t full = HWY_MIN(end, p.FullSteps());
@@ -952,7 +952,8 @@ struct RowLoops {
   }
 
   // How many groups go through the buffers together. What is `near` stays in L1, beside the next rows that are fetched
-  // meanwhile; else neighbouring rows make pieces that are worth their cache misses, in L2.
+  // meanwhile; else neighbouring rows make pieces that are worth their cache misses, in L2. Half of kL1Bytes is 1.1 times as
+  // fast for logsumexp out of cache, and 0.96 for softmax.
   static size_t Groups(size_t classes, size_t lanes, bool near) {
     constexpr size_t kMaxGroups = 16, kL1Bytes = size_t{1} << 14, kL2Bytes = size_t{1} << 18;
     return HWY_MIN(kMaxGroups, HWY_MAX((near ? kL1Bytes : kL2Bytes) / (classes * lanes * sizeof(T)), 1));
