@@ -469,7 +469,6 @@ struct MishGate {  // tanh(softplus(x)) = n / (n + 2), n = e^x (e^x + 2); for x 
 };
 
 using Silu = SelfGated<SiluGate>;
-
 struct Gelu : SelfGated<GeluGate> {
   // max(x, 0) - |x| Phi(-|x|): limits, signs of zeros and NaN come out by themselves. 1.3 times as fast as x Phi(x).
   template <class D, class V>

@@ -121,8 +121,8 @@ struct Across {
   }
   auto Counts(const Class& c) const { return hn::RebindMask(d, hn::Gt(c.places, hn::Set(DI(), -1))); }
   V LoadAt(const T* rows, const Class& c) const {
-    constexpr size_t kFew = 16;  // up to which it is faster to look at every step
-    if (classes <= kFew) {
+    constexpr size_t kMaxLookedThrough = 16;  // classes up to which it is faster to look at every step
+    if (classes <= kMaxLookedThrough) {
       V picked = LoadRow(rows, 0);
       for (size_t i = 1; i < classes; ++i) picked = hn::IfThenElse(Is(c, i), LoadRow(rows, i), picked);
       return picked;
