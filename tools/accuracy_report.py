@@ -31,6 +31,8 @@ def sweep(run: Run) -> str:
         for entry in run.values():
             if entry["dtype"] == dtype:
                 names.setdefault(entry["stride"], []).append(entry["function"])
+        if not names:
+            return "none"
         usual, *others = sorted(names, key=lambda stride: -len(names[stride]))
         text = "all" if usual == 1 else f"every {usual}th"
         return text + "".join(f" (every {stride}th for {', '.join(names[stride])})" for stride in others)
