@@ -13,31 +13,7 @@ namespace {
 
 constexpr ptrdiff_t kItem = sizeof(uint16_t);
 
-bool IsContiguous(const void* data, ptrdiff_t step) {
-  return step == kItem && reinterpret_cast<uintptr_t>(data) % alignof(uint16_t) == 0;
-}
-
 }  // namespace
-
-void WidenStrided(const HalfConversions& half, const char* from, ptrdiff_t step, float* to, size_t n) {
-  if (IsContiguous(from, step)) return half.widen(reinterpret_cast<const uint16_t*>(from), to, n);
-  uint16_t packed[kHalfBlock];
-  for (size_t i = 0; i < n; i += kHalfBlock) {
-    const size_t count = std::min(kHalfBlock, n - i);
-    for (size_t k = 0; k < count; ++k) std::memcpy(&packed[k], from + static_cast<ptrdiff_t>(i + k) * step, kItem);
-    half.widen(packed, to + i, count);
-  }
-}
-
-void NarrowStrided(const HalfConversions& half, const float* from, char* to, ptrdiff_t step, size_t n) {
-  if (IsContiguous(to, step)) return half.narrow(from, reinterpret_cast<uint16_t*>(to), n);
-  uint16_t packed[kHalfBlock];
-  for (size_t i = 0; i < n; i += kHalfBlock) {
-    const size_t count = std::min(kHalfBlock, n - i);
-    half.narrow(from + i, packed, count);
-    for (size_t k = 0; k < count; ++k) std::memcpy(to + static_cast<ptrdiff_t>(i + k) * step, &packed[k], kItem);
-  }
-}
 
 void LookUpStrided(const uint16_t* table, const char* from, ptrdiff_t from_step, char* to, ptrdiff_t to_step, size_t n) {
   size_t i = 0;

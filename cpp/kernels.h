@@ -2,14 +2,17 @@
 // crosses it. Implementations are compiled once per instruction set; the tables hold those of the set in use.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
 namespace nonlin {
 
-enum DType : int { kFloat32, kFloat64, kDTypes };
+// 16-bit types are only stored: kernels compute in float.
+enum DType : int { kFloat32, kFloat64, kFloat16, kBFloat16, kDTypes };
 
-constexpr size_t ItemSize(int dtype) { return dtype == kFloat32 ? 4 : 8; }
+constexpr bool IsHalf(int dtype) { return dtype >= kFloat16; }
+constexpr size_t ItemSize(int dtype) { return IsHalf(dtype) ? 2 : dtype == kFloat32 ? 4 : 8; }
 
 // Bytes of a result that is stored past the caches: they hold no more, and a usual store reads the line that it overwrites.
 // Above 32 MB it wins (1.1 to 1.4 times as fast), also where the result is read next; at 16 MB it loses (0.8 to 0.9).
@@ -19,16 +22,6 @@ constexpr size_t kStreamBytes = size_t{1} << 25;
 // 32000).
 constexpr size_t kMinStreamedClasses = 2048;
 
-// ---------------------------------------------------------------- 16-bit types, stored only
-
-enum HalfType : int { kFloat16, kBFloat16, kHalfTypes };
-
-struct HalfConversions {
-  void (*widen)(const uint16_t* from, float* to, size_t n);
-  void (*narrow)(const float* from, uint16_t* to, size_t n);
-};
-const HalfConversions* GetHalfConversions();  // by HalfType
-
 // ---------------------------------------------------------------- elementwise
 
 constexpr int kMaxInputs = 4, kMaxOutputs = 2;
@@ -37,8 +30,10 @@ constexpr int kMaxInputs = 4, kMaxOutputs = 2;
 // input's very array. `stream` stores past the caches.
 using MapKernel = void (*)(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n, bool stream);
 
+using MapKernels = std::array<MapKernel, kDTypes>;
+
 struct ActivationKernels {
-  MapKernel forward[kDTypes], backward[kDTypes];
+  MapKernels forward, backward;
 };
 
 struct Activation {
@@ -85,6 +80,10 @@ constexpr bool Has(const OperandList& list, Operand kind) {
   return false;
 }
 
+constexpr bool IsRow(Operand kind) { return kind == Operand::kRowIn || kind == Operand::kRowOut; }
+constexpr bool IsScalar(Operand kind) { return kind == Operand::kScalarIn || kind == Operand::kScalarOut; }
+constexpr bool IsOutput(Operand kind) { return kind == Operand::kRowOut || kind == Operand::kScalarOut; }
+
 constexpr bool HasClasses(Operand kind) {
   return kind == Operand::kRowIn || kind == Operand::kOptionalIn || kind == Operand::kRowOut || kind == Operand::kMaskIn;
 }
@@ -101,8 +100,9 @@ struct RowOperation {
   double cost;  // cycles per float32 element
   const char* doc;
   OperandList operands;
+  bool float_scalars;  // beside 16-bit rows
   void (*run[kDTypes])(const RowOperand* operands, size_t classes, size_t begin, size_t end, void* scratch, bool stream);
-  size_t (*scratch_size[kDTypes])(const RowOperand* operands, size_t classes);  // without operands: the most that any take
+  size_t (*scratch_size[kDTypes])(const RowOperand* operands, size_t classes);
 };
 
 struct RowTable {

@@ -10,14 +10,19 @@ HWY_BEFORE_NAMESPACE();
 namespace nonlin {
 namespace HWY_NAMESPACE {
 
-// Compiled beside this file, in kernels_losses_double.cc: they take a minute or two.
-#define NONLIN_ROWS(name, Operation, cost, doc) extern template struct RowLoops<Operation, double>;
+// Compiled beside this file, in kernels_losses_double.cc and kernels_losses_half.cc: they take a minute or two.
+#define NONLIN_ROWS(name, Operation, cost, doc)               \
+  template struct RowLoops<Operation, float>;                 \
+  extern template struct RowLoops<Operation, double>;         \
+  extern template struct RowLoops<Operation, Float16, float>; \
+  extern template struct RowLoops<Operation, BFloat16, float>;
 #include "loss_rows.def"
 #undef NONLIN_ROWS
 
 RowTable MakeLossTable() {
   static const RowOperation kOperations[] = {
-#define NONLIN_ROWS(name, Operation, cost, doc) RowOperationOf<Operation>(#name, cost, doc),
+  // 16-bit logits have a loss in float.
+#define NONLIN_ROWS(name, Operation, cost, doc) RowOperationOf<Operation, true>(#name, cost, doc),
 #include "loss_rows.def"
 #undef NONLIN_ROWS
   };

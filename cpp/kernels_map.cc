@@ -17,20 +17,18 @@ constexpr size_t CountNames(const char* names) {
   return count;
 }
 
+template <class Call, size_t kInputs>
+constexpr MapKernels KernelsOf() {
+  return {Map<Call, float, kInputs>, Map<Call, double, kInputs>, Map<Call, Float16, kInputs>, Map<Call, BFloat16, kInputs>};
+}
+
 const ActivationKernels* ActivationTable() {
   static const ActivationKernels kTable[] = {
-#define NONLIN_ACTIVATION(name, Struct, inputs, backward_inputs, ...)                                       \
-  {{Map<ForwardOf<Struct>, float, CountNames(inputs)>, Map<ForwardOf<Struct>, double, CountNames(inputs)>}, \
-   {Map<BackwardOf<Struct>, float, CountNames(backward_inputs)>,                                            \
-    Map<BackwardOf<Struct>, double, CountNames(backward_inputs)>}},
+#define NONLIN_ACTIVATION(name, Struct, inputs, backward_inputs, ...) \
+  {KernelsOf<ForwardOf<Struct>, CountNames(inputs)>(), KernelsOf<BackwardOf<Struct>, CountNames(backward_inputs)>()},
 #include "activations.def"
 #undef NONLIN_ACTIVATION
   };
-  return kTable;
-}
-
-const HalfConversions* HalfTable() {
-  static const HalfConversions kTable[kHalfTypes] = {{Widen<Float16>, Narrow<Float16>}, {Widen<BFloat16>, Narrow<BFloat16>}};
   return kTable;
 }
 
@@ -42,10 +40,8 @@ HWY_AFTER_NAMESPACE();
 namespace nonlin {
 
 HWY_EXPORT(ActivationTable);
-HWY_EXPORT(HalfTable);
 
 const ActivationKernels* GetActivationKernels() { return HWY_DYNAMIC_DISPATCH(ActivationTable)(); }
-const HalfConversions* GetHalfConversions() { return HWY_DYNAMIC_DISPATCH(HalfTable)(); }
 
 const Activation kActivations[] = {
 #define NONLIN_ACTIVATION(name, Struct, ...) {#name, __VA_ARGS__},

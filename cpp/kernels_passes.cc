@@ -53,8 +53,7 @@ double Write(const void*, void* target, size_t bytes) {
 
 template <bool kPastCaches>
 double Copy(const void* source, void* target, size_t bytes) {
-  CopyAligned(hn::ScalableTag<float>(), static_cast<const float*>(source), static_cast<float*>(target),
-              bytes / sizeof(float), kPastCaches);
+  CopyAligned(static_cast<const float*>(source), static_cast<float*>(target), bytes / sizeof(float), kPastCaches);
   return 0;
 }
 

@@ -12,7 +12,7 @@ namespace HWY_NAMESPACE {
 
 RowTable MakeRowTable() {
   static const RowOperation kOperations[] = {
-#define NONLIN_ROWS(name, Operation, cost, doc) RowOperationOf<Operation>(#name, cost, doc),
+#define NONLIN_ROWS(name, Operation, cost, doc) RowOperationOf<Operation, false>(#name, cost, doc),
 #include "rows.def"
 #undef NONLIN_ROWS
   };

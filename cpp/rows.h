@@ -9,13 +9,9 @@ namespace nonlin {
 
 struct RowLoop {
   const RowOperation* operation;
-  DType dtype;                  // that the kernels compute in
-  const HalfConversions* half;  // of a 16-bit type, in which rows are stored
-  bool float_scalars;           // whether scalars are float beside 16-bit rows
+  DType dtype;  // of rows
   double cycles;
 };
-
-inline bool IsOutput(Operand kind) { return kind == Operand::kRowOut || kind == Operand::kScalarOut; }
 
 const RowLoop& LoopOf(PyObject* ufunc, DType dtype);  // of a row ufunc of this module
 

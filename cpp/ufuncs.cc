@@ -24,7 +24,6 @@ namespace {
 
 struct Loop {
   MapKernel kernel;
-  const HalfConversions* half;  // of a 16-bit type, which the kernel sees as float
   int inputs, outputs;
   npy_intp item;
   double cycles;
@@ -46,26 +45,18 @@ void CopyStrided(char* to, npy_intp to_step, const char* from, npy_intp from_ste
 }
 
 void CopyItems(npy_intp item, char* to, npy_intp to_step, const char* from, npy_intp from_step, npy_intp n) {
-  if (item == 4) {
+  if (item == 2) {
+    CopyStrided<uint16_t>(to, to_step, from, from_step, n);
+  } else if (item == 4) {
     CopyStrided<uint32_t>(to, to_step, from, from_step, n);
   } else {
     CopyStrided<uint64_t>(to, to_step, from, from_step, n);
   }
 }
 
-void Pack(const Loop& loop, char* to, const char* from, npy_intp step, npy_intp n) {
-  if (loop.half != nullptr) return WidenStrided(*loop.half, from, step, reinterpret_cast<float*>(to), n);
-  CopyItems(loop.item, to, loop.item, from, step, n);
-}
-
-void Unpack(const Loop& loop, char* to, npy_intp step, const char* from, npy_intp n) {
-  if (loop.half != nullptr) return NarrowStrided(*loop.half, reinterpret_cast<const float*>(from), to, step, n);
-  CopyItems(loop.item, to, step, from, loop.item, n);
-}
-
 // Whether a kernel may work on an operand in place. A step of 0 stands for a single value.
 bool IsDirect(const Loop& loop, bool is_input, npy_intp step, npy_intp n) {
-  return loop.half == nullptr && (step == loop.item || n == 1 || (step == 0 && is_input));
+  return step == loop.item || n == 1 || (step == 0 && is_input);
 }
 
 // Elements [begin, end) of a call, as the kernel takes them.
@@ -83,7 +74,7 @@ void RunRange(const Loop& loop, char* const* args, const npy_intp* steps, npy_in
       const bool direct = IsDirect(loop, k < loop.inputs, steps[k], n);
       if (k < loop.inputs) {
         in_steps[k] = steps[k] != 0 || n == 1;
-        if (!direct) Pack(loop, packed[k], data, steps[k], in_steps[k] == 0 ? 1 : n);
+        if (!direct) CopyItems(loop.item, packed[k], loop.item, data, steps[k], n);
         in[k] = direct ? data : packed[k];
       } else {
         out[k - loop.inputs] = direct ? data : packed[k];
@@ -92,7 +83,7 @@ void RunRange(const Loop& loop, char* const* args, const npy_intp* steps, npy_in
     loop.kernel(in, in_steps, out, n, stream);
     for (int k = loop.inputs; k < nargs; ++k) {
       char* data = args[k] + i * steps[k];
-      if (out[k - loop.inputs] != data) Unpack(loop, data, steps[k], packed[k], n);
+      if (out[k - loop.inputs] != data) CopyItems(loop.item, data, steps[k], packed[k], loop.item, n);
     }
   }
 }
@@ -117,7 +108,7 @@ bool LookUp(const Loop& loop, char* const* args, const npy_intp* steps, npy_intp
   const uint16_t* table = loop.table->Get(n, [&](uint16_t* numbers) {
     char* const in_place[] = {reinterpret_cast<char*>(numbers), reinterpret_cast<char*>(numbers)};
     const npy_intp items[] = {loop.item, loop.item};
-    RunRange(loop, in_place, items, 0, ResultTable::kSize, 2 * kBlock, false);
+    RunRange(loop, in_place, items, 0, ResultTable::kSize, ResultTable::kSize, false);
   });
   if (table == nullptr) return false;
   ParallelFor(n, kChunkMultiple, kLookUpCycles, [&](size_t begin, size_t end) {
@@ -133,12 +124,11 @@ void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
   if (n > 1 && IsSequential(loop, args, steps, n)) {
     RunRange(loop, args, steps, 0, n, 1, false);
   } else if (!LookUp(loop, args, steps, n)) {
-    const npy_intp block = loop.half == nullptr ? kBlock : 2 * kBlock;  // of floats, not doubles
     bool contiguous = true;
     for (int k = 0; k < loop.inputs + loop.outputs; ++k) contiguous &= IsDirect(loop, k < loop.inputs, steps[k], n);
     const bool stream = contiguous && static_cast<size_t>(n * loop.item) > kStreamBytes;
     ParallelFor(n, kChunkMultiple, loop.cycles, [&](size_t begin, size_t end) {
-      RunRange(loop, args, steps, begin, end, contiguous ? static_cast<npy_intp>(end - begin) : block, stream);
+      RunRange(loop, args, steps, begin, end, contiguous ? static_cast<npy_intp>(end - begin) : kBlock, stream);
     });
   }
   std::feclearexcept(FE_ALL_EXCEPT);  // NumPy would turn flags into warnings
@@ -215,14 +205,14 @@ std::string Documentation(const Activation& a, bool backward) {
 // What a ufunc points to as long as it lives: for ever.
 struct UfuncData {
   std::string name, doc;
-  ResultTable tables[kHalfTypes];
-  Loop loops[kLoops];
-  PyUFuncGenericFunction functions[kLoops];
-  void* data[kLoops];
+  ResultTable tables[kDTypes];  // of 16-bit types
+  Loop loops[kDTypes];
+  PyUFuncGenericFunction functions[kDTypes];
+  void* data[kDTypes];
   std::vector<char> types;
 };
 
-void AddUfunc(py::dict& ufuncs, const Activation& a, bool backward, const MapKernel* kernels) {
+void AddUfunc(py::dict& ufuncs, const Activation& a, bool backward, const MapKernels& kernels) {
   static std::deque<UfuncData>& all = *new std::deque<UfuncData>;
   const int inputs = static_cast<int>(Split(backward ? a.backward_inputs : a.inputs).size());
   const int outputs = backward && IsGated(a) ? 2 : 1;
@@ -230,25 +220,22 @@ void AddUfunc(py::dict& ufuncs, const Activation& a, bool backward, const MapKer
   UfuncData& ufunc = all.emplace_back();
   ufunc.name = std::string(a.name) + (backward ? "_backward" : "");
   ufunc.doc = Documentation(a, backward);
-  const HalfConversions* halves = GetHalfConversions();
   const double cycles = std::max(a.cost, 1.0);  // memory's share
-  ufunc.loops[0] = {kernels[kFloat32], nullptr, inputs, outputs, 4, cycles, nullptr};
-  ufunc.loops[1] = {kernels[kFloat64], nullptr, inputs, outputs, 8, 3 * cycles, nullptr};
-  for (const int half : {kFloat16, kBFloat16}) {
-    // Looking up beats conversion to float and back, and the formula between, but for the cheapest formulas.
-    ResultTable* const table = inputs == 1 && a.cost >= kMinTableCycles ? &ufunc.tables[half] : nullptr;
-    ufunc.loops[kDTypes + half] = {kernels[kFloat32], &halves[half], inputs, outputs, 2, a.cost + 1, table};
-  }
-  for (int i = 0; i < kLoops; ++i) {
+  // Looking up beats the formula, but for the cheapest ones.
+  const bool has_table = inputs == 1 && a.cost >= kMinTableCycles;
+  for (int i = 0; i < kDTypes; ++i) {
+    const auto item = static_cast<npy_intp>(ItemSize(i));
+    ResultTable* const table = IsHalf(i) && has_table ? &ufunc.tables[i] : nullptr;
+    ufunc.loops[i] = {kernels[i], inputs, outputs, item, i == kFloat64 ? 3 * cycles : cycles, table};
     ufunc.functions[i] = InnerLoop;
     ufunc.data[i] = &ufunc.loops[i];
   }
   for (const char type : {NPY_FLOAT, NPY_DOUBLE, NPY_HALF}) ufunc.types.insert(ufunc.types.end(), inputs + outputs, type);
-  PyObject* object = PyUFunc_FromFuncAndData(ufunc.functions, ufunc.data, ufunc.types.data(), kLoops - 1, inputs, outputs,
+  PyObject* object = PyUFunc_FromFuncAndData(ufunc.functions, ufunc.data, ufunc.types.data(), kDTypes - 1, inputs, outputs,
                                              PyUFunc_None, ufunc.name.c_str(), ufunc.doc.c_str(), 0);
   if (object == nullptr) throw py::error_already_set();
   AddPromotion(object, inputs + outputs);
-  AddBFloat16Loop(object, InnerLoop, std::vector<int>(inputs + outputs, BFloat16Number()), ufunc.data[kLoops - 1]);
+  AddBFloat16Loop(object, InnerLoop, std::vector<int>(inputs + outputs, BFloat16Number()), ufunc.data[kDTypes - 1]);
   ufuncs[ufunc.name.c_str()] = py::reinterpret_steal<py::object>(object);
 }
 

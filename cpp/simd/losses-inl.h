@@ -57,11 +57,11 @@ struct SumOfTerms {
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
-    using T = hn::TFromD<typename P::D>;
+    using T = typename P::T;
     const auto d = p.d;
     const V one = hn::Set(d, 1);
-    const T* x = r.template Row<kInput>();
-    const T* y = r.template Row<kTarget>();
+    const auto* x = r.template Row<kInput>();
+    const auto* y = r.template Row<kTarget>();
     const T* weight = r.template Row<kWeight>();
     const T* pos_weight = nullptr;
     if constexpr (Formula::kHasPosWeight) pos_weight = r.template Row<kFirstOption>();
@@ -73,7 +73,7 @@ struct SumOfTerms {
       p.StoreScalar(loss, r.template Row<At::kLoss>());
     } else {
       const V upstream = p.LoadScalar(r.template Row<At::kUpstream>());
-      T* out = r.template Row<At::kGradient>();
+      auto* out = r.template Row<At::kGradient>();
       const auto slope = [=](size_t i, V v, V w) HWY_ATTR {
         return TimesOrZero(d, hn::Mul(upstream, w), Formula::Slope(d, v, p.LoadRow(y, i), entry(pos_weight, i)));
       };
@@ -297,10 +297,9 @@ struct CrossEntropyOfClass {
     const auto counts = p.Counts(target);
 
     const V target_logit = p.LoadAt(z, target);  // before it may be overwritten
-    hn::TFromD<typename P::D>*out = nullptr, *buffer = nullptr;
-    if constexpr (kWithGradient) {
-      out = r.template Row<At::kGradient>();
-      buffer = options.smooth ? r.buffer : p.Keep(out, r.buffer);  // smoothing reads the logits once more
+    typename P::T* buffer = nullptr;
+    if constexpr (kWithGradient) {  // smoothing reads the logits once more
+      buffer = options.smooth ? r.buffer : p.Keep(r.template Row<At::kGradient>(), r.buffer);
     }
     const RowExponentials exponentials(p, z, buffer);
     const auto& sum = exponentials.sum;
@@ -320,6 +319,7 @@ struct CrossEntropyOfClass {
       p.StoreScalar(hn::IfThenElseZero(counts, loss), r.template Row<At::kLoss>());
     }
     if constexpr (kWithGradient) {
+      auto* const out = r.template Row<At::kGradient>();
       const V grad = p.LoadScalar(r.template Row<At::kUpstream>());
       const V own = hn::Mul(options.keep, target_weight);
       const V z_term = options.SlopeOf(lse);

@@ -7,6 +7,7 @@
 #define NONLIN_SIMD_MAP_INL_H_
 #endif
 
+#include <algorithm>
 #include <utility>
 
 #include "hwy/cache_control.h"
@@ -34,39 +35,39 @@ struct BackwardOf {
 };
 
 // A result, whole or of a tail of n lanes, into the one or two outputs at offset i.
-template <class D, class T, class V>
-HWY_INLINE void Put(D d, V v, T* const* outputs, size_t i, bool stream) {
+template <class D, class S, class V>
+HWY_INLINE void Put(D d, V v, S* const* outputs, size_t i, bool stream) {
   StoreOrStream(v, d, outputs[0] + i, stream);
 }
-template <class D, class T, class V>
-HWY_INLINE void Put(D d, GateGradients<V> v, T* const* outputs, size_t i, bool stream) {
+template <class D, class S, class V>
+HWY_INLINE void Put(D d, GateGradients<V> v, S* const* outputs, size_t i, bool stream) {
   StoreOrStream(v.gate, d, outputs[0] + i, stream);
   StoreOrStream(v.up, d, outputs[1] + i, stream);
 }
-template <class D, class T, class V>
-HWY_INLINE void PutTail(D d, V v, T* const* outputs, size_t i, size_t n) {
+template <class D, class S, class V>
+HWY_INLINE void PutTail(D d, V v, S* const* outputs, size_t i, size_t n) {
   StoreTail(v, d, outputs[0] + i, n);
 }
-template <class D, class T, class V>
-HWY_INLINE void PutTail(D d, GateGradients<V> v, T* const* outputs, size_t i, size_t n) {
+template <class D, class S, class V>
+HWY_INLINE void PutTail(D d, GateGradients<V> v, S* const* outputs, size_t i, size_t n) {
   StoreTail(v.gate, d, outputs[0] + i, n);
   StoreTail(v.up, d, outputs[1] + i, n);
 }
 
-template <class Call, class T, size_t... kInput>
+template <class Call, class S, size_t... kInput>
 HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n, bool stream,
                           std::index_sequence<kInput...>) {
   constexpr size_t kInputs = sizeof...(kInput);
-  const hn::ScalableTag<T> d;
+  const hn::ScalableTag<Computed<S>> d;
   const size_t lanes = hn::Lanes(d);
   // A single value is a vector of copies that is read again and again: no branch in the loop, and no product.
-  HWY_ALIGN T copies[kInputs][hn::MaxLanes(d)];
-  const T* in[kInputs];
-  T* const out[2] = {static_cast<T*>(outputs[0]), static_cast<T*>(outputs[1])};
+  HWY_ALIGN S copies[kInputs][hn::MaxLanes(d)];
+  const S* in[kInputs];
+  S* const out[2] = {static_cast<S*>(outputs[0]), static_cast<S*>(outputs[1])};
   for (size_t k = 0; k < kInputs; ++k) {
-    in[k] = static_cast<const T*>(inputs[k]);
+    in[k] = static_cast<const S*>(inputs[k]);
     if (steps[k] == 0) {
-      hn::Store(hn::Set(d, *in[k]), d, copies[k]);
+      std::fill_n(copies[k], lanes, *in[k]);
       in[k] = copies[k];
     }
   }
@@ -74,13 +75,12 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
   stream &= out[1] == nullptr || Misalignment(d, out[0]) == Misalignment(d, out[1]);
   const size_t advance[kInputs] = {steps[kInput] * lanes...};
   const auto next = [&]() HWY_ATTR {
-    const auto result = Call::Call(d, hn::LoadU(d, in[kInput])...);
+    const auto result = Call::Call(d, LoadFrom(d, in[kInput])...);
     ((in[kInput] += advance[kInput]), ...);
     return result;
   };
   const auto put_tail = [&](size_t i, size_t count) HWY_ATTR {
-    const T filler = 0;
-    PutTail(d, Call::Call(d, LoadTail(d, in[kInput], count, filler)...), out, i, count);
+    PutTail(d, Call::Call(d, LoadTail(d, in[kInput], count, 0)...), out, i, count);
     ((in[kInput] += steps[kInput] * count), ...);
   };
   size_t i = 0;
@@ -101,9 +101,9 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
 }
 
 // See MapKernel in kernels.h.
-template <class Call, class T, size_t kInputs>
+template <class Call, class S, size_t kInputs>
 void Map(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n, bool stream) {
-  MapInputs<Call, T>(inputs, steps, outputs, n, stream, std::make_index_sequence<kInputs>());
+  MapInputs<Call, S>(inputs, steps, outputs, n, stream, std::make_index_sequence<kInputs>());
 }
 
 }  // namespace HWY_NAMESPACE

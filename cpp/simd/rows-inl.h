@@ -13,6 +13,8 @@
 #define NONLIN_SIMD_ROWS_INL_H_
 #endif
 
+#include <type_traits>
+
 #include "hwy/cache_control.h"
 #include "kernels.h"
 #include "parallel.h"
@@ -31,8 +33,10 @@ HWY_INLINE int64_t PlaceOf(int64_t index, size_t classes) {
   return HWY_MAX(int64_t{-1}, HWY_MIN(index, static_cast<int64_t>(classes) - 1));
 }
 
-template <class T>
+// S is the type of rows in memory.
+template <class S>
 struct Along {
+  using T = Computed<S>;
   static constexpr size_t kRunSteps = 16;  // added up in plain floating point; each lane has its own share of a row's sum
   using D = hn::ScalableTag<T>;
   using V = hn::Vec<D>;
@@ -48,16 +52,21 @@ struct Along {
 
   // Where to keep what becomes a result. Its own memory is read on the way to be written, meanwhile; past the caches it is
   // not.
-  T* Keep(T* out, T* buffer) const { return stream ? buffer : out; }
+  T* Keep(S* out, T* buffer) const {
+    if constexpr (std::is_same_v<S, T>) return stream ? buffer : out;
+    return buffer;
+  }
 
   V Max(V v) const { return hn::MaxOfLanes(d, v); }
   V Sum(V v) const { return hn::SumOfLanes(d, v); }
-  V LoadRow(const T* row, size_t step) const {
-    return step < FullSteps() ? hn::LoadU(d, row + Offset(step)) : LoadTail(d, row + Offset(step), TailLanes(), T(0));
+  template <class Any>
+  V LoadRow(const Any* row, size_t step) const {
+    return step < FullSteps() ? LoadFrom(d, row + Offset(step)) : LoadTail(d, row + Offset(step), TailLanes(), T(0));
   }
-  void StoreRow(V v, T* row, size_t step) const {
+  template <class Any>
+  void StoreRow(V v, Any* row, size_t step) const {
     if (step < FullSteps()) {
-      hn::StoreU(v, d, row + Offset(step));
+      StoreTo(v, d, row + Offset(step));
     } else {
       StoreTail(v, d, row + Offset(step), TailLanes());
     }
@@ -75,18 +84,28 @@ struct Along {
     return {place, position / hn::Lanes(d), position % hn::Lanes(d)};
   }
   auto Counts(const Class& c) const { return hn::Ne(hn::Set(d, T(c.place >= 0)), hn::Zero(d)); }
-  V LoadAt(const T* row, const Class& c) const { return hn::Set(d, row[Offset(c.step) + c.lane]); }
+  template <class Any>
+  V LoadAt(const Any* row, const Class& c) const {
+    return hn::Set(d, LoadOne(row + Offset(c.step) + c.lane));
+  }
   // `own` for the entry of the class, v for all others of a step.
   V Replace(const Class& c, size_t step, V v, V own) const {
     if (HWY_LIKELY(step != c.step)) return v;
     return hn::IfThenElse(hn::AndNot(hn::FirstN(d, c.lane), hn::FirstN(d, c.lane + 1)), own, v);
   }
-  V LoadScalar(const T* scalar) const { return hn::Set(d, *scalar); }
-  void StoreScalar(V v, T* scalar) const { *scalar = hn::GetLane(v); }
+  template <class Any>
+  V LoadScalar(const Any* scalar) const {
+    return hn::Set(d, LoadOne(scalar));
+  }
+  template <class Any>
+  void StoreScalar(V v, Any* scalar) const {
+    StoreOne(hn::GetLane(v), scalar);
+  }
 };
 
-template <class T>
+template <class Number>
 struct Across {
+  using T = Number;
   static constexpr size_t kRunSteps = 4;  // added up in plain floating point; with 8, gradients came to 4.7 ULP
   using D = hn::ScalableTag<T>;
   using V = hn::Vec<D>;
@@ -151,11 +170,11 @@ struct TailStep {
 
 // f(step, v, FullStep or TailStep) for the steps [begin, end) of a row; lanes behind its end hold `filler`. Two or four
 // steps at a time, which help in map-inl.h, gain nothing here (0.94 to 1.02), in sums of logarithms neither.
-template <class P, class T, class F>
-HWY_INLINE void ForEach(const P& p, const T* row, size_t begin, size_t end, T filler, F f) {
+template <class P, class S, class F>
+HWY_INLINE void ForEach(const P& p, const S* row, size_t begin, size_t end, typename P::T filler, F f) {
   const size_t full = HWY_MIN(end, p.FullSteps());
   size_t i = begin;
-  for (; i < full; ++i) f(i, hn::LoadU(p.d, row + p.Offset(i)), FullStep());
+  for (; i < full; ++i) f(i, LoadFrom(p.d, row + p.Offset(i)), FullStep());
   if (i < end) f(i, LoadTail(p.d, row + p.Offset(i), p.TailLanes(), filler), TailStep());
 }
 
@@ -188,30 +207,30 @@ HWY_INLINE Sum InChunks(const P& p, F sum_of, Merge merge) {
 
 // Stores the full steps [begin, end) of f(step) past the caches. Rows start anywhere, vectors go to aligned memory: each
 // is put together from two neighbours.
-template <class P, class T, class F>
-HWY_INLINE void StreamSteps(const P& p, T* out, size_t begin, size_t end, F f) {
+template <class P, class S, class F>
+HWY_INLINE void StreamSteps(const P& p, S* out, size_t begin, size_t end, F f) {
   const size_t lanes = hn::Lanes(p.d), head = (lanes - Misalignment(p.d, out)) % lanes, tail = lanes - head;
   const hn::RebindToSigned<decltype(p.d)> di;
   const auto order = hn::And(hn::Iota(di, static_cast<hn::TFromD<decltype(di)>>(head)),
                              hn::Set(di, static_cast<hn::TFromD<decltype(di)>>(lanes - 1)));
   const auto indices = hn::IndicesFromVec(p.d, order);
   const auto first = hn::FirstN(p.d, tail);
-  T* to = out + p.Offset(begin);
+  S* to = out + p.Offset(begin);
   const auto v = f(begin);
   StoreTail(v, p.d, to, head);
   to += head;
   auto last = hn::TableLookupLanes(v, indices);
   for (size_t i = begin + 1; i < end; ++i, to += lanes) {
     const auto next = hn::TableLookupLanes(f(i), indices);
-    hn::Stream(hn::IfThenElse(first, last, next), p.d, to);
+    StoreOrStream(hn::IfThenElse(first, last, next), p.d, to, true);
     last = next;
   }
   StoreTail(last, p.d, to, tail);
 }
 
 // out = f(step) for the steps [begin, end) of a row.
-template <class P, class T, class F>
-HWY_INLINE void FillSteps(const P& p, T* out, size_t begin, size_t end, F f) {
+template <class P, class S, class F>
+HWY_INLINE void FillSteps(const P& p, S* out, size_t begin, size_t end, F f) {
   const size_t full = HWY_MIN(end, p.FullSteps());
   if constexpr (P::kInMemory) {
     if (p.stream && begin < full) {
@@ -219,21 +238,21 @@ HWY_INLINE void FillSteps(const P& p, T* out, size_t begin, size_t end, F f) {
       begin = full;
     }
   }
-  for (size_t i = begin; i < full; ++i) hn::StoreU(f(i), p.d, out + p.Offset(i));
+  for (size_t i = begin; i < full; ++i) StoreTo(f(i), p.d, out + p.Offset(i));
   if (full < end) StoreTail(f(full), p.d, out + p.Offset(full), p.TailLanes());
 }
 
 // The same for a huge row, on as many threads as are free.
-template <class P, class T, class F>
-HWY_INLINE void FillHugeRow(const P& p, T* out, F f) {
+template <class P, class S, class F>
+HWY_INLINE void FillHugeRow(const P& p, S* out, F f) {
   ParallelFor(p.Steps(), 1, kHugeCycles * hn::Lanes(p.d), [=](size_t begin, size_t end) HWY_ATTR {
     FillSteps(p, out, begin, end, f);
     if (p.stream) hwy::FlushStream();
   });
 }
 
-template <class P, class T, class F>
-HWY_INLINE void FillRow(const P& p, T* out, F f) {
+template <class P, class S, class F>
+HWY_INLINE void FillRow(const P& p, S* out, F f) {
   if constexpr (P::kInMemory) {
     if (p.classes > kMaxKept) return FillHugeRow(p, out, f);
   }
@@ -241,15 +260,15 @@ HWY_INLINE void FillRow(const P& p, T* out, F f) {
 }
 
 // out = f(step, v) over a whole row; `out` may be `row`.
-template <class P, class T, class F>
-HWY_INLINE void TransformRow(const P& p, const T* row, T* out, F f) {
+template <class P, class S, class To, class F>
+HWY_INLINE void TransformRow(const P& p, const S* row, To* out, F f) {
   FillRow(p, out, [=](size_t i) HWY_ATTR { return f(i, p.LoadRow(row, i)); });
 }
 
 // Sums over a row of the kSums terms that f(step, v, terms) sets. Runs keep the rounding error from growing with the row;
 // their sums are added exactly.
-template <size_t kSums, class P, class T, class V, class F>
-HWY_INLINE void SumsOf(const P& p, const T* row, V* sums, F f) {
+template <size_t kSums, class P, class S, class V, class F>
+HWY_INLINE void SumsOf(const P& p, const S* row, V* sums, F f) {
   const V zero = hn::Zero(p.d);
   const size_t steps = p.Steps();
   Two<V> totals[kSums];
@@ -257,7 +276,7 @@ HWY_INLINE void SumsOf(const P& p, const T* row, V* sums, F f) {
   for (size_t begin = 0; begin < steps; begin += P::kRunSteps) {
     V run[kSums];
     for (V& sum : run) sum = zero;
-    ForEach(p, row, begin, HWY_MIN(begin + P::kRunSteps, steps), T(0), [&](size_t i, V v, auto step) HWY_ATTR {
+    ForEach(p, row, begin, HWY_MIN(begin + P::kRunSteps, steps), 0, [&](size_t i, V v, auto step) HWY_ATTR {
       V terms[kSums];
       f(i, v, terms);
       for (size_t k = 0; k < kSums; ++k) {
@@ -277,8 +296,8 @@ HWY_INLINE void SumsOf(const P& p, const T* row, V* sums, F f) {
 }
 
 // Sum of f(step, v) over a row.
-template <class P, class T, class F>
-HWY_INLINE hn::Vec<typename P::D> SumOf(const P& p, const T* row, F f) {
+template <class P, class S, class F>
+HWY_INLINE hn::Vec<typename P::D> SumOf(const P& p, const S* row, F f) {
   using V = hn::Vec<typename P::D>;
   V sum;
   SumsOf<1>(p, row, &sum, [=](size_t i, V v, V* term) HWY_ATTR { *term = f(i, v); });
@@ -347,17 +366,17 @@ struct RowSum {
 
 // The maximum of `start` and the steps [begin, end). Four at a time: one would wait for the last.
 // Max(v, m) keeps m where v is NaN, or becomes NaN: the sum of exponentials shows it either way.
-template <class P, class T, class V>
-HWY_INLINE V MaxOf(const P& p, const T* row, size_t begin, size_t end, V start) {
-  const T filler = hn::GetLane(hn::Neg(hn::Inf(p.d)));
+template <class P, class S, class V>
+HWY_INLINE V MaxOf(const P& p, const S* row, size_t begin, size_t end, V start) {
+  const auto filler = hn::GetLane(hn::Neg(hn::Inf(p.d)));
   const size_t full = HWY_MIN(end, p.FullSteps());
   V m0 = start, m1 = start, m2 = start, m3 = start;
   size_t i = begin;
   for (; i + 4 <= full; i += 4) {
-    m0 = hn::Max(hn::LoadU(p.d, row + p.Offset(i)), m0);
-    m1 = hn::Max(hn::LoadU(p.d, row + p.Offset(i + 1)), m1);
-    m2 = hn::Max(hn::LoadU(p.d, row + p.Offset(i + 2)), m2);
-    m3 = hn::Max(hn::LoadU(p.d, row + p.Offset(i + 3)), m3);
+    m0 = hn::Max(LoadFrom(p.d, row + p.Offset(i)), m0);
+    m1 = hn::Max(LoadFrom(p.d, row + p.Offset(i + 1)), m1);
+    m2 = hn::Max(LoadFrom(p.d, row + p.Offset(i + 2)), m2);
+    m3 = hn::Max(LoadFrom(p.d, row + p.Offset(i + 3)), m3);
   }
   ForEach(p, row, i, end, filler, [&](size_t, V v, auto) HWY_ATTR { m0 = hn::Max(v, m0); });
   return p.Max(hn::Max(hn::Max(m0, m1), hn::Max(m2, m3)));
@@ -371,11 +390,11 @@ struct RowTotals {
   V count;
 
   // Adds the steps [begin, end); `keep(i, e)` is handed every exponential.
-  template <class P, class T, class F>
-  HWY_INLINE void Add(const P& p, const T* row, size_t begin, size_t end, const RowScale<D>& scale, V max, F keep) {
+  template <class P, class S, class F>
+  HWY_INLINE void Add(const P& p, const S* row, size_t begin, size_t end, const RowScale<D>& scale, V max, F keep) {
     const D d = p.d;
     const V zero = hn::Zero(d), one = hn::Set(d, 1);
-    const T filler = hn::GetLane(hn::Neg(hn::Inf(d)));
+    const auto filler = hn::GetLane(hn::Neg(hn::Inf(d)));
     // What is read next lies behind these steps; if it is near, the processor fetches it without being told.
     constexpr size_t kNearSteps = 128;
     const size_t ahead = end - begin > kNearSteps ? end - begin : 0;
@@ -434,8 +453,8 @@ struct RowState {
 };
 
 // In one read of memory, block by block: where a block raises the maximum, what stands so far is scaled down.
-template <class P, class T>
-HWY_INLINE RowSum<typename P::D> SumRow(const P& p, const T* row) {
+template <class P, class S>
+HWY_INLINE RowSum<typename P::D> SumRow(const P& p, const S* row) {
   using D = typename P::D;
   using V = hn::Vec<D>;
   using State = RowState<D>;
@@ -469,16 +488,17 @@ HWY_INLINE RowSum<typename P::D> SumRow(const P& p, const T* row) {
 
 // A row's exponentials: kept in a buffer, which may be the row, unless they are too many and computed again when they are
 // wanted.
-template <class P, class T>
+template <class P, class S>
 struct RowExponentials {
   using D = typename P::D;
   using V = hn::Vec<D>;
+  using T = typename P::T;
   const P& p;
-  const T* row;
+  const S* row;
   T* kept;
   RowSum<D> sum;
 
-  HWY_INLINE RowExponentials(const P& policy, const T* x, T* buffer)
+  HWY_INLINE RowExponentials(const P& policy, const S* x, T* buffer)
       : p(policy), row(x), kept(policy.classes <= kMaxKept ? buffer : nullptr), sum(kept ? KeepAndSum() : SumRow(p, row)) {}
 
   HWY_INLINE RowSum<D> KeepAndSum() const {
@@ -493,14 +513,14 @@ struct RowExponentials {
   }
 
   // out = f(step, exponential)
-  template <class F>
-  HWY_INLINE void Transform(T* out, F f) const {
+  template <class To, class F>
+  HWY_INLINE void Transform(To* out, F f) const {
     const P policy = p;
     if (!P::kInMemory || kept != nullptr) {
       const T* const from = kept;
       FillSteps(policy, out, 0, policy.Steps(), [=](size_t i) HWY_ATTR { return f(i, policy.LoadRow(from, i)); });
     } else if constexpr (P::kInMemory) {
-      const T* const from = row;
+      const S* const from = row;
       const auto scale = sum.scale;
       FillHugeRow(policy, out, [=](size_t i) HWY_ATTR { return f(i, scale.Exp(policy.d, policy.LoadRow(from, i))); });
     }
@@ -724,13 +744,18 @@ struct Masked {
 
 // ---------------------------------------------------------------- the loops over rows
 
-template <class T, int kCount>
+// Rows in memory are of type Stored, scalars of type Scalar; everything else of the type in which they are computed.
+template <class Operation, class Stored, class Scalar>
 struct GroupData {
+  using T = Computed<Stored>;
+  static constexpr int kCount = Operation::kOperands.count;
+  template <Operand kind>
+  using TypeOf = std::conditional_t<IsRow(kind), Stored, std::conditional_t<IsScalar(kind), Scalar, T>>;
   void* data[kCount];
   T* buffer;  // for as many entries as a row has, of an operation with rows for a result
   template <size_t k>
-  T* Row() const {
-    return static_cast<T*>(data[k]);
+  auto* Row() const {
+    return static_cast<TypeOf<Operation::kOperands.kinds[k]>*>(data[k]);
   }
   template <size_t k>
   const void* Index() const {  // of the type that the layout has for it
@@ -764,28 +789,26 @@ bool CanTranspose(size_t classes) {
   return classes >= kBlock<T>;
 }
 
-// A vector whose blocks are `step` bytes apart in memory.
-template <class D>
+// A vector whose blocks of kLanes numbers are `step` bytes apart in memory.
+template <size_t kLanes, class D>
 HWY_INLINE hn::Vec<D> LoadBlocks(D d, const char* from, ptrdiff_t step) {
-  using T = hn::TFromD<D>;
-  if constexpr (hn::MaxLanes(d) <= kBlock<T>) {
-    return hn::LoadU(d, reinterpret_cast<const T*>(from));
+  if constexpr (hn::MaxLanes(d) <= kLanes) {
+    return hn::LoadU(d, reinterpret_cast<const hn::TFromD<D>*>(from));
   } else {
     const hn::Half<D> half;
-    const char* upper = from + step * static_cast<ptrdiff_t>(hn::MaxLanes(half) / kBlock<T>);
-    return hn::Combine(d, LoadBlocks(half, upper, step), LoadBlocks(half, from, step));
+    const char* upper = from + step * static_cast<ptrdiff_t>(hn::MaxLanes(half) / kLanes);
+    return hn::Combine(d, LoadBlocks<kLanes>(half, upper, step), LoadBlocks<kLanes>(half, from, step));
   }
 }
 
-template <class D>
+template <size_t kLanes, class D>
 HWY_INLINE void StoreBlocks(hn::Vec<D> v, D d, char* to, ptrdiff_t step) {
-  using T = hn::TFromD<D>;
-  if constexpr (hn::MaxLanes(d) <= kBlock<T>) {
-    hn::StoreU(v, d, reinterpret_cast<T*>(to));
+  if constexpr (hn::MaxLanes(d) <= kLanes) {
+    hn::StoreU(v, d, reinterpret_cast<hn::TFromD<D>*>(to));
   } else {
     const hn::Half<D> half;
-    StoreBlocks(hn::LowerHalf(half, v), half, to, step);
-    StoreBlocks(hn::UpperHalf(half, v), half, to + step * static_cast<ptrdiff_t>(hn::MaxLanes(half) / kBlock<T>), step);
+    StoreBlocks<kLanes>(hn::LowerHalf(half, v), half, to, step);
+    StoreBlocks<kLanes>(hn::UpperHalf(half, v), half, to + step * static_cast<ptrdiff_t>(hn::MaxLanes(half) / kLanes), step);
   }
 }
 
@@ -810,74 +833,106 @@ HWY_INLINE void TransposeBlocks(D d, V* v) {
 
 // As many rows as there are lanes, `step` bytes apart, to a group's buffer. A block of classes that would reach beyond the
 // last one begins earlier.
-template <class T>
+template <class S, class T>
 HWY_INLINE void RowsToLanes(const char* first, ptrdiff_t step, size_t classes, T* buffer) {
   const hn::ScalableTag<T> d;
-  for (size_t j = 0; j < classes; j += kBlock<T>) {
-    const size_t at = HWY_MIN(j, classes - kBlock<T>);
-    hn::Vec<decltype(d)> v[kBlock<T>];
-    for (size_t k = 0; k < kBlock<T>; ++k) {
-      const char* from = first + static_cast<ptrdiff_t>(k) * step + at * sizeof(T);
-      v[k] = LoadBlocks(d, from, step * static_cast<ptrdiff_t>(kBlock<T>));
+  constexpr size_t kLanes = kBlock<T>;
+  for (size_t j = 0; j < classes; j += kLanes) {
+    const size_t at = HWY_MIN(j, classes - kLanes);
+    hn::Vec<decltype(d)> v[kLanes];
+    for (size_t k = 0; k < kLanes; ++k) {
+      const char* from = first + static_cast<ptrdiff_t>(k) * step + at * sizeof(S);
+      const ptrdiff_t apart = step * static_cast<ptrdiff_t>(kLanes);
+      if constexpr (std::is_same_v<S, T>) {
+        v[k] = LoadBlocks<kLanes>(d, from, apart);
+      } else {
+        v[k] = S::Widen(d, LoadBlocks<kLanes>(hn::Rebind<uint16_t, decltype(d)>(), from, apart));
+      }
     }
     TransposeBlocks(d, v);
-    for (size_t k = 0; k < kBlock<T>; ++k) hn::StoreU(v[k], d, buffer + (at + k) * hn::Lanes(d));
+    for (size_t k = 0; k < kLanes; ++k) hn::StoreU(v[k], d, buffer + (at + k) * hn::Lanes(d));
   }
 }
 
 // And back.
-template <class T>
+template <class S, class T>
 HWY_INLINE void LanesToRows(const T* buffer, size_t classes, char* first, ptrdiff_t step) {
   const hn::ScalableTag<T> d;
-  for (size_t j = 0; j < classes; j += kBlock<T>) {
-    const size_t at = HWY_MIN(j, classes - kBlock<T>);
-    hn::Vec<decltype(d)> v[kBlock<T>];
-    for (size_t k = 0; k < kBlock<T>; ++k) v[k] = hn::LoadU(d, buffer + (at + k) * hn::Lanes(d));
+  constexpr size_t kLanes = kBlock<T>;
+  for (size_t j = 0; j < classes; j += kLanes) {
+    const size_t at = HWY_MIN(j, classes - kLanes);
+    hn::Vec<decltype(d)> v[kLanes];
+    for (size_t k = 0; k < kLanes; ++k) v[k] = hn::LoadU(d, buffer + (at + k) * hn::Lanes(d));
     TransposeBlocks(d, v);
-    for (size_t k = 0; k < kBlock<T>; ++k) {
-      char* to = first + static_cast<ptrdiff_t>(k) * step + at * sizeof(T);
-      StoreBlocks(v[k], d, to, step * static_cast<ptrdiff_t>(kBlock<T>));
+    for (size_t k = 0; k < kLanes; ++k) {
+      char* to = first + static_cast<ptrdiff_t>(k) * step + at * sizeof(S);
+      const ptrdiff_t apart = step * static_cast<ptrdiff_t>(kLanes);
+      if constexpr (std::is_same_v<S, T>) {
+        StoreBlocks<kLanes>(v[k], d, to, apart);
+      } else {
+        StoreBlocks<kLanes>(S::Narrow(d, v[k]), hn::Rebind<uint16_t, decltype(d)>(), to, apart);
+      }
     }
   }
 }
 #endif
 
 // Copies `count` rows from memory to groups in a buffer; lanes behind the last row hold what one in the array holds, or 0.
-template <class From, class T>
-HWY_INLINE void PackRows(const RowOperand& o, const GroupLayout& g, size_t row, size_t count, T* buffer) {
-  const hn::ScalableTag<T> d;
-  const char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
-  if constexpr (sizeof(From) == sizeof(T)) {
-    if (o.row == sizeof(T) && g.lanes == hn::Lanes(d)) {  // neighbours in memory
-      for (size_t j = 0; j < g.classes; ++j, first += o.item) {
-        const T* from = reinterpret_cast<const T*>(first);
-        T* to = buffer + j * g.lanes;
-        size_t i = 0;
-        for (; i + g.lanes <= count; i += g.lanes, to += g.Step()) hn::StoreU(hn::LoadU(d, from + i), d, to);
-        if (i < count) hn::StoreU(LoadTail(d, from + i, count - i, T(0)), d, to);
-      }
-      return;
-    }
-  }
+template <class S, class T>
+HWY_INLINE void PackOneByOne(const char* first, const RowOperand& o, const GroupLayout& g, size_t count, T* buffer) {
   for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step()) {
-    if constexpr (sizeof(From) == sizeof(T)) {
-      if (o.item == sizeof(T) && g.lanes == hn::Lanes(d) && i + g.lanes <= count && CanTranspose<T>(g.classes)) {
-        RowsToLanes<T>(first + static_cast<ptrdiff_t>(i) * o.row, o.row, g.classes, buffer);
-        continue;
-      }
-    }
     for (size_t k = 0; k < g.lanes; ++k) {
       const char* from = first + static_cast<ptrdiff_t>(HWY_MIN(i + k, count - 1)) * o.row;
-      for (size_t j = 0; j < g.classes; ++j, from += o.item) buffer[j * g.lanes + k] = *reinterpret_cast<const From*>(from);
+      for (size_t j = 0; j < g.classes; ++j, from += o.item) {
+        buffer[j * g.lanes + k] = LoadOne(reinterpret_cast<const S*>(from));
+      }
+    }
+  }
+}
+
+template <class S, class T>
+HWY_NOINLINE void PackRows(const RowOperand& o, const GroupLayout& layout, size_t row, size_t count, T* buffer) {
+  const hn::ScalableTag<T> d;
+  const size_t lanes = hn::Lanes(d);
+  const char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
+  if (layout.lanes != lanes) return PackOneByOne<S>(first, o, layout, count, buffer);
+  const GroupLayout g{layout.classes, lanes};  // a constant number of lanes: 3 % of a call
+  if (o.row == sizeof(S)) {                    // neighbours in memory
+    for (size_t j = 0; j < g.classes; ++j, first += o.item) {
+      const S* from = reinterpret_cast<const S*>(first);
+      T* to = buffer + j * lanes;
+      size_t i = 0;
+      for (; i + lanes <= count; i += lanes, to += g.Step()) hn::StoreU(LoadFrom(d, from + i), d, to);
+      if (i < count) hn::StoreU(LoadTail(d, from + i, count - i, 0), d, to);
+    }
+    return;
+  }
+  size_t i = 0;
+  if (o.item == sizeof(S) && CanTranspose<T>(g.classes)) {
+    for (; i + lanes <= count; i += lanes, buffer += g.Step()) {
+      RowsToLanes<S>(first + static_cast<ptrdiff_t>(i) * o.row, o.row, g.classes, buffer);
+    }
+  }
+  PackOneByOne<S>(first + static_cast<ptrdiff_t>(i) * o.row, o, g, count - i, buffer);
+}
+
+// The same for a mask.
+template <class T>
+HWY_NOINLINE void PackMask(const RowOperand& o, const GroupLayout& g, size_t row, size_t count, T* buffer) {
+  const char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
+  for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step()) {
+    for (size_t k = 0; k < g.lanes; ++k) {
+      const char* from = first + static_cast<ptrdiff_t>(HWY_MIN(i + k, count - 1)) * o.row;
+      for (size_t j = 0; j < g.classes; ++j, from += o.item) buffer[j * g.lanes + k] = *from != 0;
     }
   }
 }
 
 // Fetches what PackRows will read of a group: neighbouring rows class by class, others as if there was nothing between them.
-template <class T>
+template <class S>
 HWY_INLINE void PrefetchRows(const RowOperand& o, const GroupLayout& g, size_t row) {
   const ptrdiff_t lines = static_cast<ptrdiff_t>(g.classes);
-  const ptrdiff_t step = o.row == sizeof(T) ? o.item : o.row * static_cast<ptrdiff_t>(g.lanes) / lines;
+  const ptrdiff_t step = o.row == sizeof(S) ? o.item : o.row * static_cast<ptrdiff_t>(g.lanes) / lines;
   const char* from = o.data + static_cast<ptrdiff_t>(row) * o.row;
   for (ptrdiff_t j = 0; j < lines; ++j) hwy::Prefetch(from + j * step);
 }
@@ -896,54 +951,65 @@ HWY_INLINE void PackIndices(const RowOperand& o, size_t row, size_t count, size_
   for (size_t i = count; i % lanes != 0; ++i) buffer[i] = buffer[count - 1];
 }
 
-// And back. Rows without a gap go through `stage`, of the size of `buffer`, and from there in whole vectors. Past the caches
-// where `stream`, and where the result's place in memory allows it.
-template <class T>
-HWY_INLINE void UnpackRows(const RowOperand& o, const GroupLayout& g, size_t row, size_t count, const T* buffer, T* stage,
-                           bool stream) {
-  const hn::ScalableTag<T> d;
-  char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
-  if (o.row == sizeof(T) && g.lanes == hn::Lanes(d)) {
-    stream &= Misalignment(d, reinterpret_cast<T*>(first)) == 0 && o.item % (hn::Lanes(d) * sizeof(T)) == 0;
-    for (size_t j = 0; j < g.classes; ++j, first += o.item) {
-      T* to = reinterpret_cast<T*>(first);
-      const T* from = buffer + j * g.lanes;
-      size_t i = 0;
-      for (; i + g.lanes <= count; i += g.lanes, from += g.Step()) {
-        StoreOrStream(hn::LoadU(d, from), d, to + i, stream);
+// And back.
+template <class S, class T>
+HWY_INLINE void UnpackOneByOne(const T* buffer, const GroupLayout& g, size_t count, char* first, const RowOperand& o) {
+  for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step()) {
+    for (size_t k = i; k < HWY_MIN(i + g.lanes, count); ++k) {
+      char* to = first + static_cast<ptrdiff_t>(k) * o.row;
+      for (size_t j = 0; j < g.classes; ++j, to += o.item) {
+        StoreOne(buffer[j * g.lanes + (k - i)], reinterpret_cast<S*>(to));
       }
+    }
+  }
+}
+
+// Rows without a gap go through `stage`, of the size of `buffer`, and from there in whole vectors. Past the caches where
+// `stream`, and where the result's place in memory allows it.
+template <class S, class T>
+HWY_NOINLINE void UnpackRows(const RowOperand& o, const GroupLayout& layout, size_t row, size_t count, const T* buffer,
+                             T* stage, bool stream) {
+  const hn::ScalableTag<T> d;
+  const size_t lanes = hn::Lanes(d);
+  char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
+  if (layout.lanes != lanes) return UnpackOneByOne<S>(buffer, layout, count, first, o);
+  const GroupLayout g{layout.classes, lanes};
+  if (o.row == sizeof(S)) {
+    stream &= Misalignment(d, reinterpret_cast<S*>(first)) == 0 && o.item % (lanes * sizeof(S)) == 0;
+    for (size_t j = 0; j < g.classes; ++j, first += o.item) {
+      S* to = reinterpret_cast<S*>(first);
+      const T* from = buffer + j * lanes;
+      size_t i = 0;
+      for (; i + lanes <= count; i += lanes, from += g.Step()) StoreOrStream(hn::LoadU(d, from), d, to + i, stream);
       if (i < count) StoreTail(hn::LoadU(d, from), d, to + i, count - i);
     }
     return;
   }
-  const bool transpose = o.item == sizeof(T) && g.lanes == hn::Lanes(d) && CanTranspose<T>(g.classes);
-  const ptrdiff_t dense = static_cast<ptrdiff_t>(g.classes * sizeof(T));
-  if (transpose && stage != nullptr && o.row == dense && count % g.lanes == 0) {
-    T* to = stage;
-    for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step(), to += g.lanes * g.classes) {
-      LanesToRows<T>(buffer, g.classes, reinterpret_cast<char*>(to), dense);
+  size_t i = 0;
+  if (o.item == sizeof(S) && CanTranspose<T>(g.classes)) {
+    const ptrdiff_t dense = static_cast<ptrdiff_t>(g.classes * sizeof(S));
+    if (stage != nullptr && o.row == dense && count % lanes == 0) {
+      S* const staged = reinterpret_cast<S*>(stage);
+      for (; i < count; i += lanes, buffer += g.Step()) {
+        LanesToRows<S>(buffer, g.classes, reinterpret_cast<char*>(staged + i * g.classes), dense);
+      }
+      return CopyAligned(staged, reinterpret_cast<S*>(first), count * g.classes, stream);
     }
-    CopyAligned(d, stage, reinterpret_cast<T*>(first), count * g.classes, stream);
-    return;
-  }
-  for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step()) {
-    if (transpose && i + g.lanes <= count) {
-      LanesToRows<T>(buffer, g.classes, first + static_cast<ptrdiff_t>(i) * o.row, o.row);
-      continue;
-    }
-    for (size_t k = i; k < HWY_MIN(i + g.lanes, count); ++k) {
-      char* to = first + static_cast<ptrdiff_t>(k) * o.row;
-      for (size_t j = 0; j < g.classes; ++j, to += o.item) *reinterpret_cast<T*>(to) = buffer[j * g.lanes + (k - i)];
+    for (; i + lanes <= count; i += lanes, buffer += g.Step()) {
+      LanesToRows<S>(buffer, g.classes, first + static_cast<ptrdiff_t>(i) * o.row, o.row);
     }
   }
+  UnpackOneByOne<S>(buffer, g, count - i, first + static_cast<ptrdiff_t>(i) * o.row, o);
 }
 
 constexpr size_t kNarrow = 10;        // vectors of classes up to which contiguous rows go side by side
 constexpr size_t kMaxAcross = 65536;  // classes up to which strided rows do: their buffers stay in L3
 constexpr size_t kFew = 16;  // classes up to which strided rows can be fetched ahead: more fall to the same places of L1
 
-template <class Operation, class T>
+// Rows in memory are of type S, scalars of type Scalar.
+template <class Operation, class S, class Scalar = S>
 struct RowLoops {
+  using T = Computed<S>;
   static constexpr int kCount = Operation::kOperands.count;
 
   // NumPy gives stride 0 to a single class too.
@@ -976,7 +1042,8 @@ struct RowLoops {
     for (int k = 0; k < kCount; ++k) {
       const Operand kind = Operation::kOperands.kinds[k];
       if (!HasClasses(kind) || kind == Operand::kMaskIn || IsAbsent(kind, operands[k], classes)) continue;
-      if (operands[k].item != sizeof(T)) return false;
+      const size_t item = IsRow(kind) ? sizeof(S) : sizeof(T);
+      if (operands[k].item != static_cast<ptrdiff_t>(item)) return false;
     }
     return true;
   }
@@ -995,11 +1062,11 @@ struct RowLoops {
     return size;
   }
 
-  // Compiled once for a layout, however many loops call it.
-  template <class P>
-  static HWY_NOINLINE void RunGroup(const P& p, const GroupData<T, kCount>& group) {
-    Operation::Run(p, group);
-  }
+  // Compiled once for a layout, however many loops call it. Packed rows are of type T, whatever they were.
+  using InPlaceRow = GroupData<Operation, S, Scalar>;
+  using PackedGroup = GroupData<Operation, T, T>;
+  static HWY_NOINLINE void RunGroup(const Along<S>& p, const InPlaceRow& group) { Operation::Run(p, group); }
+  static HWY_NOINLINE void RunGroup(const Across<T>& p, const PackedGroup& group) { Operation::Run(p, group); }
 
   // `count` rows in groups of `lanes` rows side by side, through buffers, while `fetched` rows behind them are fetched. The
   // result of a row takes the place of its first operand.
@@ -1020,21 +1087,23 @@ struct RowLoops {
       switch (kind) {
         case Operand::kRowIn:
           if (rows == nullptr) rows = buffers[k];
-          PackRows<T>(o, layout, row, count, buffers[k]);
+          PackRows<S>(o, layout, row, count, buffers[k]);
           break;
         case Operand::kMaskIn:
-          PackRows<uint8_t>(o, layout, row, count, buffers[k]);
+          PackMask(o, layout, row, count, buffers[k]);
           break;
         case Operand::kOptionalIn:
         case Operand::kScalarIn:
           if (IsAbsent(kind, o, p.classes)) {
             buffers[k] = nullptr;
             steps[k] = 0;
-          } else if (o.row == 0) {  // one for all rows
-            PackRows<T>(o, layout, row, HWY_MIN(count, lanes), buffers[k]);
-            steps[k] = 0;
+            break;
+          }
+          if (o.row == 0) steps[k] = 0;  // one for all rows
+          if (kind == Operand::kScalarIn) {
+            PackRows<Scalar>(o, layout, row, o.row == 0 ? HWY_MIN(count, lanes) : count, buffers[k]);
           } else {
-            PackRows<T>(o, layout, row, count, buffers[k]);
+            PackRows<T>(o, layout, row, o.row == 0 ? HWY_MIN(count, lanes) : count, buffers[k]);
           }
           break;
         case Operand::kIndexIn:
@@ -1052,18 +1121,18 @@ struct RowLoops {
     for (size_t i = 0; i < groups; ++i) {
       for (int k = 0; k < kCount && (i + 1) * lanes <= fetched; ++k) {
         if (Operation::kOperands.kinds[k] != Operand::kRowIn) continue;
-        PrefetchRows<T>(operands[k], {p.classes, lanes}, row + count + i * lanes);
+        PrefetchRows<S>(operands[k], {p.classes, lanes}, row + count + i * lanes);
       }
-      GroupData<T, kCount> group;
+      PackedGroup group;
       group.buffer = spare;
       for (int k = 0; k < kCount; ++k) group.data[k] = buffers[k] == nullptr ? nullptr : buffers[k] + i * steps[k];
-      RunGroup(p, group);
+      RowLoops<Operation, T>::RunGroup(p, group);
     }
     for (int k = 0; k < kCount; ++k) {
       const Operand kind = Operation::kOperands.kinds[k];
-      if (kind != Operand::kRowOut && kind != Operand::kScalarOut) continue;
       const GroupLayout layout{HasClasses(kind) ? p.classes : 1, lanes};
-      UnpackRows<T>(operands[k], layout, row, count, buffers[k], kind == Operand::kRowOut ? spare : nullptr, stream);
+      if (kind == Operand::kRowOut) UnpackRows<S, T>(operands[k], layout, row, count, buffers[k], spare, stream);
+      if (kind == Operand::kScalarOut) UnpackRows<Scalar, T>(operands[k], layout, row, count, buffers[k], nullptr, stream);
     }
   }
 
@@ -1083,8 +1152,8 @@ struct RowLoops {
     const hn::ScalableTag<T> d;
     for (int k = 0; k < kCount; ++k) {
       const RowOperand& o = operands[k];
-      if (Operation::kOperands.kinds[k] != Operand::kRowOut || o.row != sizeof(T)) continue;
-      return (reinterpret_cast<uintptr_t>(o.data) / sizeof(T) + row) % hn::Lanes(d);
+      if (Operation::kOperands.kinds[k] != Operand::kRowOut || o.row != sizeof(S)) continue;
+      return (reinterpret_cast<uintptr_t>(o.data) / sizeof(S) + row) % hn::Lanes(d);
     }
     return 0;
   }
@@ -1096,9 +1165,9 @@ struct RowLoops {
     stream &= Has(Operation::kOperands, Operand::kRowOut) && !IsOverwriting(operands);
     if (AreInPlace(operands, classes)) {
       stream &= classes >= kMinStreamedClasses;
-      const Along<T> p{d, classes, stream};
+      const Along<S> p{d, classes, stream};
       for (size_t row = begin; row < end; ++row) {
-        GroupData<T, kCount> group;
+        InPlaceRow group;
         group.buffer = buffer;
         for (int k = 0; k < kCount; ++k) {
           const RowOperand& o = operands[k];
@@ -1106,7 +1175,7 @@ struct RowLoops {
           group.data[k] = absent ? nullptr : o.data + static_cast<ptrdiff_t>(row) * o.row;
           // A usual store to the line that two rows share would wait for it, and all others for this one.
           if (stream && Operation::kOperands.kinds[k] == Operand::kRowOut)
-            hwy::Prefetch(static_cast<T*>(group.data[k]) + classes);
+            hwy::Prefetch(static_cast<S*>(group.data[k]) + classes);
         }
         RunGroup(p, group);
       }
@@ -1129,11 +1198,19 @@ struct RowLoops {
   }
 };
 
-template <class Operation>
+template <class Operation, bool kFloatScalars>
 RowOperation RowOperationOf(const char* name, double cost, const char* doc) {
   using Single = RowLoops<Operation, float>;
   using Double = RowLoops<Operation, double>;
-  return {name, cost, doc, Operation::kOperands, {Single::Run, Double::Run}, {Single::Scratch, Double::Scratch}};
+  using Half = RowLoops<Operation, Float16, std::conditional_t<kFloatScalars, float, Float16>>;
+  using Brain = RowLoops<Operation, BFloat16, std::conditional_t<kFloatScalars, float, BFloat16>>;
+  return {name,
+          cost,
+          doc,
+          Operation::kOperands,
+          kFloatScalars,
+          {Single::Run, Double::Run, Half::Run, Brain::Run},
+          {Single::Scratch, Double::Scratch, Half::Scratch, Brain::Scratch}};
 }
 
 }  // namespace HWY_NAMESPACE

@@ -1,5 +1,5 @@
-// Loads and stores: whole vectors, and tails of fewer than a vector's lanes, which never touch memory beyond their end;
-// and the 16-bit types, which are only stored: they are computed in float.
+// Loads and stores: whole vectors, and tails of fewer than a vector's lanes, which never touch memory beyond their end.
+// 16-bit types are only stored: they are computed in float.
 
 #if defined(NONLIN_SIMD_VIO_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_VIO_INL_H_
@@ -7,6 +7,8 @@
 #else
 #define NONLIN_SIMD_VIO_INL_H_
 #endif
+
+#include <type_traits>
 
 #include "hwy/highway.h"
 
@@ -16,86 +18,35 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The first n < Lanes(d) elements; the lanes behind them hold `filler`.
-template <class D, class T = hn::TFromD<D>>
-HWY_INLINE hn::Vec<D> LoadTail(D d, const T* from, size_t n, T filler) {
-#if HWY_MEM_OPS_MIGHT_FAULT
-  HWY_ALIGN T buffer[hn::MaxLanes(d)];
-  hn::Store(hn::Set(d, filler), d, buffer);
-  for (size_t i = 0; i < n; ++i) buffer[i] = from[i];
-  return hn::Load(d, buffer);
-#else
-  const auto mask = hn::FirstN(d, n);
-  return hn::IfThenElse(mask, hn::MaskedLoad(mask, d, from), hn::Set(d, filler));
-#endif
-}
-
-template <class D, class T = hn::TFromD<D>>
-HWY_INLINE void StoreTail(hn::Vec<D> v, D d, T* to, size_t n) {
-#if HWY_MEM_OPS_MIGHT_FAULT
-  HWY_ALIGN T buffer[hn::MaxLanes(d)];
-  hn::Store(v, d, buffer);
-  for (size_t i = 0; i < n; ++i) to[i] = buffer[i];
-#else
-  hn::BlendedStore(v, hn::FirstN(d, n), d, to);
-#endif
-}
-
-// In elements, of an array's first one in a vector.
-template <class D, class T>
-HWY_INLINE size_t Misalignment(D d, const T* array) {
-  return reinterpret_cast<uintptr_t>(array) / sizeof(T) % hn::Lanes(d);
-}
-
-// Past the caches where `stream`; `to` is aligned then.
-template <class D, class T>
-HWY_INLINE void StoreOrStream(hn::Vec<D> v, D d, T* to, bool stream) {
-  if (stream) {
-    hn::Stream(v, d, to);
-  } else {
-    hn::StoreU(v, d, to);
-  }
-}
-
-// to = from, in aligned vectors.
-template <class D, class T>
-HWY_INLINE void CopyAligned(D d, const T* from, T* to, size_t n, bool stream) {
-  const size_t lanes = hn::Lanes(d);
-  size_t i = HWY_MIN(n, (lanes - Misalignment(d, to)) % lanes);
-  if (i > 0) StoreTail(LoadTail(d, from, i, T(0)), d, to, i);
-  for (; i + lanes <= n; i += lanes) StoreOrStream(hn::LoadU(d, from + i), d, to + i, stream);
-  if (i < n) StoreTail(LoadTail(d, from + i, n - i, T(0)), d, to + i, n - i);
-}
-
 // ---------------------------------------------------------------- 16-bit types
 //
 // Rounded to nearest even, sub-normals kept, NaN and infinities too: in integer arithmetic, as what processors and Highway
 // offer for these conversions flushes sub-normals (bfloat16) or gives infinities up (float16 without F16C).
 
-// Loads and stores a vector of 16-bit numbers by way of Half::Widen and Half::Narrow, from bits to bits.
+// Vectors of the type by way of Half::WidenBits and Half::NarrowBits, from bits to bits.
 template <class Half>
 struct ByBits {
-  template <class D>
-  static hn::Vec<D> Load(D d, const uint16_t* from) {
+  template <class D, class VH>
+  HWY_INLINE static hn::Vec<D> Widen(D d, VH h) {
     const hn::RebindToUnsigned<D> du;
-    return hn::BitCast(d, Half::Widen(du, hn::PromoteTo(du, hn::LoadU(hn::Rebind<uint16_t, D>(), from))));
+    return hn::BitCast(d, Half::WidenBits(du, hn::PromoteTo(du, h)));
   }
-  template <class D>
-  static void Store(hn::Vec<D> v, D, uint16_t* to) {
+  template <class D, class V>
+  HWY_INLINE static hn::Vec<hn::Rebind<uint16_t, D>> Narrow(D, V v) {
     const hn::RebindToUnsigned<D> du;
-    const hn::Rebind<uint16_t, D> dh;
-    const auto bits = Half::Narrow(du, hn::BitCast(du, v));
-    hn::StoreU(hn::DemoteTo(dh, hn::BitCast(hn::RebindToSigned<D>(), bits)), dh, to);
+    const auto bits = Half::NarrowBits(du, hn::BitCast(du, v));
+    return hn::DemoteTo(hn::Rebind<uint16_t, D>(), hn::BitCast(hn::RebindToSigned<D>(), bits));
   }
 };
 
 struct BFloat16 : ByBits<BFloat16> {
+  uint16_t bits;
   template <class DU, class VU>
-  static VU Widen(DU, VU h) {
+  HWY_INLINE static VU WidenBits(DU, VU h) {
     return hn::ShiftLeft<16>(h);
   }
   template <class DU, class VU>
-  static VU Narrow(DU du, VU bits) {
+  HWY_INLINE static VU NarrowBits(DU du, VU bits) {
     const VU high = hn::ShiftRight<16>(bits);
     const VU carry = hn::Add(hn::And(high, hn::Set(du, 1)), hn::Set(du, 0x7FFF));
     const VU rounded = hn::ShiftRight<16>(hn::Add(bits, carry));
@@ -106,21 +57,21 @@ struct BFloat16 : ByBits<BFloat16> {
 
 #if HWY_TARGET <= HWY_AVX2 && !defined(HWY_DISABLE_F16C)
 struct Float16 {
-  template <class D>
-  static hn::Vec<D> Load(D d, const uint16_t* from) {
-    const hn::Rebind<uint16_t, D> dh;
-    return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), hn::LoadU(dh, from)));
+  uint16_t bits;
+  template <class D, class VH>
+  HWY_INLINE static hn::Vec<D> Widen(D d, VH h) {
+    return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), h));
   }
-  template <class D>
-  static void Store(hn::Vec<D> v, D, uint16_t* to) {
-    const hn::Rebind<uint16_t, D> dh;
-    hn::StoreU(hn::BitCast(dh, hn::DemoteTo(hn::Rebind<hwy::float16_t, D>(), v)), dh, to);
+  template <class D, class V>
+  HWY_INLINE static hn::Vec<hn::Rebind<uint16_t, D>> Narrow(D, V v) {
+    return hn::BitCast(hn::Rebind<uint16_t, D>(), hn::DemoteTo(hn::Rebind<hwy::float16_t, D>(), v));
   }
 };
 #else
 struct Float16 : ByBits<Float16> {
+  uint16_t bits;
   template <class DU, class VU>
-  static VU Widen(DU du, VU h) {
+  HWY_INLINE static VU WidenBits(DU du, VU h) {
     const hn::RebindToFloat<DU> d;
     const VU magnitude = hn::ShiftLeft<13>(hn::And(h, hn::Set(du, 0x7FFF)));
     // The exponent's bias grows by 112; the product brings sub-normals too.
@@ -130,7 +81,7 @@ struct Float16 : ByBits<Float16> {
     return hn::Or(value, hn::ShiftLeft<16>(hn::And(h, hn::Set(du, 0x8000))));
   }
   template <class DU, class VU>
-  static VU Narrow(DU du, VU bits) {
+  HWY_INLINE static VU NarrowBits(DU du, VU bits) {
     const hn::RebindToFloat<DU> d;
     const VU magnitude = hn::And(bits, hn::Set(du, 0x7FFFFFFF)), one = hn::Set(du, 1);
     const VU odd = hn::And(hn::ShiftRight<13>(magnitude), one);
@@ -150,35 +101,125 @@ struct Float16 : ByBits<Float16> {
 };
 #endif
 
-// to = vector(from) for n numbers, a float vector's lanes at a time; an incomplete last one goes through buffers.
-template <class From, class To, class F>
-HWY_INLINE void ConvertAll(const From* from, To* to, size_t n, F vector) {
-  const hn::ScalableTag<float> d;
+// ---------------------------------------------------------------- vectors in memory
+//
+// In memory stand numbers of type S; D is of the type in which they are computed.
+
+template <class S>
+using Computed = std::conditional_t<sizeof(S) == sizeof(uint16_t), float, S>;
+
+template <class D, class S>
+constexpr bool kIsHalf = !std::is_same_v<S, hn::TFromD<D>>;
+
+template <class Half>
+HWY_INLINE const uint16_t* BitsAt(const Half* array) {
+  return reinterpret_cast<const uint16_t*>(array);
+}
+template <class Half>
+HWY_INLINE uint16_t* BitsAt(Half* array) {
+  return reinterpret_cast<uint16_t*>(array);
+}
+
+template <class D, class S>
+HWY_INLINE hn::Vec<D> LoadFrom(D d, const S* from) {
+  if constexpr (kIsHalf<D, S>) {
+    return S::Widen(d, hn::LoadU(hn::Rebind<uint16_t, D>(), BitsAt(from)));
+  } else {
+    return hn::LoadU(d, from);
+  }
+}
+
+template <class D, class S>
+HWY_INLINE void StoreTo(hn::Vec<D> v, D d, S* to) {
+  if constexpr (kIsHalf<D, S>) {
+    hn::StoreU(S::Narrow(d, v), hn::Rebind<uint16_t, D>(), BitsAt(to));
+  } else {
+    hn::StoreU(v, d, to);
+  }
+}
+
+// Past the caches where `stream`; `to` is aligned to a vector then.
+template <class D, class S>
+HWY_INLINE void StoreOrStream(hn::Vec<D> v, D d, S* to, bool stream) {
+  if constexpr (kIsHalf<D, S>) {
+    const hn::Rebind<uint16_t, D> dh;
+    constexpr size_t kLeastStreamed = 16;  // bytes: Highway would store so many of a shorter vector
+    if (stream && hn::MaxLanes(dh) * sizeof(S) >= kLeastStreamed) {
+      hn::Stream(S::Narrow(d, v), dh, BitsAt(to));
+    } else {
+      hn::StoreU(S::Narrow(d, v), dh, BitsAt(to));
+    }
+  } else if (stream) {
+    hn::Stream(v, d, to);
+  } else {
+    hn::StoreU(v, d, to);
+  }
+}
+
+// The first n < Lanes(d) elements; the lanes behind them hold `filler`.
+template <class D, class S>
+HWY_INLINE hn::Vec<D> LoadTail(D d, const S* from, size_t n, hn::TFromD<D> filler) {
+  if constexpr (kIsHalf<D, S>) {
+    const hn::Rebind<uint16_t, D> dh;
+    const auto v = S::Widen(d, LoadTail(dh, BitsAt(from), n, 0));
+    return hn::IfThenElse(hn::FirstN(d, n), v, hn::Set(d, filler));
+  } else {
+#if HWY_MEM_OPS_MIGHT_FAULT
+    HWY_ALIGN S buffer[hn::MaxLanes(d)];
+    hn::Store(hn::Set(d, filler), d, buffer);
+    for (size_t i = 0; i < n; ++i) buffer[i] = from[i];
+    return hn::Load(d, buffer);
+#else
+    const auto mask = hn::FirstN(d, n);
+    return hn::IfThenElse(mask, hn::MaskedLoad(mask, d, from), hn::Set(d, filler));
+#endif
+  }
+}
+
+template <class D, class S>
+HWY_INLINE void StoreTail(hn::Vec<D> v, D d, S* to, size_t n) {
+  if constexpr (kIsHalf<D, S>) {
+    StoreTail(S::Narrow(d, v), hn::Rebind<uint16_t, D>(), BitsAt(to), n);
+  } else {
+#if HWY_MEM_OPS_MIGHT_FAULT
+    HWY_ALIGN S buffer[hn::MaxLanes(d)];
+    hn::Store(v, d, buffer);
+    for (size_t i = 0; i < n; ++i) to[i] = buffer[i];
+#else
+    hn::BlendedStore(v, hn::FirstN(d, n), d, to);
+#endif
+  }
+}
+
+template <class S>
+HWY_INLINE Computed<S> LoadOne(const S* from) {
+  return hn::GetLane(LoadFrom(hn::CappedTag<Computed<S>, 1>(), from));
+}
+
+template <class S>
+HWY_INLINE void StoreOne(Computed<S> value, S* to) {
+  const hn::CappedTag<Computed<S>, 1> d;
+  StoreTo(hn::Set(d, value), d, to);
+}
+
+// In elements, of an array's first one in a vector.
+template <class D, class S>
+HWY_INLINE size_t Misalignment(D d, const S* array) {
+  return reinterpret_cast<uintptr_t>(array) / sizeof(S) % hn::Lanes(d);
+}
+
+// to = from, in aligned vectors.
+template <class S>
+HWY_INLINE void CopyAligned(const S* source, S* target, size_t n, bool stream) {
+  using Item = std::conditional_t<sizeof(S) == sizeof(uint16_t), uint16_t, S>;
+  const hn::ScalableTag<Item> d;
+  const Item* from = reinterpret_cast<const Item*>(source);
+  Item* to = reinterpret_cast<Item*>(target);
   const size_t lanes = hn::Lanes(d);
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) vector(from + i, to + i);
-  if (i == n) return;
-  HWY_ALIGN From in[hn::MaxLanes(d)] = {};
-  HWY_ALIGN To out[hn::MaxLanes(d)];
-  for (size_t k = i; k < n; ++k) in[k - i] = from[k];
-  vector(in, out);
-  for (size_t k = i; k < n; ++k) to[k] = out[k - i];
-}
-
-template <class Half>
-void Widen(const uint16_t* from, float* to, size_t n) {
-  ConvertAll(from, to, n, [](const uint16_t* in, float* out) HWY_ATTR {
-    const hn::ScalableTag<float> d;
-    hn::StoreU(Half::Load(d, in), d, out);
-  });
-}
-
-template <class Half>
-void Narrow(const float* from, uint16_t* to, size_t n) {
-  ConvertAll(from, to, n, [](const float* in, uint16_t* out) HWY_ATTR {
-    const hn::ScalableTag<float> d;
-    Half::Store(hn::LoadU(d, in), d, out);
-  });
+  size_t i = HWY_MIN(n, (lanes - Misalignment(d, to)) % lanes);
+  if (i > 0) StoreTail(LoadTail(d, from, i, 0), d, to, i);
+  for (; i + lanes <= n; i += lanes) StoreOrStream(hn::LoadU(d, from + i), d, to + i, stream);
+  if (i < n) StoreTail(LoadTail(d, from + i, n - i, 0), d, to + i, n - i);
 }
 
 }  // namespace HWY_NAMESPACE
