@@ -23,35 +23,28 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Rounded to nearest even, sub-normals kept, NaN and infinities too: in integer arithmetic, as what processors and Highway
 // offer for these conversions flushes sub-normals (bfloat16) or gives infinities up (float16 without F16C).
 
-// Vectors of the type by way of Half::WidenBits and Half::NarrowBits, from bits to bits.
-template <class Half>
-struct ByBits {
+struct BFloat16 {
+  uint16_t bits;
   template <class D, class VH>
   HWY_INLINE static hn::Vec<D> Widen(D d, VH h) {
     const hn::RebindToUnsigned<D> du;
-    return hn::BitCast(d, Half::WidenBits(du, hn::PromoteTo(du, h)));
+    return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du, h)));
   }
   template <class D, class V>
   HWY_INLINE static hn::Vec<hn::Rebind<uint16_t, D>> Narrow(D, V v) {
     const hn::RebindToUnsigned<D> du;
-    const auto bits = Half::NarrowBits(du, hn::BitCast(du, v));
-    return hn::DemoteTo(hn::Rebind<uint16_t, D>(), hn::BitCast(hn::RebindToSigned<D>(), bits));
-  }
-};
-
-struct BFloat16 : ByBits<BFloat16> {
-  uint16_t bits;
-  template <class DU, class VU>
-  HWY_INLINE static VU WidenBits(DU, VU h) {
-    return hn::ShiftLeft<16>(h);
-  }
-  template <class DU, class VU>
-  HWY_INLINE static VU NarrowBits(DU du, VU bits) {
-    const VU high = hn::ShiftRight<16>(bits);
-    const VU carry = hn::Add(hn::And(high, hn::Set(du, 1)), hn::Set(du, 0x7FFF));
-    const VU rounded = hn::ShiftRight<16>(hn::Add(bits, carry));
-    const auto is_nan = hn::IsNaN(hn::BitCast(hn::RebindToFloat<DU>(), bits));
-    return hn::IfThenElse(hn::RebindMask(du, is_nan), hn::Or(high, hn::Set(du, 0x40)), rounded);
+    const auto all = hn::BitCast(du, v);
+    const auto odd = hn::TestBit(all, hn::Set(du, 1 << 16));
+    const auto rounded = hn::Add(all, hn::IfThenElse(odd, hn::Set(du, 0x8000), hn::Set(du, 0x7FFF)));
+    const auto quiet = hn::Or(all, hn::Set(du, 0x400000));
+    const auto upper = hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, rounded);
+#if HWY_TARGET <= HWY_AVX3
+    if constexpr (hn::MaxLanes(D()) >= 16) {  // one instruction instead of three
+      const hn::Repartition<uint16_t, D> d16;
+      return hn::LowerHalf(hn::ConcatOdd(d16, hn::BitCast(d16, upper), hn::BitCast(d16, upper)));
+    }
+#endif
+    return hn::DemoteTo(hn::Rebind<uint16_t, D>(), hn::BitCast(hn::RebindToSigned<D>(), hn::ShiftRight<16>(upper)));
   }
 };
 
@@ -68,8 +61,21 @@ struct Float16 {
   }
 };
 #else
-struct Float16 : ByBits<Float16> {
+struct Float16 {
   uint16_t bits;
+  template <class D, class VH>
+  HWY_INLINE static hn::Vec<D> Widen(D d, VH h) {
+    const hn::RebindToUnsigned<D> du;
+    return hn::BitCast(d, WidenBits(du, hn::PromoteTo(du, h)));
+  }
+  template <class D, class V>
+  HWY_INLINE static hn::Vec<hn::Rebind<uint16_t, D>> Narrow(D, V v) {
+    const hn::RebindToUnsigned<D> du;
+    const auto narrow = NarrowBits(du, hn::BitCast(du, v));
+    return hn::DemoteTo(hn::Rebind<uint16_t, D>(), hn::BitCast(hn::RebindToSigned<D>(), narrow));
+  }
+
+ private:
   template <class DU, class VU>
   HWY_INLINE static VU WidenBits(DU du, VU h) {
     const hn::RebindToFloat<DU> d;
