@@ -38,9 +38,6 @@ class ResultTable {
   std::atomic<size_t> asked_{0};
 };
 
-// n results by table.
-void LookUpStrided(const uint16_t* table, const char* from, ptrdiff_t from_step, char* to, ptrdiff_t to_step, size_t n);
-
 // The number of ml_dtypes.bfloat16 among NumPy's types, or -1 where ml_dtypes is not installed.
 int BFloat16Number();
 

@@ -45,6 +45,10 @@ struct Activation {
   const char *summary, *source, *example, *backward_example;
 };
 
+// to[i] = table[from[i]] for n numbers of 16 bits.
+using LookUpKernel = void (*)(const uint16_t* table, const uint16_t* from, uint16_t* to, size_t n, bool stream);
+LookUpKernel GetLookUpKernel();
+
 extern const Activation kActivations[];
 extern const int kActivationCount;
 const ActivationKernels* GetActivationKernels();  // in the order of kActivations

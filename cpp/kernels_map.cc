@@ -32,6 +32,8 @@ const ActivationKernels* ActivationTable() {
   return kTable;
 }
 
+LookUpKernel LookUpTable() { return LookUp; }
+
 }  // namespace HWY_NAMESPACE
 }  // namespace nonlin
 HWY_AFTER_NAMESPACE();
@@ -40,8 +42,11 @@ HWY_AFTER_NAMESPACE();
 namespace nonlin {
 
 HWY_EXPORT(ActivationTable);
+HWY_EXPORT(LookUpTable);
 
 const ActivationKernels* GetActivationKernels() { return HWY_DYNAMIC_DISPATCH(ActivationTable)(); }
+
+LookUpKernel GetLookUpKernel() { return HWY_DYNAMIC_DISPATCH(LookUpTable)(); }
 
 const Activation kActivations[] = {
 #define NONLIN_ACTIVATION(name, Struct, ...) {#name, __VA_ARGS__},

@@ -112,7 +112,7 @@ bool RunRows(const RowLoop& loop, const RowOperand* operands, size_t rows, size_
   const size_t computed = IsHalf(loop.dtype) ? sizeof(float) : ItemSize(loop.dtype);
   const size_t bytes = loop.operation->scratch_size[loop.dtype](operands, classes) * computed;
   const size_t stream_from = classes < kMinStreamedClasses ? kStreamBytes / 4 : kStreamBytes;
-  const bool stream = rows * classes * ItemSize(loop.dtype) > stream_from;
+  const bool stream = rows * classes * ItemSize(loop.dtype) >= stream_from;
   std::atomic<bool> failed{false};
   ParallelFor(rows, 1, loop.cycles * classes, [&](size_t begin, size_t end) {
     constexpr std::align_val_t kAlignment{64};

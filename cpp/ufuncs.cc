@@ -32,7 +32,7 @@ struct Loop {
 
 constexpr npy_intp kBlock = 512;       // elements packed at a time where a stride is not contiguous
 constexpr size_t kChunkMultiple = 64;  // elements; keeps two threads off one cache line
-constexpr double kLookUpCycles = 1, kMinTableCycles = 0.5;
+constexpr double kLookUpCycles = 1, kMinTableCycles = 1.5;
 
 // Strided data through contiguous blocks: the same kernel, the same bits.
 template <class T>
@@ -59,9 +59,10 @@ bool IsDirect(const Loop& loop, bool is_input, npy_intp step, npy_intp n) {
   return step == loop.item || n == 1 || (step == 0 && is_input);
 }
 
-// Elements [begin, end) of a call, as the kernel takes them.
-void RunRange(const Loop& loop, char* const* args, const npy_intp* steps, npy_intp begin, npy_intp end, npy_intp block,
-              bool stream) {
+// Elements [begin, end) of a call, as a kernel takes them.
+template <class Kernel>
+void RunRange(const Kernel& kernel, const Loop& loop, char* const* args, const npy_intp* steps, npy_intp begin, npy_intp end,
+              npy_intp block, bool stream) {
   alignas(64) char packed[kMaxInputs + kMaxOutputs][kBlock * sizeof(double)];
   const int nargs = loop.inputs + loop.outputs;
   for (npy_intp i = begin; i < end; i += block) {
@@ -80,7 +81,7 @@ void RunRange(const Loop& loop, char* const* args, const npy_intp* steps, npy_in
         out[k - loop.inputs] = direct ? data : packed[k];
       }
     }
-    loop.kernel(in, in_steps, out, n, stream);
+    kernel(in, in_steps, out, n, stream);
     for (int k = loop.inputs; k < nargs; ++k) {
       char* data = args[k] + i * steps[k];
       if (out[k - loop.inputs] != data) CopyItems(loop.item, data, steps[k], packed[k], loop.item, n);
@@ -102,34 +103,45 @@ bool IsSequential(const Loop& loop, char* const* args, const npy_intp* steps, np
   return false;
 }
 
-// Results from the loop's table; false as long as it has none.
-bool LookUp(const Loop& loop, char* const* args, const npy_intp* steps, npy_intp n) {
-  if (loop.table == nullptr) return false;
-  const uint16_t* table = loop.table->Get(n, [&](uint16_t* numbers) {
-    char* const in_place[] = {reinterpret_cast<char*>(numbers), reinterpret_cast<char*>(numbers)};
-    const npy_intp items[] = {loop.item, loop.item};
-    RunRange(loop, in_place, items, 0, ResultTable::kSize, ResultTable::kSize, false);
+// Elements of a call that do not depend on each other.
+template <class Kernel>
+void RunAll(const Kernel& kernel, const Loop& loop, char* const* args, const npy_intp* steps, npy_intp n, double cycles) {
+  bool contiguous = true;
+  for (int k = 0; k < loop.inputs + loop.outputs; ++k) contiguous &= IsDirect(loop, k < loop.inputs, steps[k], n);
+  const bool stream = contiguous && static_cast<size_t>(n * loop.item) >= kStreamBytes;
+  ParallelFor(n, kChunkMultiple, cycles, [&](size_t begin, size_t end) {
+    const npy_intp block = contiguous ? static_cast<npy_intp>(end - begin) : kBlock;
+    RunRange(kernel, loop, args, steps, begin, end, block, stream);
   });
-  if (table == nullptr) return false;
-  ParallelFor(n, kChunkMultiple, kLookUpCycles, [&](size_t begin, size_t end) {
-    const npy_intp first = begin;
-    LookUpStrided(table, args[0] + first * steps[0], steps[0], args[1] + first * steps[1], steps[1], end - begin);
+}
+
+// The loop's table, if it has one, made when it pays.
+const uint16_t* TableOf(const Loop& loop, npy_intp n) {
+  if (loop.table == nullptr) return nullptr;
+  return loop.table->Get(n, [&](uint16_t* numbers) {
+    const void* in = numbers;
+    void* out = numbers;
+    const size_t step = 1;
+    loop.kernel(&in, &step, &out, ResultTable::kSize, false);
   });
-  return true;
 }
 
 void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) {
   const Loop& loop = *static_cast<const Loop*>(data);
   const npy_intp n = dimensions[0];
   if (n > 1 && IsSequential(loop, args, steps, n)) {
-    RunRange(loop, args, steps, 0, n, 1, false);
-  } else if (!LookUp(loop, args, steps, n)) {
-    bool contiguous = true;
-    for (int k = 0; k < loop.inputs + loop.outputs; ++k) contiguous &= IsDirect(loop, k < loop.inputs, steps[k], n);
-    const bool stream = contiguous && static_cast<size_t>(n * loop.item) > kStreamBytes;
-    ParallelFor(n, kChunkMultiple, loop.cycles, [&](size_t begin, size_t end) {
-      RunRange(loop, args, steps, begin, end, contiguous ? static_cast<npy_intp>(end - begin) : kBlock, stream);
-    });
+    RunRange(loop.kernel, loop, args, steps, 0, n, 1, false);
+  } else if (const uint16_t* table = TableOf(loop, n)) {
+    static const LookUpKernel kLookUp = GetLookUpKernel();
+    const auto look_up = [=](const void* const* in, const size_t* in_steps, void* const* out, size_t count, bool stream) {
+      const auto* from = static_cast<const uint16_t*>(in[0]);
+      auto* to = static_cast<uint16_t*>(out[0]);
+      if (in_steps[0] == 0) return static_cast<void>(std::fill_n(to, count, table[*from]));
+      kLookUp(table, from, to, count, stream);
+    };
+    RunAll(look_up, loop, args, steps, n, kLookUpCycles);
+  } else {
+    RunAll(loop.kernel, loop, args, steps, n, loop.cycles);
   }
   std::feclearexcept(FE_ALL_EXCEPT);  // NumPy would turn flags into warnings
 }

@@ -8,6 +8,7 @@
 #endif
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "hwy/cache_control.h"
@@ -104,6 +105,41 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
 template <class Call, class S, size_t kInputs>
 void Map(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n, bool stream) {
   MapInputs<Call, S>(inputs, steps, outputs, n, stream, std::make_index_sequence<kInputs>());
+}
+
+HWY_INLINE void LookUpInCaches(const uint16_t* table, const uint16_t* from, uint16_t* to, size_t n) {
+  size_t i = 0;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  // Two loads of arguments and one store for eight results, which are put together in a register: 1.6 times as fast as one
+  // by one or with gather instructions. Arguments from main memory arrive late without a prefetch: another 1.2 times.
+  constexpr size_t kAhead = 1024;
+  using Results = uint16_t __attribute__((vector_size(16)));
+  for (; i + 8 <= n; i += 8) {
+    hwy::Prefetch(from + i + kAhead);
+    uint64_t low, high;
+    std::memcpy(&low, from + i, sizeof(low));
+    std::memcpy(&high, from + i + 4, sizeof(high));
+    Results results{};
+    for (int k = 0; k < 4; ++k) results[k] = table[low >> 16 * k & 0xFFFF];
+    for (int k = 0; k < 4; ++k) results[4 + k] = table[high >> 16 * k & 0xFFFF];
+    std::memcpy(to + i, &results, sizeof(results));
+  }
+#endif
+  for (; i < n; ++i) to[i] = table[from[i]];
+}
+
+// See LookUpKernel in kernels.h.
+void LookUp(const uint16_t* table, const uint16_t* from, uint16_t* to, size_t n, bool stream) {
+  if (!stream || from == to) return LookUpInCaches(table, from, to, n);
+  constexpr size_t kBlock = 1024;
+  uint16_t results[kBlock];
+  size_t count = kBlock - Misalignment(hn::ScalableTag<uint16_t>(), to);
+  for (size_t i = 0; i < n; i += count, count = kBlock) {
+    count = HWY_MIN(count, n - i);
+    LookUpInCaches(table, from + i, results, count);
+    CopyAligned(results, to + i, count, true);
+  }
+  hwy::FlushStream();
 }
 
 }  // namespace HWY_NAMESPACE
