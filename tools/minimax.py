@@ -193,6 +193,7 @@ def print_tail(tail: Tail, degree: int, bits: int) -> None:
 
 FITS: dict[str, Callable[[], None]] = {
     "exp_f32": lambda: print_polynomial("exp_q", exp_fit(), 4, F32),
+    "exp_f16": lambda: print_polynomial("exp_q", exp_fit(), 3, F32),
     "exp_f64": lambda: print_polynomial("exp_q", exp_fit(), 10, F64),
     "log_f32": lambda: print_polynomial("log_p", log_fit(), 2, F32),
     "log_f64": lambda: print_polynomial("log_p", log_fit(), 6, F64),

@@ -267,10 +267,11 @@ HWY_INLINE LossOptions<V> MakeOptions(const P& p, V smoothing, V z_loss) {
   return {hn::Sub(hn::Set(p.d, 1), smoothing), uniform, z_loss, hn::GetLane(smoothing) > 0, hn::GetLane(z_loss) != 0};
 }
 
-template <class D>
-HWY_INLINE hn::Vec<D> OneMinusTop(const RowSum<D>& sum) {  // 1 - p of the maximum
-  const Two<hn::Vec<D>> total = TwoSum(hn::Set(D(), 1), sum.rest.hi);
-  return Round(TwoQuotient(D(), sum.rest, Two<hn::Vec<D>>{total.hi, hn::Add(total.lo, sum.rest.lo)}));
+template <class Scale, class V = typename Scale::V>
+HWY_INLINE V OneMinusTop(const RowSum<Scale>& sum) {  // 1 - p of the maximum
+  const typename Scale::D d;
+  const Two<V> total = TwoSum(hn::Set(d, 1), sum.rest.hi);
+  return Round(TwoQuotient(d, sum.rest, Two<V>{total.hi, hn::Add(total.lo, sum.rest.lo)}));
 }
 
 enum CrossEntropyOption { kWeightSum = kFirstOption, kSmoothing, kZLoss };
@@ -301,7 +302,7 @@ struct CrossEntropyOfClass {
     if constexpr (kWithGradient) {  // smoothing reads the logits once more
       buffer = options.smooth ? r.buffer : p.Keep(r.template Row<At::kGradient>(), r.buffer);
     }
-    const RowExponentials exponentials(p, z, buffer);
+    const auto exponentials = ExponentialsOf<true>(p, z, buffer);
     const auto& sum = exponentials.sum;
     const V log = IfFiniteElseNaN(d, sum.max, LogOfSum(d, sum.rest));
     const V lse = hn::Add(sum.max, log);
@@ -365,7 +366,7 @@ struct CrossEntropyOfProbabilities {
     }
     const auto options = MakeOptions(p, smoothing, z_loss);
 
-    const RowExponentials exponentials(p, z, kWant != Want::kLoss ? r.buffer : nullptr);
+    const auto exponentials = ExponentialsOf<true>(p, z, kWant != Want::kLoss ? r.buffer : nullptr);
     const auto& sum = exponentials.sum;
     const V log = IfFiniteElseNaN(d, sum.max, LogOfSum(d, sum.rest));
     const V lse = hn::Add(sum.max, log);

@@ -33,10 +33,11 @@ HWY_INLINE int64_t PlaceOf(int64_t index, size_t classes) {
   return HWY_MAX(int64_t{-1}, HWY_MIN(index, static_cast<int64_t>(classes) - 1));
 }
 
-// S is the type of rows in memory.
-template <class S>
+// S is the type of rows in memory; kShort where all results have 16 bits.
+template <class S, bool kShortExponentials>
 struct Along {
   using T = Computed<S>;
+  static constexpr bool kShort = kShortExponentials;
   static constexpr size_t kRunSteps = 16;  // added up in plain floating point; each lane has its own share of a row's sum
   using D = hn::ScalableTag<T>;
   using V = hn::Vec<D>;
@@ -106,6 +107,7 @@ struct Along {
 template <class Number>
 struct Across {
   using T = Number;
+  static constexpr bool kShort = false;
   static constexpr size_t kRunSteps = 4;  // added up in plain floating point; with 8, gradients came to 4.7 ULP
   using D = hn::ScalableTag<T>;
   using V = hn::Vec<D>;
@@ -310,12 +312,15 @@ HWY_INLINE hn::Vec<typename P::D> SumOf(const P& p, const S* row, F f) {
 // Subtracting the maximum itself would lose up to half an ULP of the difference, some ULPs of the result. Here the
 // difference is exact wherever the result matters: small rows have reference 0 and are scaled by a power of two, and
 // around a large maximum floating-point subtraction is exact.
-template <class D>
+template <class DT, bool kShortExponentials>
 struct RowScale {
+  using D = DT;
   using V = hn::Vec<D>;
   using VI = hn::Vec<hn::RebindToSigned<D>>;
+  static constexpr bool kShort = kShortExponentials;
   V reference, floor;  // of x - reference: below, e^x counts for nothing
   VI exponent;         // biased, of the power of two that goes with k = 0
+  V round;             // what rounds to an integer and adds that exponent, in the short form without the bias
 
   RowScale(D d, V max) {
     using C = ConstantsOf<D>;
@@ -325,24 +330,43 @@ struct RowScale {
     reference = hn::IfThenElse(hn::Or(hn::Le(hn::Abs(max), bound), hn::Eq(max, none)), zero, max);
     const V top = hn::IfThenElseZero(hn::IsFinite(max), hn::Sub(max, reference));
     floor = hn::Add(top, hn::Set(d, C::kRowZero));
-    const V round = hn::Set(d, C::kRound);
-    const V shifted = hn::MulAdd(top, hn::Set(d, C::kLog2E), round);
-    const auto k = hn::Sub(hn::BitCast(di, shifted), hn::BitCast(di, round));
+    const V unscaled = hn::Set(d, C::kRound);
+    const V shifted = hn::MulAdd(top, hn::Set(d, C::kLog2E), unscaled);
+    const auto k = hn::Sub(hn::BitCast(di, shifted), hn::BitCast(di, unscaled));
     exponent = hn::Sub(hn::Set(di, C::kExponentBias + C::kScaleExponent), k);
+    round = hn::Add(unscaled, hn::ConvertTo(d, hn::Sub(exponent, hn::Set(di, kShort ? C::kExponentBias : 0))));
   }
 
-  // e^x in the row's scale, times 2^kScaleExponent; within an ULP. The short form of ScaledExp.
+  // e^x in the row's scale, times 2^kScaleExponent; within an ULP.
   HWY_INLINE V Exp(D d, V x) const {
+    const V a = AtLeast(hn::Sub(x, reference), floor);
+    if constexpr (kShort) {
+      return ShortExp(d, a);
+    } else {
+      return FullExp(d, a);
+    }
+  }
+
+  // Within 2^-21, for results of 16 bits. NaN stays NaN, as those of 16 bits have nothing in their low bits.
+  HWY_INLINE V ShortExp(D d, V a) const {
     using C = ConstantsOf<D>;
     const hn::RebindToSigned<D> di;
-    const V a = AtLeast(hn::Sub(x, reference), floor);
-    const V round = hn::Set(d, C::kRound);
+    const V shifted = hn::MulAdd(a, hn::Set(d, C::kLog2E), round);
+    const V r = hn::NegMulAdd(hn::Sub(shifted, round), hn::Set(d, C::kLn2), a);
+    const auto power = hn::ShiftLeft<C::kMantissaBits>(hn::BitCast(di, shifted));
+    return hn::BitCast(d, hn::Add(hn::BitCast(di, Polynomial(d, r, C::kShortExp)), power));
+  }
+
+  // The short form of ScaledExp.
+  HWY_INLINE V FullExp(D d, V a) const {
+    using C = ConstantsOf<D>;
+    const hn::RebindToSigned<D> di;
     const V shifted = hn::MulAdd(a, hn::Set(d, C::kLog2E), round);
     const V n = hn::Sub(shifted, round);
     const V r = hn::NegMulAdd(n, hn::Set(d, C::kLn2Low), hn::NegMulAdd(n, hn::Set(d, C::kLn2High), a));
     const V fraction = hn::MulAdd(hn::Mul(r, r), Polynomial(d, r, C::kExp), r);
-    // The low bits of `shifted` are k; those of kRound above them leave the word.
-    const V power = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(hn::BitCast(di, shifted), exponent)));
+    // The low bits of `shifted` are the power's exponent; those of kRound above them leave the word.
+    const V power = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::BitCast(di, shifted)));
     return hn::MulAdd(power, fraction, power);
   }
 
@@ -356,10 +380,10 @@ struct RowScale {
 
 // A row's maximum, and its exponentials without one maximum: 1 + rest is softmax's denominator relative to the maximum's
 // numerator, max + log1p(rest) is logsumexp. Keeping the 1 apart keeps the digits of a rest below the type's epsilon.
-template <class D>
+template <class Scale>
 struct RowSum {
-  using V = hn::Vec<D>;
-  RowScale<D> scale;
+  using V = typename Scale::V;
+  Scale scale;
   V max;
   Two<V> rest, total;  // total: of the scaled exponentials
 };
@@ -383,15 +407,16 @@ HWY_INLINE V MaxOf(const P& p, const S* row, size_t begin, size_t end, V start) 
 }
 
 // Sums of a row's scaled exponentials: those that equal the maximum, counted, and the others, in runs of exact addition.
-template <class D>
+template <class Scale>
 struct RowTotals {
-  using V = hn::Vec<D>;
+  using D = typename Scale::D;
+  using V = typename Scale::V;
   Two<V> others;
   V count;
 
   // Adds the steps [begin, end); `keep(i, e)` is handed every exponential.
-  template <class P, class S, class F>
-  HWY_INLINE void Add(const P& p, const S* row, size_t begin, size_t end, const RowScale<D>& scale, V max, F keep) {
+  template <bool kCount, class P, class S, class F>
+  HWY_INLINE void Add(const P& p, const S* row, size_t begin, size_t end, const Scale& scale, V max, F keep) {
     const D d = p.d;
     const V zero = hn::Zero(d), one = hn::Set(d, 1);
     const auto filler = hn::GetLane(hn::Neg(hn::Inf(d)));
@@ -402,14 +427,17 @@ struct RowTotals {
       V sum = zero, other = zero;  // take turns: half as many roundings one on another
       ForEach(p, row, run, HWY_MIN(run + P::kRunSteps, end), filler, [&](size_t i, V v, auto step) HWY_ATTR {
         if constexpr (P::kInMemory) hwy::Prefetch(row + p.Offset(i + ahead));
-        auto is_max = hn::Eq(v, max);
-        if constexpr (step.kTail) is_max = hn::And(is_max, hn::FirstN(d, p.TailLanes()));
-        const V e = scale.Exp(d, v);
+        V e = scale.Exp(d, v);
         keep(i, e);
-        const V next = hn::Add(other, hn::IfThenZeroElse(is_max, e));
+        if constexpr (kCount) {
+          auto is_max = hn::Eq(v, max);
+          if constexpr (step.kTail) is_max = hn::And(is_max, hn::FirstN(d, p.TailLanes()));
+          e = hn::IfThenZeroElse(is_max, e);
+          count = hn::Add(count, hn::IfThenElseZero(is_max, one));
+        }
+        const V next = hn::Add(other, e);
         other = sum;
         sum = next;
-        count = hn::Add(count, hn::IfThenElseZero(is_max, one));
       });
       const Two<V> total = TwoSum(others.hi, hn::Add(sum, other));
       others = {total.hi, hn::Add(others.lo, total.lo)};
@@ -419,7 +447,7 @@ struct RowTotals {
   // The maximum's exponential is taken twice: as entries have it, so that they add up to 1, and exactly, for what is
   // relative to it. With the former alone, gradients came to 4.6 ULP.
   template <class P>
-  HWY_INLINE RowSum<D> Finish(const P& p, const RowScale<D>& scale, V max) const {
+  HWY_INLINE RowSum<Scale> Finish(const P& p, const Scale& scale, V max) const {
     const D d = p.d;
     const V zero = hn::Zero(d);
     const V sum = p.Sum(hn::Add(others.hi, others.lo)), maxima = p.Sum(count);
@@ -432,14 +460,15 @@ struct RowTotals {
 };
 
 // A row's maximum and totals in its scale.
-template <class D>
+template <class Scale>
 struct RowState {
-  using V = hn::Vec<D>;
+  using D = typename Scale::D;
+  using V = typename Scale::V;
   V max;
-  RowTotals<D> totals;
+  RowTotals<Scale> totals;
 
   // Scales the totals down to a larger maximum's scale.
-  HWY_INLINE void Raise(D d, const RowScale<D>& scale, V new_max, const RowScale<D>& new_scale) {
+  HWY_INLINE void Raise(D d, const Scale& scale, V new_max, const Scale& new_scale) {
     // Divided first: the factor between the scales may be sub-normal, its product with the new one's scaling is not.
     const V old_top = scale.Exp(d, max);
     const V carried = hn::IfThenZeroElse(hn::Eq(max, hn::Neg(hn::Inf(d))), new_scale.Exp(d, max));
@@ -453,62 +482,69 @@ struct RowState {
 };
 
 // In one read of memory, block by block: where a block raises the maximum, what stands so far is scaled down.
+template <class P>
+using ScaleOf = RowScale<typename P::D, P::kShort>;
+
 template <class P, class S>
-HWY_INLINE RowSum<typename P::D> SumRow(const P& p, const S* row) {
+HWY_INLINE RowSum<ScaleOf<P>> SumRow(const P& p, const S* row) {
   using D = typename P::D;
   using V = hn::Vec<D>;
-  using State = RowState<D>;
+  using Scale = ScaleOf<P>;
+  using State = RowState<Scale>;
   const D d = p.d;
   const auto of_steps = [=](size_t first, size_t last) NONLIN_LOOP {
     const V zero = hn::Zero(d);
     State state{hn::Neg(hn::Inf(d)), {{zero, zero}, zero}};
-    RowScale<D> scale(d, state.max);
+    Scale scale(d, state.max);
     for (size_t begin = first; begin < last; begin += kBlockSteps) {
       const size_t end = HWY_MIN(begin + kBlockSteps, last);
       const V max = MaxOf(p, row, begin, end, state.max);
-      const RowScale<D> new_scale(d, max);
+      const Scale new_scale(d, max);
       if (begin > first) state.Raise(d, scale, max, new_scale);
       state.max = max;
       scale = new_scale;
-      state.totals.Add(p, row, begin, end, scale, max, [](size_t, V) HWY_ATTR {});
+      state.totals.template Add<true>(p, row, begin, end, scale, max, [](size_t, V) HWY_ATTR {});
     }
     return state;
   };
   const State state = InChunks<State>(p, of_steps, [&](State a, State b) HWY_ATTR {
     const V max = hn::Max(b.max, a.max);
-    const RowScale<D> scale(d, max);
-    a.Raise(d, RowScale<D>(d, a.max), max, scale);
-    b.Raise(d, RowScale<D>(d, b.max), max, scale);
+    const Scale scale(d, max);
+    a.Raise(d, Scale(d, a.max), max, scale);
+    b.Raise(d, Scale(d, b.max), max, scale);
     const Two<V> sum = TwoSum(a.totals.others.hi, b.totals.others.hi);
     const V low = hn::Add(a.totals.others.lo, b.totals.others.lo);
     return State{max, {{sum.hi, hn::Add(low, sum.lo)}, hn::Add(a.totals.count, b.totals.count)}};
   });
-  return state.totals.Finish(p, RowScale<D>(d, state.max), state.max);
+  return state.totals.Finish(p, Scale(d, state.max), state.max);
 }
 
 // A row's exponentials: kept in a buffer, which may be the row, unless they are too many and computed again when they are
-// wanted.
-template <class P, class S>
+// wanted. Without kRest the maxima, which cost a tenth, are not kept apart: `sum.rest` loses digits, and `sum.total` comes
+// to 6.7 ULP.
+template <bool kRest, class P, class S>
 struct RowExponentials {
   using D = typename P::D;
   using V = hn::Vec<D>;
   using T = typename P::T;
+  using Scale = ScaleOf<P>;
   const P& p;
   const S* row;
   T* kept;
-  RowSum<D> sum;
+  RowSum<Scale> sum;
 
   HWY_INLINE RowExponentials(const P& policy, const S* x, T* buffer)
       : p(policy), row(x), kept(policy.classes <= kMaxKept ? buffer : nullptr), sum(kept ? KeepAndSum() : SumRow(p, row)) {}
 
-  HWY_INLINE RowSum<D> KeepAndSum() const {
+  HWY_INLINE RowSum<Scale> KeepAndSum() const {
     const D d = p.d;
     const V max = MaxOf(p, row, 0, p.Steps(), hn::Neg(hn::Inf(d)));
-    const RowScale<D> scale(d, max);
-    RowTotals<D> totals{{hn::Zero(d), hn::Zero(d)}, hn::Zero(d)};
+    const Scale scale(d, max);
+    RowTotals<Scale> totals{{hn::Zero(d), hn::Zero(d)}, hn::Zero(d)};
     const P policy = p;
     T* const to = kept;
-    totals.Add(policy, row, 0, p.Steps(), scale, max, [=](size_t i, V e) HWY_ATTR { policy.StoreRow(e, to, i); });
+    totals.template Add<kRest>(policy, row, 0, p.Steps(), scale, max,
+                               [=](size_t i, V e) HWY_ATTR { policy.StoreRow(e, to, i); });
     return totals.Finish(p, scale, max);
   }
 
@@ -527,6 +563,11 @@ struct RowExponentials {
   }
 };
 
+template <bool kRest, class P, class S>
+HWY_INLINE RowExponentials<kRest, P, S> ExponentialsOf(const P& p, const S* row, typename P::T* buffer) {
+  return {p, row, buffer};
+}
+
 // NaN where the maximum is infinite: softmax has no value there.
 template <class D, class V>
 HWY_INLINE V IfFiniteElseNaN(D d, V max, V value) {
@@ -540,7 +581,8 @@ struct ScaledSoftmax {
   using V = hn::Vec<D>;
   V factor, low, after;
 
-  ScaledSoftmax(D d, const RowSum<D>& sum, V upstream) {
+  template <class Sum>
+  ScaledSoftmax(D d, const Sum& sum, V upstream) {
     const V one = hn::Set(d, 1), unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
     const Two<V> total{hn::Mul(sum.total.hi, unscale), hn::Mul(sum.total.lo, unscale)};
     const Two<V> f = TwoProduct(d, upstream, TwoReciprocal(d, total));
@@ -559,9 +601,9 @@ HWY_INLINE V LogOfSum(D d, Two<V> rest) {
   return Round(Log1p(d, rest));
 }
 
-template <class D>
-HWY_INLINE Two<hn::Vec<D>> Logsumexp(const RowSum<D>& sum) {
-  const auto log = Log1p(D(), sum.rest);
+template <class Scale>
+HWY_INLINE Two<typename Scale::V> Logsumexp(const RowSum<Scale>& sum) {
+  const auto log = Log1p(typename Scale::D(), sum.rest);
   const auto lse = TwoSum(sum.max, log.hi);
   return {lse.hi, hn::IfThenElseZero(hn::IsFinite(lse.lo), hn::Add(lse.lo, log.lo))};
 }
@@ -582,10 +624,15 @@ struct Softmax {
     using V = typename P::V;
     const auto d = p.d;
     auto* out = r.template Row<1>();
-    const RowExponentials exponentials(p, r.template Row<0>(), p.Keep(out, r.buffer));
+    const auto exponentials = ExponentialsOf<!P::kShort>(p, r.template Row<0>(), p.Keep(out, r.buffer));
     const Two<V> inverse = TwoReciprocal(d, exponentials.sum.total);
-    const V high = IfFiniteElseNaN(d, exponentials.sum.max, inverse.hi), low = inverse.lo;
-    exponentials.Transform(out, [=](size_t, V e) HWY_ATTR { return hn::MulAdd(e, high, hn::Mul(e, low)); });
+    if constexpr (P::kShort) {
+      const V factor = IfFiniteElseNaN(d, exponentials.sum.max, Round(inverse));
+      exponentials.Transform(out, [=](size_t, V e) HWY_ATTR { return hn::Mul(e, factor); });
+    } else {
+      const V high = IfFiniteElseNaN(d, exponentials.sum.max, inverse.hi), low = inverse.lo;
+      exponentials.Transform(out, [=](size_t, V e) HWY_ATTR { return hn::MulAdd(e, high, hn::Mul(e, low)); });
+    }
   }
 };
 
@@ -703,7 +750,7 @@ struct LogSumExpBackward {
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
     auto* out = r.template Row<2>();
-    const RowExponentials exponentials(p, r.template Row<1>(), p.Keep(out, r.buffer));
+    const auto exponentials = ExponentialsOf<!P::kShort>(p, r.template Row<1>(), p.Keep(out, r.buffer));
     const ScaledSoftmax gradient(p.d, exponentials.sum, p.LoadScalar(r.template Row<0>()));
     exponentials.Transform(out, [=](size_t, V e) HWY_ATTR { return gradient(e); });
   }
@@ -1010,6 +1057,7 @@ constexpr size_t kFew = 16;  // classes up to which strided rows can be fetched 
 template <class Operation, class S, class Scalar = S>
 struct RowLoops {
   using T = Computed<S>;
+  using InPlace = Along<S, std::is_same_v<S, Scalar> && !std::is_same_v<S, T>>;
   static constexpr int kCount = Operation::kOperands.count;
 
   // NumPy gives stride 0 to a single class too.
@@ -1065,7 +1113,7 @@ struct RowLoops {
   // Compiled once for a layout, however many loops call it. Packed rows are of type T, whatever they were.
   using InPlaceRow = GroupData<Operation, S, Scalar>;
   using PackedGroup = GroupData<Operation, T, T>;
-  static HWY_NOINLINE void RunGroup(const Along<S>& p, const InPlaceRow& group) { Operation::Run(p, group); }
+  static HWY_NOINLINE void RunGroup(const InPlace& p, const InPlaceRow& group) { Operation::Run(p, group); }
   static HWY_NOINLINE void RunGroup(const Across<T>& p, const PackedGroup& group) { Operation::Run(p, group); }
 
   // `count` rows in groups of `lanes` rows side by side, through buffers, while `fetched` rows behind them are fetched. The
@@ -1165,7 +1213,7 @@ struct RowLoops {
     stream &= Has(Operation::kOperands, Operand::kRowOut) && !IsOverwriting(operands);
     if (AreInPlace(operands, classes)) {
       stream &= classes >= kMinStreamedClasses;
-      const Along<S> p{d, classes, stream};
+      const InPlace p{d, classes, stream};
       for (size_t row = begin; row < end; ++row) {
         InPlaceRow group;
         group.buffer = buffer;
@@ -1191,7 +1239,7 @@ struct RowLoops {
       }
     } else {
       stream = false;
-      const Along<T> p{d, classes, false};
+      const Along<T, false> p{d, classes, false};
       for (size_t row = begin; row < end; ++row) RunPacked(p, operands, row, 1, 0, 1, false, buffer);
     }
     if (stream) hwy::FlushStream();

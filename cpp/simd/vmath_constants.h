@@ -47,6 +47,9 @@ struct MathConstants<float> {
   // e^r = 1 + r + r^2 p(r) for |r| <= ln(2) / 2: 2^-28.3
   static constexpr float kExp[] = {0.4999999403953552f, 0.1666652113199234f, 0.04166825860738754f, 0.008368670009076595f,
                                    0.001382132526487112f};
+  // e^r for results of 16 bits: 2^-23.2
+  static constexpr float kShortExp[] = {
+      1.0f, 1.0f, 0.499992311000824f, 0.16667112708091736f, 0.041890181601047516f, 0.008312688209116459f};
   // log(1 + f) = 2 s + s z p(z), s = f / (2 + f), z = s^2: 2^-30.2
   static constexpr float kLog[] = {0.6666677594184875f, 0.399775892496109f, 0.29870572686195374f};
   // e^(a^2 / 2) Phi(-a) = m (constant + slope m + m p(1 - m)) for m = numerator / (a + shift), see NormalTailRatio
