@@ -205,6 +205,9 @@ struct Piece {
 
 constexpr npy_intp kPiece = 4096;  // entries that make a row where a loss has no axis
 
+// The type of losses and scalars beside rows.
+DType ScalarType(DType rows) { return rows == kFloat64 ? kFloat64 : kFloat32; }
+
 // Values for the operands of a kernel, in their order.
 struct Values {
   RowOperand x, target, gradient;  // of the first piece
@@ -216,7 +219,8 @@ struct Values {
 void RunPiece(PyObject* ufunc, const PlainRows& x, const Piece& piece, const Values& values) {
   static const float kOne32 = 1;
   static const double kOne64 = 1;
-  const void* one = x.dtype == kFloat32 ? static_cast<const void*>(&kOne32) : &kOne64;
+  const DType scalar_type = ScalarType(x.dtype);
+  const void* one = scalar_type == kFloat32 ? static_cast<const void*>(&kOne32) : &kOne64;
   float floats[4];
   std::copy_n(values.scalars, 4, floats);
   const ptrdiff_t item = x.Item();
@@ -234,8 +238,8 @@ void RunPiece(PyObject* ufunc, const PlainRows& x, const Piece& piece, const Val
         operands[k] = values.target;
         break;
       case Operand::kScalarIn:
-        operands[k] = {x.dtype == kFloat32 ? reinterpret_cast<char*>(&floats[scalar])
-                                           : reinterpret_cast<char*>(const_cast<double*>(&values.scalars[scalar])),
+        operands[k] = {scalar_type == kFloat32 ? reinterpret_cast<char*>(&floats[scalar])
+                                               : reinterpret_cast<char*>(const_cast<double*>(&values.scalars[scalar])),
                        0, 0};
         ++scalar;
         break;
@@ -243,7 +247,7 @@ void RunPiece(PyObject* ufunc, const PlainRows& x, const Piece& piece, const Val
         operands[k] = {static_cast<char*>(const_cast<void*>(one)), 0, 0};
         break;
       case Operand::kScalarOut:
-        operands[k] = {values.losses, item, 0};
+        operands[k] = {values.losses, static_cast<ptrdiff_t>(ItemSize(scalar_type)), 0};
         break;
       case Operand::kRowOut:
         operands[k] = row(values.gradient);
@@ -268,7 +272,7 @@ double Run(PyObject* ufunc, const PlainRows& x, const std::array<Piece, 2>& piec
   for (const Piece& piece : pieces) {
     if (piece.rows == 0) continue;
     RunPiece(ufunc, x, piece, values);
-    if (with_sum) total += Sum(x.dtype, values.losses, piece.rows);
+    if (with_sum) total += Sum(ScalarType(x.dtype), values.losses, piece.rows);
   }
   return total;
 }
@@ -351,14 +355,15 @@ py::object PlainLoss(PyObject* const* args) {
     return {};
   py::object losses;
   if (none && ending != kBackward) {
-    losses = of_elements ? x.NewRows() : x.NewScalars();
+    losses = x.New(of_elements ? x.dims : x.dims - 1, x.dtype == kFloat64 ? NPY_DOUBLE : NPY_FLOAT);
     values.losses = x.ScalarsOf(losses.ptr()).data;
   }
   const Ufuncs& ufunc = ufuncs[number][ending];
   const double total = Run(of_class ? ufunc.of_class : ufunc.of_row, x, none ? PiecesOf(x, of_elements, true) : whole,
                            values, !none && ending != kBackward);
   if (ending == kBackward) return gradient;
-  losses = none ? py::reinterpret_steal<py::object>(Returned(std::move(losses))) : Quotient(x.dtype, total, divisor);
+  losses =
+      none ? py::reinterpret_steal<py::object>(Returned(std::move(losses))) : Quotient(ScalarType(x.dtype), total, divisor);
   return ending == kForward ? losses : py::make_tuple(losses, gradient);
 }
 

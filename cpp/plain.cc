@@ -1,7 +1,9 @@
 #include "plain.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "halves.h"
 #include "module.h"
 
 namespace py = pybind11;
@@ -29,14 +31,15 @@ bool PlainRows::From(PyObject* object, PyObject* axis) {
   type = PyArray_TYPE(array);
   dims = PyArray_NDIM(array);
   shape = PyArray_DIMS(array);
-  if ((type != NPY_FLOAT && type != NPY_DOUBLE) || !PyArray_ISCARRAY_RO(array) || dims == 0 || shape[dims - 1] == 0)
-    return false;
+  const int types[kDTypes] = {NPY_FLOAT, NPY_DOUBLE, NPY_HALF, BFloat16Number()};
+  const int* found = std::find(types, types + kDTypes, type);
+  if (found == types + kDTypes || !PyArray_ISCARRAY_RO(array) || dims == 0 || shape[dims - 1] == 0) return false;
+  dtype = static_cast<DType>(found - types);
   if (axis != nullptr) {
     int overflow = 0;
     const long number = PyLong_CheckExact(axis) ? PyLong_AsLongAndOverflow(axis, &overflow) : ++overflow;
     if (overflow != 0 || (number != -1 && number != dims - 1)) return false;
   }
-  dtype = type == NPY_FLOAT ? kFloat32 : kFloat64;
   classes = shape[dims - 1];
   rows = PyArray_SIZE(array) / classes;
   return true;
@@ -50,8 +53,8 @@ RowOperand PlainRows::ScalarsOf(PyObject* array) const {
   return {PyArray_BYTES(reinterpret_cast<PyArrayObject*>(array)), Item(), 0};
 }
 
-py::object PlainRows::New(int of_dims) const {
-  PyObject* array = PyArray_SimpleNew(of_dims, shape, type);
+py::object PlainRows::New(int of_dims, int of_type) const {
+  PyObject* array = PyArray_SimpleNew(of_dims, shape, of_type);
   if (array == nullptr) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(array);
 }

@@ -1,4 +1,4 @@
-// Plain arrays: ndarrays of float or double whose rows lie one behind the other in memory. NumPy's machinery for axes, casts
+// Plain arrays: ndarrays of a float type whose rows lie one behind the other in memory. NumPy's machinery for axes, casts
 // and overlap costs as much as a row of 1000, and they need none of it.
 #pragma once
 
@@ -28,11 +28,9 @@ struct PlainRows {
   ptrdiff_t Item() const { return static_cast<ptrdiff_t>(ItemSize(dtype)); }
   RowOperand RowsOf(PyObject* array) const;
   RowOperand ScalarsOf(PyObject* array) const;
-  pybind11::object NewRows() const { return New(dims); }
-  pybind11::object NewScalars() const { return New(dims - 1); }
-
- private:
-  pybind11::object New(int of_dims) const;
+  pybind11::object NewRows() const { return New(dims, type); }
+  pybind11::object NewScalars() const { return New(dims - 1, type); }
+  pybind11::object New(int of_dims, int of_type) const;
 };
 
 // Runs a loop without the GIL, if it is worth that. Throws error_already_set.
