@@ -48,7 +48,7 @@ HWY_INLINE V TimesOrZero(D d, V factor, V v) {
 // weight of positive targets, where the formula has one.
 
 template <class Formula, Want kWant>
-struct SumOfTerms {
+struct SumOfTerms : RowFormula {
   static constexpr int kOptions = Formula::kHasPosWeight ? 1 : 0;
   using At = Places<kWant, kOptions>;
   static constexpr OperandList kOperands = LossOperands<kWant>(
@@ -93,7 +93,8 @@ struct SumOfTerms {
 
 // The same for a target that is a class: y is 1 there, and 0 elsewhere.
 template <class Formula, Want kWant>
-struct TermOfClass {
+struct TermOfClass : RowFormula {
+  static constexpr size_t kNarrow = 3;
   using At = Places<kWant, 0>;
   static constexpr OperandList kOperands =
       LossOperands<kWant>(Operands(Operand::kRowIn, Operand::kIndexIn, Operand::kOptionalIn));
@@ -159,7 +160,7 @@ HWY_INLINE V CountOneOutside(D d, V p) {
   return hn::IfThenElseZero(hn::Or(hn::Lt(p, zero), hn::Gt(p, one)), one);
 }
 
-struct CountOutside {
+struct CountOutside : RowFormula {
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kScalarOut);
   template <class P, class R>
   static void Run(const P& p, const R& r) {
@@ -169,7 +170,8 @@ struct CountOutside {
   }
 };
 
-struct CountOutsideOfClass {
+struct CountOutsideOfClass : RowFormula {
+  static constexpr size_t kNarrow = 3;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kIndexIn, Operand::kScalarOut);
   template <class P, class R>
   static void Run(const P& p, const R& r) {
@@ -281,7 +283,8 @@ constexpr OperandList CrossEntropyInputs(Operand target) {
 }
 
 template <Want kWant>
-struct CrossEntropyOfClass {
+struct CrossEntropyOfClass : RowFormula {
+  static constexpr size_t kNarrow = 16;
   using At = Places<kWant, 3>;
   static constexpr bool kWithGradient = kWant != Want::kLoss;
   static constexpr OperandList kOperands = LossOperands<kWant>(CrossEntropyInputs(Operand::kIndexIn));
@@ -348,7 +351,8 @@ struct CrossEntropyOfClass {
 
 // With kDivergence the entropy of the target is taken away: the divergence of softmax from it, without options.
 template <Want kWant, bool kDivergence>
-struct CrossEntropyOfProbabilities {
+struct CrossEntropyOfProbabilities : RowFormula {
+  static constexpr size_t kNarrow = 16;
   using At = Places<kWant, kDivergence ? 0 : 3>;
   static constexpr OperandList kOperands = LossOperands<kWant>(
       kDivergence ? Operands(Operand::kRowIn, Operand::kRowIn, Operand::kOptionalIn) : CrossEntropyInputs(Operand::kRowIn));

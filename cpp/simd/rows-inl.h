@@ -613,7 +613,14 @@ HWY_INLINE Two<typename Scale::V> Logsumexp(const RowSum<Scale>& sum) {
 // A row operation names its operands, in the order of its gufunc's signature, and computes one row (Along) or one group
 // of rows (Across). `r` hands out the operands' data.
 
-struct Softmax {
+struct RowFormula {
+  // Vectors of classes up to which contiguous rows go side by side: as long as what is done once in a row costs more than
+  // bringing the rows into that order.
+  static constexpr size_t kNarrow = 10;
+};
+
+struct Softmax : RowFormula {
+  static constexpr size_t kNarrow = 7;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowOut);
   template <class D>
   static hn::Vec<D> OfMasked(D d) {
@@ -636,7 +643,7 @@ struct Softmax {
   }
 };
 
-struct LogSoftmax {
+struct LogSoftmax : RowFormula {
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowOut);
   template <class D>
   static hn::Vec<D> OfMasked(D d) {
@@ -653,7 +660,8 @@ struct LogSoftmax {
   }
 };
 
-struct LogSumExp {
+struct LogSumExp : RowFormula {
+  static constexpr size_t kNarrow = 16;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kScalarOut);
   template <class P, class R>
   static void Run(const P& p, const R& r) {
@@ -663,7 +671,8 @@ struct LogSumExp {
 };
 
 // A row's maximum m and sum of e^(x - m), for rows in pieces. An infinite maximum has the sum 0 or 1.
-struct LogSumExpPartial {
+struct LogSumExpPartial : RowFormula {
+  static constexpr size_t kNarrow = 16;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kScalarOut, Operand::kScalarOut);
   template <class P, class R>
   static void Run(const P& p, const R& r) {
@@ -678,7 +687,7 @@ struct LogSumExpPartial {
   }
 };
 
-struct LogSumExpMerge {
+struct LogSumExpMerge : RowFormula {
   static constexpr OperandList kOperands = Operands(Operand::kScalarIn, Operand::kScalarIn, Operand::kScalarIn,
                                                     Operand::kScalarIn, Operand::kScalarOut, Operand::kScalarOut);
   template <class P, class R>
@@ -703,7 +712,7 @@ struct LogSumExpMerge {
   }
 };
 
-struct LogSumExpFinish {
+struct LogSumExpFinish : RowFormula {
   static constexpr OperandList kOperands = Operands(Operand::kScalarIn, Operand::kScalarIn, Operand::kScalarOut);
   template <class P, class R>
   static void Run(const P& p, const R& r) {
@@ -715,7 +724,8 @@ struct LogSumExpFinish {
   }
 };
 
-struct SoftmaxBackward {
+struct SoftmaxBackward : RowFormula {
+  static constexpr size_t kNarrow = 3;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowIn, Operand::kRowOut);
   template <class P, class R>
   static void Run(const P& p, const R& r) {
@@ -728,7 +738,8 @@ struct SoftmaxBackward {
   }
 };
 
-struct LogSoftmaxBackward {
+struct LogSoftmaxBackward : RowFormula {
+  static constexpr size_t kNarrow = 3;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowIn, Operand::kRowOut);
   template <class P, class R>
   static void Run(const P& p, const R& r) {
@@ -744,7 +755,8 @@ struct LogSoftmaxBackward {
   }
 };
 
-struct LogSumExpBackward {
+struct LogSumExpBackward : RowFormula {
+  static constexpr size_t kNarrow = 7;
   static constexpr OperandList kOperands = Operands(Operand::kScalarIn, Operand::kRowIn, Operand::kRowOut);
   template <class P, class R>
   static void Run(const P& p, const R& r) {
@@ -758,7 +770,7 @@ struct LogSumExpBackward {
 
 // `where=`: a masked entry counts as -inf, and its result is what a probability of 0 gives.
 template <class Operation>
-struct Masked {
+struct Masked : RowFormula {
   static constexpr bool kRowResult = Operation::kOperands.kinds[1] == Operand::kRowOut;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kMaskIn, Operation::kOperands.kinds[1]);
   template <class R>
@@ -1049,7 +1061,6 @@ HWY_NOINLINE void UnpackRows(const RowOperand& o, const GroupLayout& layout, siz
   UnpackOneByOne<S>(buffer, g, count - i, first + static_cast<ptrdiff_t>(i) * o.row, o);
 }
 
-constexpr size_t kNarrow = 10;        // vectors of classes up to which contiguous rows go side by side
 constexpr size_t kMaxAcross = 65536;  // classes up to which strided rows do: their buffers stay in L3
 constexpr size_t kFew = 16;  // classes up to which strided rows can be fetched ahead: more fall to the same places of L1
 
@@ -1082,7 +1093,7 @@ struct RowLoops {
   // Whether the kernel may work on rows where they are.
   static bool AreInPlace(const RowOperand* operands, size_t classes) {
     const hn::ScalableTag<T> d;
-    return classes > kNarrow * hn::Lanes(d) && AreContiguous(operands, classes) &&
+    return classes > Operation::kNarrow * hn::Lanes(d) && AreContiguous(operands, classes) &&
            !Has(Operation::kOperands, Operand::kMaskIn);
   }
 
@@ -1228,7 +1239,7 @@ struct RowLoops {
         RunGroup(p, group);
       }
     } else if (classes <= kMaxAcross) {
-      const bool near = classes <= kFew || (classes <= kNarrow * lanes && AreContiguous(operands, classes));
+      const bool near = classes <= kFew || (classes <= Operation::kNarrow * lanes && AreContiguous(operands, classes));
       const size_t rows = lanes * Groups(classes, lanes, near);
       const Across<T> p{d, classes};
       size_t count = 0;
