@@ -1,0 +1,269 @@
+// Rows side by side: from memory, wherever their entries are, to groups in a buffer, and back.
+
+#if defined(NONLIN_SIMD_PACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef NONLIN_SIMD_PACK_INL_H_
+#undef NONLIN_SIMD_PACK_INL_H_
+#else
+#define NONLIN_SIMD_PACK_INL_H_
+#endif
+
+#include <type_traits>
+
+#include "hwy/cache_control.h"
+#include "kernels.h"
+#include "simd/vio-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nonlin {
+namespace HWY_NAMESPACE {
+
+// Groups of rows side by side in a buffer: class j of row i of a group at [j * lanes + i]. An odd number of vectors lies
+// between two groups, as caches hold few lines at the same place of a page.
+struct GroupLayout {
+  size_t classes, lanes;
+  size_t Step() const { return (classes | 1) * lanes; }
+};
+
+#if HWY_HAVE_SCALABLE || HWY_TARGET == HWY_SCALAR
+template <class T>
+constexpr bool CanTranspose(size_t) {
+  return false;
+}
+template <class T, class... Args>
+void RowsToLanes(Args...) {}
+template <class T, class... Args>
+void LanesToRows(Args...) {}
+#else
+
+template <class T>
+constexpr size_t kBlock = 16 / sizeof(T);  // lanes of the 128-bit blocks within which vectors interleave
+
+template <class T>
+bool CanTranspose(size_t classes) {
+  return classes >= kBlock<T>;
+}
+
+// A vector whose blocks of kLanes numbers are `step` bytes apart in memory.
+template <size_t kLanes, class D>
+HWY_INLINE hn::Vec<D> LoadBlocks(D d, const char* from, ptrdiff_t step) {
+  if constexpr (hn::MaxLanes(d) <= kLanes) {
+    return hn::LoadU(d, reinterpret_cast<const hn::TFromD<D>*>(from));
+  } else {
+    const hn::Half<D> half;
+    const char* upper = from + step * static_cast<ptrdiff_t>(hn::MaxLanes(half) / kLanes);
+    return hn::Combine(d, LoadBlocks<kLanes>(half, upper, step), LoadBlocks<kLanes>(half, from, step));
+  }
+}
+
+template <size_t kLanes, class D>
+HWY_INLINE void StoreBlocks(hn::Vec<D> v, D d, char* to, ptrdiff_t step) {
+  if constexpr (hn::MaxLanes(d) <= kLanes) {
+    hn::StoreU(v, d, reinterpret_cast<hn::TFromD<D>*>(to));
+  } else {
+    const hn::Half<D> half;
+    StoreBlocks<kLanes>(hn::LowerHalf(half, v), half, to, step);
+    StoreBlocks<kLanes>(hn::UpperHalf(half, v), half, to + step * static_cast<ptrdiff_t>(hn::MaxLanes(half) / kLanes), step);
+  }
+}
+
+// Each block of kBlock vectors as a matrix, transposed.
+template <class D, class V>
+HWY_INLINE void TransposeBlocks(D d, V* v) {
+  if constexpr (sizeof(hn::TFromD<D>) == 8) {
+    const V lower = hn::InterleaveLower(d, v[0], v[1]);
+    v[1] = hn::InterleaveUpper(d, v[0], v[1]);
+    v[0] = lower;
+  } else {
+    const hn::Repartition<double, D> dw;
+    const auto pair = [&](V a) HWY_ATTR { return hn::BitCast(dw, a); };
+    const auto low01 = pair(hn::InterleaveLower(d, v[0], v[1])), high01 = pair(hn::InterleaveUpper(d, v[0], v[1]));
+    const auto low23 = pair(hn::InterleaveLower(d, v[2], v[3])), high23 = pair(hn::InterleaveUpper(d, v[2], v[3]));
+    v[0] = hn::BitCast(d, hn::InterleaveLower(dw, low01, low23));
+    v[1] = hn::BitCast(d, hn::InterleaveUpper(dw, low01, low23));
+    v[2] = hn::BitCast(d, hn::InterleaveLower(dw, high01, high23));
+    v[3] = hn::BitCast(d, hn::InterleaveUpper(dw, high01, high23));
+  }
+}
+
+// As many rows as there are lanes, `step` bytes apart, to a group's buffer. A block of classes that would reach beyond the
+// last one begins earlier.
+template <class S, class T>
+HWY_INLINE void RowsToLanes(const char* first, ptrdiff_t step, size_t classes, T* buffer) {
+  const hn::ScalableTag<T> d;
+  constexpr size_t kLanes = kBlock<T>;
+  for (size_t j = 0; j < classes; j += kLanes) {
+    const size_t at = HWY_MIN(j, classes - kLanes);
+    hn::Vec<decltype(d)> v[kLanes];
+    for (size_t k = 0; k < kLanes; ++k) {
+      const char* from = first + static_cast<ptrdiff_t>(k) * step + at * sizeof(S);
+      const ptrdiff_t apart = step * static_cast<ptrdiff_t>(kLanes);
+      if constexpr (std::is_same_v<S, T>) {
+        v[k] = LoadBlocks<kLanes>(d, from, apart);
+      } else {
+        v[k] = S::Widen(d, LoadBlocks<kLanes>(hn::Rebind<uint16_t, decltype(d)>(), from, apart));
+      }
+    }
+    TransposeBlocks(d, v);
+    for (size_t k = 0; k < kLanes; ++k) hn::StoreU(v[k], d, buffer + (at + k) * hn::Lanes(d));
+  }
+}
+
+// And back.
+template <class S, class T>
+HWY_INLINE void LanesToRows(const T* buffer, size_t classes, char* first, ptrdiff_t step) {
+  const hn::ScalableTag<T> d;
+  constexpr size_t kLanes = kBlock<T>;
+  for (size_t j = 0; j < classes; j += kLanes) {
+    const size_t at = HWY_MIN(j, classes - kLanes);
+    hn::Vec<decltype(d)> v[kLanes];
+    for (size_t k = 0; k < kLanes; ++k) v[k] = hn::LoadU(d, buffer + (at + k) * hn::Lanes(d));
+    TransposeBlocks(d, v);
+    for (size_t k = 0; k < kLanes; ++k) {
+      char* to = first + static_cast<ptrdiff_t>(k) * step + at * sizeof(S);
+      const ptrdiff_t apart = step * static_cast<ptrdiff_t>(kLanes);
+      if constexpr (std::is_same_v<S, T>) {
+        StoreBlocks<kLanes>(v[k], d, to, apart);
+      } else {
+        StoreBlocks<kLanes>(S::Narrow(d, v[k]), hn::Rebind<uint16_t, decltype(d)>(), to, apart);
+      }
+    }
+  }
+}
+#endif
+
+// Copies `count` rows from memory to groups in a buffer; lanes behind the last row hold what one in the array holds, or 0.
+template <class S, class T>
+HWY_INLINE void PackOneByOne(const char* first, const RowOperand& o, const GroupLayout& g, size_t count, T* buffer) {
+  for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step()) {
+    for (size_t k = 0; k < g.lanes; ++k) {
+      const char* from = first + static_cast<ptrdiff_t>(HWY_MIN(i + k, count - 1)) * o.row;
+      for (size_t j = 0; j < g.classes; ++j, from += o.item) {
+        buffer[j * g.lanes + k] = LoadOne(reinterpret_cast<const S*>(from));
+      }
+    }
+  }
+}
+
+template <class S, class T>
+HWY_NOINLINE void PackRows(const RowOperand& o, const GroupLayout& layout, size_t row, size_t count, T* buffer) {
+  const hn::ScalableTag<T> d;
+  const size_t lanes = hn::Lanes(d);
+  const char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
+  if (layout.lanes != lanes) return PackOneByOne<S>(first, o, layout, count, buffer);
+  const GroupLayout g{layout.classes, lanes};  // a constant number of lanes: 3 % of a call
+  if (o.row == sizeof(S)) {                    // neighbours in memory
+    for (size_t j = 0; j < g.classes; ++j, first += o.item) {
+      const S* from = reinterpret_cast<const S*>(first);
+      T* to = buffer + j * lanes;
+      size_t i = 0;
+      for (; i + lanes <= count; i += lanes, to += g.Step()) hn::StoreU(LoadFrom(d, from + i), d, to);
+      if (i < count) hn::StoreU(LoadTail(d, from + i, count - i, 0), d, to);
+    }
+    return;
+  }
+  size_t i = 0;
+  if (o.item == sizeof(S) && CanTranspose<T>(g.classes)) {
+    for (; i + lanes <= count; i += lanes, buffer += g.Step()) {
+      RowsToLanes<S>(first + static_cast<ptrdiff_t>(i) * o.row, o.row, g.classes, buffer);
+    }
+  }
+  PackOneByOne<S>(first + static_cast<ptrdiff_t>(i) * o.row, o, g, count - i, buffer);
+}
+
+// The same for a mask.
+template <class T>
+HWY_NOINLINE void PackMask(const RowOperand& o, const GroupLayout& g, size_t row, size_t count, T* buffer) {
+  const char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
+  for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step()) {
+    for (size_t k = 0; k < g.lanes; ++k) {
+      const char* from = first + static_cast<ptrdiff_t>(HWY_MIN(i + k, count - 1)) * o.row;
+      for (size_t j = 0; j < g.classes; ++j, from += o.item) buffer[j * g.lanes + k] = *from != 0;
+    }
+  }
+}
+
+// Fetches what PackRows will read of a group: neighbouring rows class by class, others as if there was nothing between them.
+template <class S>
+HWY_INLINE void PrefetchRows(const RowOperand& o, const GroupLayout& g, size_t row) {
+  const ptrdiff_t lines = static_cast<ptrdiff_t>(g.classes);
+  const ptrdiff_t step = o.row == sizeof(S) ? o.item : o.row * static_cast<ptrdiff_t>(g.lanes) / lines;
+  const char* from = o.data + static_cast<ptrdiff_t>(row) * o.row;
+  for (ptrdiff_t j = 0; j < lines; ++j) hwy::Prefetch(from + j * step);
+}
+
+// A row that does not count has a negative class, -1 here; its class 0 is read in its stead. What is beyond the last class,
+// because the array of targets has changed after it was checked, must not lead out of the row.
+HWY_INLINE int64_t PlaceOf(int64_t index, size_t classes) {
+  return HWY_MAX(int64_t{-1}, HWY_MIN(index, static_cast<int64_t>(classes) - 1));
+}
+
+template <class Index>
+HWY_INLINE void PackIndices(const RowOperand& o, size_t row, size_t count, size_t lanes, size_t classes, Index* buffer) {
+  const char* from = o.data + static_cast<ptrdiff_t>(row) * o.row;
+  if (o.row == sizeof(int64_t)) {  // compilers use vectors here
+    const int64_t* indices = reinterpret_cast<const int64_t*>(from);
+    for (size_t i = 0; i < count; ++i) buffer[i] = static_cast<Index>(PlaceOf(indices[i], classes));
+  } else {
+    for (size_t i = 0; i < count; ++i, from += o.row) {
+      buffer[i] = static_cast<Index>(PlaceOf(*reinterpret_cast<const int64_t*>(from), classes));
+    }
+  }
+  for (size_t i = count; i % lanes != 0; ++i) buffer[i] = buffer[count - 1];
+}
+
+// And back.
+template <class S, class T>
+HWY_INLINE void UnpackOneByOne(const T* buffer, const GroupLayout& g, size_t count, char* first, const RowOperand& o) {
+  for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step()) {
+    for (size_t k = i; k < HWY_MIN(i + g.lanes, count); ++k) {
+      char* to = first + static_cast<ptrdiff_t>(k) * o.row;
+      for (size_t j = 0; j < g.classes; ++j, to += o.item) {
+        StoreOne(buffer[j * g.lanes + (k - i)], reinterpret_cast<S*>(to));
+      }
+    }
+  }
+}
+
+// Rows without a gap go through `stage`, of the size of `buffer`, and from there in whole vectors. Past the caches where
+// `stream`, and where the result's place in memory allows it.
+template <class S, class T>
+HWY_NOINLINE void UnpackRows(const RowOperand& o, const GroupLayout& layout, size_t row, size_t count, const T* buffer,
+                             T* stage, bool stream) {
+  const hn::ScalableTag<T> d;
+  const size_t lanes = hn::Lanes(d);
+  char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
+  if (layout.lanes != lanes) return UnpackOneByOne<S>(buffer, layout, count, first, o);
+  const GroupLayout g{layout.classes, lanes};
+  if (o.row == sizeof(S)) {
+    stream &= Misalignment(d, reinterpret_cast<S*>(first)) == 0 && o.item % (lanes * sizeof(S)) == 0;
+    for (size_t j = 0; j < g.classes; ++j, first += o.item) {
+      S* to = reinterpret_cast<S*>(first);
+      const T* from = buffer + j * lanes;
+      size_t i = 0;
+      for (; i + lanes <= count; i += lanes, from += g.Step()) StoreOrStream(hn::LoadU(d, from), d, to + i, stream);
+      if (i < count) StoreTail(hn::LoadU(d, from), d, to + i, count - i);
+    }
+    return;
+  }
+  size_t i = 0;
+  if (o.item == sizeof(S) && CanTranspose<T>(g.classes)) {
+    const ptrdiff_t dense = static_cast<ptrdiff_t>(g.classes * sizeof(S));
+    if (stage != nullptr && o.row == dense && count % lanes == 0) {
+      S* const staged = reinterpret_cast<S*>(stage);
+      for (; i < count; i += lanes, buffer += g.Step()) {
+        LanesToRows<S>(buffer, g.classes, reinterpret_cast<char*>(staged + i * g.classes), dense);
+      }
+      return CopyAligned(staged, reinterpret_cast<S*>(first), count * g.classes, stream);
+    }
+    for (; i + lanes <= count; i += lanes, buffer += g.Step()) {
+      LanesToRows<S>(buffer, g.classes, first + static_cast<ptrdiff_t>(i) * o.row, o.row);
+    }
+  }
+  UnpackOneByOne<S>(buffer, g, count - i, first + static_cast<ptrdiff_t>(i) * o.row, o);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace nonlin
+HWY_AFTER_NAMESPACE();
+
+#endif  // NONLIN_SIMD_PACK_INL_H_
