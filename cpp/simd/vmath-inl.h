@@ -444,23 +444,29 @@ HWY_INLINE Two<V> Log1p(D d, Two<V> x) {
   return {hn::IfThenElse(infinite, x.hi, log.hi), hn::IfThenZeroElse(infinite, log.lo)};
 }
 
+// Logarithms have a short way for vectors of nothing but positive normal numbers; each lane has the same bits either way.
+template <class D, class V>
+HWY_INLINE bool AreOrdinary(D d, V x) {
+  return hn::AllTrue(d, hn::And(hn::Ge(x, hn::Set(d, ConstantsOf<D>::kMinNormal)), hn::Lt(x, hn::Inf(d))));
+}
+
 // x = 2^n m with m in [sqrt(1/2), sqrt(2)), for positive finite x.
 template <class V>
 struct LogSplit {
   V n, m;
 };
-template <class D, class V>
+template <bool kOrdinary, class D, class V>
 HWY_INLINE LogSplit<V> SplitLog(D d, V x) {
   using C = ConstantsOf<D>;
   const hn::RebindToSigned<D> di;
   const auto tiny = hn::Lt(x, hn::Set(d, C::kMinNormal));
-  const V normal = hn::IfThenElse(tiny, hn::Mul(x, hn::Set(d, C::kScale)), x);
+  const V normal = kOrdinary ? x : hn::IfThenElse(tiny, hn::Mul(x, hn::Set(d, C::kScale)), x);
   const auto offset = hn::BitCast(di, hn::Set(d, C::kSqrtHalf));
   const auto bits = hn::Sub(hn::BitCast(di, normal), offset);
   const V n = hn::ConvertTo(d, hn::ShiftRight<C::kMantissaBits>(bits));
   using TI = hn::TFromD<decltype(di)>;
-  const auto mantissa = hn::And(bits, hn::Set(di, (TI{1} << C::kMantissaBits) - 1));
-  return {hn::Sub(n, hn::IfThenElseZero(tiny, hn::Set(d, C::kScaleExponent))), hn::BitCast(d, hn::Add(mantissa, offset))};
+  const V m = hn::BitCast(d, hn::Add(hn::And(bits, hn::Set(di, (TI{1} << C::kMantissaBits) - 1)), offset));
+  return {kOrdinary ? n : hn::Sub(n, hn::IfThenElseZero(tiny, hn::Set(d, C::kScaleExponent))), m};
 }
 
 // 0 for positive finite x, else the value of log(x): -inf, inf or NaN.
@@ -473,45 +479,61 @@ HWY_INLINE V LogOfSpecial(D d, V x) {
 }
 
 // log(p / q), std::log of the exact quotient.
-template <class D, class V>
+template <bool kOrdinary, class D, class V>
 HWY_INLINE V LogRatio(D d, V p, V q) {
   using C = ConstantsOf<D>;
   const V zero = hn::Zero(d), half = hn::Set(d, 0.5), one = hn::Set(d, 1), two = hn::Set(d, 2);
-  const LogSplit<V> ps = SplitLog(d, p), qs = SplitLog(d, q);
+  const LogSplit<V> ps = SplitLog<kOrdinary>(d, p), qs = SplitLog<kOrdinary>(d, q);
   const Two<V> ratio = TwoQuotient(d, Two<V>{ps.m, zero}, Two<V>{qs.m, zero});
   const Two<V> m = FastTwoSum(ratio.hi, ratio.lo);
   const auto large = hn::Gt(m.hi, hn::Set(d, 2 * C::kSqrtHalf)), small = hn::Lt(m.hi, hn::Set(d, C::kSqrtHalf));
   const V factor = hn::IfThenElse(large, half, hn::IfThenElse(small, two, one));
   const V carry = hn::Sub(hn::IfThenElseZero(large, one), hn::IfThenElseZero(small, one));
   const V n = hn::Add(hn::Sub(ps.n, qs.n), carry);
-  const Two<V> log = LogOfParts(d, n, hn::MulSub(m.hi, factor, one), hn::Mul(m.lo, factor));
+  const V log = Round(LogOfParts(d, n, hn::MulSub(m.hi, factor, one), hn::Mul(m.lo, factor)));
+  if constexpr (kOrdinary) return log;
   const V special = hn::Sub(LogOfSpecial(d, p), LogOfSpecial(d, q));
-  return hn::IfThenElse(hn::Eq(special, zero), Round(log), special);
+  return hn::IfThenElse(hn::Eq(special, zero), log, special);
+}
+template <class D, class V>
+HWY_INLINE V LogRatio(D d, V p, V q) {
+  return HWY_LIKELY(AreOrdinary(d, p) && AreOrdinary(d, q)) ? LogRatio<true>(d, p, q) : LogRatio<false>(d, p, q);
 }
 
 // std::log
-template <class D, class V>
+template <bool kOrdinary, class D, class V>
 HWY_INLINE Two<V> Log(D d, V x) {
   const V zero = hn::Zero(d);
-  const LogSplit<V> s = SplitLog(d, x);
+  const LogSplit<V> s = SplitLog<kOrdinary>(d, x);
   const Two<V> log = LogOfParts(d, s.n, hn::Sub(s.m, hn::Set(d, 1)), zero);
+  if constexpr (kOrdinary) return log;
   const V special = LogOfSpecial(d, x);
   const auto ordinary = hn::Eq(special, zero);
   return {hn::IfThenElse(ordinary, log.hi, special), hn::IfThenElseZero(ordinary, log.lo)};
 }
+template <class D, class V>
+HWY_INLINE Two<V> Log(D d, V x) {
+  return HWY_LIKELY(AreOrdinary(d, x)) ? Log<true>(d, x) : Log<false>(d, x);
+}
 
 // log(1 - x) for x in [0, 1]: std::log1p(-x).
-template <class D, class V>
+template <bool kOrdinary, class D, class V>
 HWY_INLINE V Log1m(D d, V x) {
   const V zero = hn::Zero(d), one = hn::Set(d, 1);
   const Two<V> y = FastTwoDifference(one, x);
-  const LogSplit<V> s = SplitLog(d, y.hi);
+  const LogSplit<V> s = SplitLog<kOrdinary>(d, y.hi);
   const auto small = hn::Eq(s.n, zero);
   // Where the difference is not exact, n is 0 or -1.
   const V f = hn::IfThenElse(small, hn::Neg(x), hn::Sub(s.m, one));
   const V f_low = hn::IfThenZeroElse(small, hn::Add(y.lo, y.lo));
+  const V log = Round(LogOfParts(d, s.n, f, f_low));
+  if constexpr (kOrdinary) return log;
   const V special = LogOfSpecial(d, y.hi);
-  return hn::IfThenElse(hn::Eq(special, zero), Round(LogOfParts(d, s.n, f, f_low)), special);
+  return hn::IfThenElse(hn::Eq(special, zero), log, special);
+}
+template <class D, class V>
+HWY_INLINE V Log1m(D d, V x) {
+  return HWY_LIKELY(AreOrdinary(d, hn::Sub(hn::Set(d, 1), x))) ? Log1m<true>(d, x) : Log1m<false>(d, x);
 }
 
 // ---------------------------------------------------------------- the normal distribution
