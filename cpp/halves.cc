@@ -3,12 +3,10 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <algorithm>
-#include <cstring>
-
 namespace py = pybind11;
 
 namespace nonlin {
+
 int BFloat16Number() {
   static const int kNumber = [] {
     try {

@@ -15,7 +15,7 @@ constexpr bool IsHalf(int dtype) { return dtype >= kFloat16; }
 constexpr size_t ItemSize(int dtype) { return IsHalf(dtype) ? 2 : dtype == kFloat32 ? 4 : 8; }
 
 // Bytes of a result that is stored past the caches: they hold no more, and a usual store reads the line that it overwrites.
-// Above 32 MB it wins (1.1 to 1.4 times as fast), also where the result is read next; at 16 MB it loses (0.8 to 0.9).
+// From 32 MB on it wins (1.1 to 1.4 times as fast), also where the result is read next; at 16 MB it loses (0.8 to 0.9).
 constexpr size_t kStreamBytes = size_t{1} << 25;
 // Rows with fewer classes go past the caches only from a buffer, where it wins from a quarter of that on: with short rows in
 // memory the stores to lines that two share cost more (0.75 of the speed at 1024 classes, 1.4 at 4096; 0.97 to 1.4 at
