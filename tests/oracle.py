@@ -8,9 +8,11 @@ more than that, are below.
 The other place is mpmath with textbook definitions: `test_accuracy.py` proves the formulas on a sample of it.
 """
 
+import ctypes
 import dataclasses
 import functools
 import itertools
+import mmap
 from collections.abc import Callable
 from typing import Any
 
@@ -568,3 +570,18 @@ def _exact_wide(function: Function, *arguments: Array) -> tuple[Array, ...]:
             up = arguments[-1]
             return (grad * up * slope, grad * value) if backward else (value * up,)
         return (grad * slope if backward else value,)
+
+
+def guarded(a: Array, at_end: bool) -> Array:
+    """A copy at one end of memory whose neighbours may not be touched."""
+    mprotect = ctypes.CDLL(None, use_errno=True).mprotect
+    page = mmap.PAGESIZE
+    inside = -(-a.nbytes // page) * page
+    room = mmap.mmap(-1, inside + 2 * page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(room))
+    for place in (start, start + page + inside):
+        assert mprotect(ctypes.c_void_p(place), ctypes.c_size_t(page), 0) == 0
+    offset = page + (inside - a.nbytes if at_end else 0)
+    copy = np.frombuffer(room, a.dtype, a.size, offset).reshape(a.shape)
+    copy[...] = a
+    return copy

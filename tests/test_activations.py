@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+import sys
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,20 @@ from ml_dtypes import finfo
 import nonlin as nl
 
 from . import oracle
-from .oracle import BACKWARD, FLOATS, FORWARD, FUNCTIONS, HALVES, Function, as_tuple, assert_same_bits, bits, ulp_error, wide
+from .oracle import (
+    BACKWARD,
+    FLOATS,
+    FORWARD,
+    FUNCTIONS,
+    HALVES,
+    Function,
+    as_tuple,
+    assert_same_bits,
+    bits,
+    guarded,
+    ulp_error,
+    wide,
+)
 
 INF, NAN = np.inf, np.nan
 
@@ -100,6 +114,23 @@ def test_zero_stays_zero_however_large_the_factor(f: Function, dtype: np.dtype) 
     for up, grad in ((one, factor), (factor, one)):
         for y, e in zip(as_tuple(f.public(*f.arguments(x, up, grad))), exact, strict=True):
             np.testing.assert_array_equal(wide(y)[e == 0], 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mprotect")
+@pytest.mark.every_target
+@all_dtypes
+@all_functions
+def test_nothing_beyond_an_array_is_touched(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
+    for n in (1, 3, 15, 16, 33, 100):
+        given = f.arguments(f.domain(rng.standard_normal(n).astype(dtype)))
+        expected = as_tuple(f.public(*given))
+        for at_end in (False, True):
+            outs = [guarded(y, at_end) for y in expected]
+            for out in outs:
+                out[...] = 7
+            f.public(*(guarded(a, at_end) for a in given), out=tuple(outs))
+            for out, y in zip(outs, expected, strict=True):
+                assert_same_bits(out, y)
 
 
 @all_dtypes

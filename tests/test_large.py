@@ -8,25 +8,34 @@ import pytest
 
 import nonlin as nl
 
-BEYOND_CACHES = (1 << 23) + 5  # float32 entries: their results are stored past the caches
+from .oracle import FLOATS
+
+BEYOND_CACHES = 1 << 25  # bytes: results of as many are stored past the caches
+STORED = [t for t in FLOATS if t != np.float64]
 HUGE = 150_003  # classes of a row that is cut into chunks
 
 
-def misaligned(shape: tuple[int, ...], offset: int) -> np.ndarray:
-    """An array that starts `offset` entries behind a multiple of 64 bytes."""
+def misaligned(shape: tuple[int, ...], dtype: Any, offset: int) -> np.ndarray:
+    """An array that starts `offset` entries behind a multiple of 64 bytes, full of NaN."""
     size = int(np.prod(shape))
-    memory = np.empty(size + 32, np.float32)
-    start = -memory.ctypes.data // 4 % 16 + offset
+    memory = np.full(size + 64, np.nan, dtype)
+    start = -memory.ctypes.data % 64 // memory.itemsize + offset
     return memory[start : start + size].reshape(shape)
 
 
+def normal(rng: np.random.Generator, shape: Any, dtype: Any) -> np.ndarray:
+    return rng.standard_normal(shape, np.float32).astype(dtype)
+
+
 @pytest.mark.parametrize("offset", [0, 1, 13])
+@pytest.mark.parametrize("dtype", STORED, ids=str)
 @pytest.mark.parametrize("name", ["relu", "sigmoid", "hard_tanh"])
-def test_large_results_have_the_bits_of_small_ones(rng: np.random.Generator, name: str, offset: int) -> None:
+def test_large_results_have_the_bits_of_small_ones(
+    rng: np.random.Generator, name: str, dtype: np.dtype, offset: int
+) -> None:
     f = getattr(nl, name)
-    x = rng.standard_normal(BEYOND_CACHES, np.float32)
-    out = misaligned(x.shape, offset)
-    out.fill(np.nan)
+    x = normal(rng, BEYOND_CACHES // dtype.itemsize + 5, dtype)
+    out = misaligned(x.shape, dtype, offset)
     f(x, out=out)
     for piece, result in zip(np.array_split(x, 9), np.array_split(out, 9), strict=True):
         np.testing.assert_array_equal(f(piece), result)
@@ -34,8 +43,8 @@ def test_large_results_have_the_bits_of_small_ones(rng: np.random.Generator, nam
 
 @pytest.mark.parametrize("offsets", [(3, 3), (0, 5)])
 def test_large_pairs_of_results_have_the_bits_of_small_ones(rng: np.random.Generator, offsets: tuple[int, int]) -> None:
-    grad, gate, up = (rng.standard_normal(BEYOND_CACHES, np.float32) for _ in range(3))
-    outs = tuple(misaligned(gate.shape, offset) for offset in offsets)
+    grad, gate, up = (rng.standard_normal(BEYOND_CACHES // 4 + 5, np.float32) for _ in range(3))
+    outs = tuple(misaligned(gate.shape, np.float32, offset) for offset in offsets)
     nl.swiglu_backward(grad, gate, up, out=outs)
     pieces = zip(*(np.array_split(a, 9) for a in (grad, gate, up, *outs)), strict=True)
     for g, a, b, first, second in pieces:
@@ -47,7 +56,7 @@ def test_large_pairs_of_results_have_the_bits_of_small_ones(rng: np.random.Gener
 ROWS: dict[str, Callable[..., Any]] = {
     "softmax": nl.softmax,
     "log_softmax": nl.log_softmax,
-    "softmax_backward": lambda x, out: nl.softmax_backward(x, 0.5 * x, out=out),
+    "softmax_backward": lambda x, out: nl.softmax_backward(x, x / x.dtype.type(2), out=out),
     "cross_entropy": lambda x, out: nl.cross_entropy_with_grad(x, np.arange(len(x)) % x.shape[1], reduction="sum", out=out)[
         1
     ],
@@ -59,21 +68,26 @@ ROWS: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize("offset", [0, 7])
+@pytest.mark.parametrize("dtype", STORED, ids=str)
 @pytest.mark.parametrize("name", ROWS)
-def test_large_results_of_rows_have_the_bits_of_small_ones(rng: np.random.Generator, name: str, offset: int) -> None:
-    x = rng.standard_normal((4008, 2099), np.float32)
-    out = misaligned(x.shape, offset)
-    out.fill(np.nan)
+def test_large_results_of_rows_have_the_bits_of_small_ones(
+    rng: np.random.Generator, name: str, dtype: np.dtype, offset: int
+) -> None:
+    x = normal(rng, (BEYOND_CACHES // dtype.itemsize // 2099 + 3, 2099), dtype)
+    out = misaligned(x.shape, dtype, offset)
     ROWS[name](x, out=out)
     np.testing.assert_array_equal(out[:5], ROWS[name](x[:5].copy(), out=None))
     np.testing.assert_array_equal(out, ROWS[name](x, out=x))
 
 
 @pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("dtype", STORED, ids=str)
 @pytest.mark.parametrize("name", [*ROWS, "logsumexp"])
-def test_huge_rows_have_the_same_bits_for_every_thread_count(rng: np.random.Generator, name: str, count: int) -> None:
+def test_huge_rows_have_the_same_bits_for_every_thread_count(
+    rng: np.random.Generator, name: str, dtype: np.dtype, count: int
+) -> None:
     f = ROWS.get(name, lambda x, out: nl.logsumexp(x, out=out))
-    x = rng.standard_normal((count, HUGE), np.float32)
+    x = normal(rng, (count, HUGE), dtype)
     x[:, 3] = 4.0  # a maximum that the first chunk has, and the last one again
     x[:, -3] = 4.0
     results = []

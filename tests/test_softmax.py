@@ -1,9 +1,7 @@
 """softmax, log_softmax, logsumexp, their gradients and Jacobians, and logsumexp in parts."""
 
-import ctypes
 import functools
 import math
-import mmap
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +19,7 @@ from .oracle import (
     assert_equal,
     assert_rounded,
     assert_same_bits,
+    guarded,
     special_values,
     ulp_error,
     wide,
@@ -220,24 +219,9 @@ def test_results_that_no_cache_holds(shape: tuple[int, int], axis: int, rng: np.
             assert np.all(room[start + x.size :] == 7)
 
 
-def guarded(a: np.ndarray, at_end: bool) -> np.ndarray:
-    """A copy at one end of memory whose neighbours may not be touched."""
-    mprotect = ctypes.CDLL(None, use_errno=True).mprotect
-    page = mmap.PAGESIZE
-    inside = -(-a.nbytes // page) * page
-    room = mmap.mmap(-1, inside + 2 * page)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(room))
-    for place in (start, start + page + inside):
-        assert mprotect(ctypes.c_void_p(place), ctypes.c_size_t(page), 0) == 0
-    offset = page + (inside - a.nbytes if at_end else 0)
-    copy = np.frombuffer(room, a.dtype, a.size, offset).reshape(a.shape)
-    copy[...] = a
-    return copy
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="mprotect")
 @pytest.mark.every_target
-@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@all_dtypes
 @all_functions
 def test_nothing_beyond_an_array_is_touched(f: Callable[..., Any], dtype: Any, rng: np.random.Generator) -> None:
     for rows, n in ((1, 1), (16, 2), (17, 3), (16, 10), (37, 13), (48, 64), (3, 170)):
