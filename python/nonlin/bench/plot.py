@@ -141,7 +141,7 @@ def bars(run: Run, path: Path) -> None:
             _bars(axes, [panel.get(name) for name in names], run.peers)
             _axes(axes, names, limits)
     handles = [Patch(color=colour, label=peer) for peer, colour in zip(run.peers, COLOURS, strict=False)]
-    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     figure.savefig(path, dpi=110)
 
 
