@@ -139,7 +139,7 @@ def bars(run: Run, path: Path) -> None:
         for axes, (title, panel) in zip(panels, grid.items(), strict=True):
             axes.set_title(title, fontsize=10)
             _bars(axes, [panel.get(name) for name in names], run.peers)
-            _axes(axes, names, limits)
+            _axes(axes, names, limits, len(grid))
     handles = [Patch(color=colour, label=peer) for peer, colour in zip(run.peers, COLOURS, strict=False)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     figure.savefig(path, dpi=110)
@@ -188,10 +188,11 @@ def _bars(axes: Any, measurements: Sequence[Measurement | None], peers: list[str
         axes.plot(out, y, "o", color=colour, markersize=4, markeredgecolor="black", markeredgewidth=0.6)
 
 
-def _axes(axes: Any, names: list[str], limits: tuple[float, float]) -> None:
+def _axes(axes: Any, names: list[str], limits: tuple[float, float], side_by_side: int) -> None:
     axes.set_xscale("log")
     axes.set_xlim(limits)
-    axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 3) if limits[1] / limits[0] < 1000 else (1,)))
+    has_room = side_by_side <= 3 and limits[1] / limits[0] < 1000
+    axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 3) if has_room else (1,)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
     axes.set_yticks(range(len(names)), names, fontsize=9)
