@@ -1,4 +1,4 @@
-// The only elementwise loop: an activation's formula over contiguous arrays.
+// The elementwise loops over contiguous arrays: an activation's formula, and the look-up of 16-bit results.
 
 #if defined(NONLIN_SIMD_MAP_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_MAP_INL_H_

@@ -133,7 +133,8 @@ HWY_INLINE void LanesToRows(const T* buffer, size_t classes, char* first, ptrdif
 
 // Copies `count` rows from memory to groups in a buffer; lanes behind the last row hold what one in the array holds, or 0.
 template <class S, class T>
-HWY_INLINE void PackOneByOne(const char* first, const RowOperand& o, const GroupLayout& g, size_t count, T* buffer) {
+HWY_INLINE void PackOneByOne(const RowOperand& o, const GroupLayout& g, size_t row, size_t count, T* buffer) {
+  const char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
   for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step()) {
     for (size_t k = 0; k < g.lanes; ++k) {
       const char* from = first + static_cast<ptrdiff_t>(HWY_MIN(i + k, count - 1)) * o.row;
@@ -144,12 +145,13 @@ HWY_INLINE void PackOneByOne(const char* first, const RowOperand& o, const Group
   }
 }
 
+// The same, in vectors where rows or their classes are neighbours in memory.
 template <class S, class T>
 HWY_NOINLINE void PackRows(const RowOperand& o, const GroupLayout& layout, size_t row, size_t count, T* buffer) {
   const hn::ScalableTag<T> d;
   const size_t lanes = hn::Lanes(d);
   const char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
-  if (layout.lanes != lanes) return PackOneByOne<S>(first, o, layout, count, buffer);
+  if (layout.lanes != lanes) return PackOneByOne<S>(o, layout, row, count, buffer);
   const GroupLayout g{layout.classes, lanes};  // a constant number of lanes: 3 % of a call
   if (o.row == sizeof(S)) {                    // neighbours in memory
     for (size_t j = 0; j < g.classes; ++j, first += o.item) {
@@ -167,19 +169,7 @@ HWY_NOINLINE void PackRows(const RowOperand& o, const GroupLayout& layout, size_
       RowsToLanes<S>(first + static_cast<ptrdiff_t>(i) * o.row, o.row, g.classes, buffer);
     }
   }
-  PackOneByOne<S>(first + static_cast<ptrdiff_t>(i) * o.row, o, g, count - i, buffer);
-}
-
-// The same for a mask.
-template <class T>
-HWY_NOINLINE void PackMask(const RowOperand& o, const GroupLayout& g, size_t row, size_t count, T* buffer) {
-  const char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
-  for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step()) {
-    for (size_t k = 0; k < g.lanes; ++k) {
-      const char* from = first + static_cast<ptrdiff_t>(HWY_MIN(i + k, count - 1)) * o.row;
-      for (size_t j = 0; j < g.classes; ++j, from += o.item) buffer[j * g.lanes + k] = *from != 0;
-    }
-  }
+  PackOneByOne<S>(o, g, row + i, count - i, buffer);
 }
 
 // Fetches what PackRows will read of a group: neighbouring rows class by class, others as if there was nothing between them.
@@ -211,9 +201,10 @@ HWY_INLINE void PackIndices(const RowOperand& o, size_t row, size_t count, size_
   for (size_t i = count; i % lanes != 0; ++i) buffer[i] = buffer[count - 1];
 }
 
-// And back.
+// Copies groups from a buffer to `count` rows in memory.
 template <class S, class T>
-HWY_INLINE void UnpackOneByOne(const T* buffer, const GroupLayout& g, size_t count, char* first, const RowOperand& o) {
+HWY_INLINE void UnpackOneByOne(const RowOperand& o, const GroupLayout& g, size_t row, size_t count, const T* buffer) {
+  char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
   for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step()) {
     for (size_t k = i; k < HWY_MIN(i + g.lanes, count); ++k) {
       char* to = first + static_cast<ptrdiff_t>(k) * o.row;
@@ -224,15 +215,15 @@ HWY_INLINE void UnpackOneByOne(const T* buffer, const GroupLayout& g, size_t cou
   }
 }
 
-// Rows without a gap go through `stage`, of the size of `buffer`, and from there in whole vectors. Past the caches where
-// `stream`, and where the result's place in memory allows it.
+// The same. Rows without a gap go through `stage`, of the size of `buffer`, and from there in whole vectors. Past the caches
+// where `stream`, and where the result's place in memory allows it.
 template <class S, class T>
 HWY_NOINLINE void UnpackRows(const RowOperand& o, const GroupLayout& layout, size_t row, size_t count, const T* buffer,
                              T* stage, bool stream) {
   const hn::ScalableTag<T> d;
   const size_t lanes = hn::Lanes(d);
   char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
-  if (layout.lanes != lanes) return UnpackOneByOne<S>(buffer, layout, count, first, o);
+  if (layout.lanes != lanes) return UnpackOneByOne<S>(o, layout, row, count, buffer);
   const GroupLayout g{layout.classes, lanes};
   if (o.row == sizeof(S)) {
     stream &= Misalignment(d, reinterpret_cast<S*>(first)) == 0 && o.item % (lanes * sizeof(S)) == 0;
@@ -259,7 +250,7 @@ HWY_NOINLINE void UnpackRows(const RowOperand& o, const GroupLayout& layout, siz
       LanesToRows<S>(buffer, g.classes, first + static_cast<ptrdiff_t>(i) * o.row, o.row);
     }
   }
-  UnpackOneByOne<S>(buffer, g, count - i, first + static_cast<ptrdiff_t>(i) * o.row, o);
+  UnpackOneByOne<S>(o, g, row + i, count - i, buffer);
 }
 
 }  // namespace HWY_NAMESPACE

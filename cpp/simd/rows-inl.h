@@ -865,7 +865,7 @@ struct RowLoops {
 
   // Elements of scratch memory that a thread needs: rows in place keep their exponentials, the others go through buffers.
   static size_t Scratch(const RowOperand* operands, size_t classes) {
-    if (operands != nullptr && AreInPlace(operands, classes)) {
+    if (AreInPlace(operands, classes)) {
       return Has(Operation::kOperands, Operand::kRowOut) && classes <= kMaxKept ? classes : 0;
     }
     const hn::ScalableTag<T> d;
@@ -905,7 +905,7 @@ struct RowLoops {
           PackRows<S>(o, layout, row, count, buffers[k]);
           break;
         case Operand::kMaskIn:
-          PackMask(o, layout, row, count, buffers[k]);
+          PackOneByOne<uint8_t>(o, layout, row, count, buffers[k]);
           break;
         case Operand::kOptionalIn:
         case Operand::kScalarIn:
