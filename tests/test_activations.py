@@ -116,6 +116,22 @@ def test_zero_stays_zero_however_large_the_factor(f: Function, dtype: np.dtype) 
             np.testing.assert_array_equal(wide(y)[e == 0], 0)
 
 
+@pytest.mark.every_target
+@all_dtypes
+@all_functions
+def test_an_infinite_factor_gives_infinities(f: Function, dtype: np.dtype) -> None:
+    """And NaN for 0 alone: a product's low part must not turn others to NaN."""
+    x = f.domain(np.array([-3, -1, -0.25, 0.5, 1, 2, 8], dtype))
+    one, infinite = np.ones_like(x), np.full_like(x, INF)
+    finite = as_tuple(f.public(*f.arguments(x, one, one)))
+    for up, grad in ((one, infinite), (infinite, one)):
+        for at_one, y in zip(finite, as_tuple(f.public(*f.arguments(x, up, grad))), strict=True):
+            grown = np.isinf(y) | np.isnan(y)
+            np.testing.assert_array_equal(y[~grown], at_one[~grown])
+            with np.errstate(invalid="ignore"):
+                np.testing.assert_array_equal(wide(y)[grown], wide(at_one)[grown] * INF)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="mprotect")
 @pytest.mark.every_target
 @all_dtypes

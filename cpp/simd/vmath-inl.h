@@ -123,6 +123,15 @@ HWY_INLINE V EstimateInverse(D d, V b) {
   return hn::Div(hn::Set(d, 1), b);
 }
 
+// The same within 2^-11 and with half the digits: its square is exact.
+template <class D, class V>
+HWY_INLINE V TruncatedInverse(D d, V b) {
+  const hn::RebindToSigned<D> di;
+  using TI = hn::TFromD<decltype(di)>;
+  constexpr int kDropped = (ConstantsOf<D>::kMantissaBits + 2) / 2;
+  return hn::BitCast(d, hn::And(hn::BitCast(di, EstimateInverse(d, b)), hn::Set(di, -(TI{1} << kDropped))));
+}
+
 // The same with an error of at most 2^-22, or within an ULP.
 template <bool kWithinUlp = false, class D, class V>
 HWY_INLINE V Inverse(D d, V b) {
@@ -217,6 +226,12 @@ HWY_INLINE hn::Vec<D> Pow2(D d, VI k) {
   return hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(k, hn::Set(di, C::kExponentBias + kOffset))));
 }
 
+// (hi + lo) * factor, infinite factors included.
+template <class D, class V>
+HWY_INLINE V Times(D d, Two<V> a, V factor) {
+  return Fma(d, a.hi, factor, hn::IfThenElseZero(hn::IsFinite(factor), hn::Mul(a.lo, factor)));
+}
+
 // Ends a calculation carried at 2^kScaleExponent: (hi + lo) * factor, brought back. The factor takes the scaling where
 // it is large, the product where it is small, so that nothing overflows or loses bits on the way.
 template <class D, class V>
@@ -228,7 +243,7 @@ HWY_INLINE V UnscaleTimes(D d, Two<V> a, V factor) {
   const V one = hn::Set(d, 1), unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
   const auto large = hn::Ge(hn::Abs(factor), one);
   const V f = hn::IfThenElse(large, hn::Mul(factor, unscale), factor);
-  return hn::Mul(Fma(d, a.hi, f, hn::Mul(a.lo, f)), hn::IfThenElse(large, one, unscale));
+  return hn::Mul(Times(d, a, f), hn::IfThenElse(large, one, unscale));
 }
 
 // ---------------------------------------------------------------- exponentials

@@ -39,6 +39,8 @@ struct MathConstants<float> {
   static constexpr float kLogMax = 88.37f;          // 2^k stays finite
   static constexpr float kExpm1Saturated = -30.0f;
   static constexpr float kSigmoidSaturated = 30.0f;
+  static constexpr float kSiluZero = -157.4f;  // e^x is 2^kSiluExponent times 2^-127, which comes out as 0
+  static constexpr int kSiluExponent = -100;
   static constexpr float kTanhSaturated = 15.0f;
   static constexpr float kSoftsignSaturated = 1073741824.0f;
   static constexpr float kGeluZero = -14.9f, kGeluSaturated = 6.5f;
@@ -128,6 +130,8 @@ struct MathConstants<double> {
   static constexpr double kLogMax = 709.4;
   static constexpr double kExpm1Saturated = -60.0;
   static constexpr double kSigmoidSaturated = 45.0;
+  static constexpr double kSiluZero = -1194.3;
+  static constexpr int kSiluExponent = -700;
   static constexpr double kTanhSaturated = 25.0;
   static constexpr double kSoftsignSaturated = 1152921504606846976.0;
   static constexpr double kGeluZero = -39.0, kGeluSaturated = 9.5;
