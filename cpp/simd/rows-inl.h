@@ -3,7 +3,8 @@
 // A formula is written once, on "steps". In `Along` a step is a vector of consecutive classes of one row, and sums end
 // with a reduction over the lanes. In `Across` a step is one class of as many rows as there are lanes, side by side in a
 // small buffer. Which of the two runs depends on the number of classes and their stride, never on the number of rows.
-// Wide contiguous rows are read in place; a row's maximum and sum are found block by block in a single read of memory.
+// Wide contiguous rows are read in place; a row's maximum and sum are found block by block in a single read of memory. Those
+// of a few vectors are in place too, as many together as there are lanes, where an operation has an `Entry`.
 // Huge ones are cut into chunks, which threads share where rows are fewer than threads.
 
 #if defined(NONLIN_SIMD_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -45,6 +46,12 @@ struct Along {
   size_t FullSteps() const { return classes / hn::Lanes(d); }
   size_t TailLanes() const { return classes % hn::Lanes(d); }
   size_t Offset(size_t step) const { return step * hn::Lanes(d); }
+
+  // Bytes from an entry to what is read after `steps` steps. If that is near, the processor fetches it without being told.
+  ptrdiff_t Ahead(size_t steps) const {
+    constexpr size_t kNearSteps = 128;
+    return steps > kNearSteps ? static_cast<ptrdiff_t>(Offset(steps) * sizeof(S)) : 0;
+  }
 
   // Where to keep what becomes a result. Its own memory is read on the way to be written, meanwhile; past the caches it is
   // not.
@@ -114,6 +121,7 @@ struct Across {
   size_t FullSteps() const { return classes; }
   static constexpr size_t TailLanes() { return 0; }
   size_t Offset(size_t step) const { return step * hn::Lanes(d); }
+  static ptrdiff_t Ahead(size_t) { return 0; }
 
   static T* Keep(T* out, T*) { return out; }
 
@@ -409,19 +417,17 @@ struct RowTotals {
   Two<V> others;
   V count;
 
-  // Adds the steps [begin, end); `keep(i, e)` is handed every exponential.
+  // Adds the steps [begin, end); `keep(i, e)` is handed every exponential. What lies `ahead` bytes is fetched.
   template <bool kCount, class P, class S, class F>
-  HWY_INLINE void Add(const P& p, const S* row, size_t begin, size_t end, const Scale& scale, V max, F keep) {
+  HWY_INLINE void Add(const P& p, const S* row, size_t begin, size_t end, const Scale& scale, V max, ptrdiff_t ahead,
+                      F keep) {
     const D d = p.d;
     const V zero = hn::Zero(d), one = hn::Set(d, 1);
     const auto filler = hn::GetLane(hn::Neg(hn::Inf(d)));
-    // What is read next lies behind these steps; if it is near, the processor fetches it without being told.
-    constexpr size_t kNearSteps = 128;
-    const size_t ahead = end - begin > kNearSteps ? end - begin : 0;
     for (size_t run = begin; run < end; run += P::kRunSteps) {
       V sum = zero, other = zero;  // take turns: half as many roundings one on another
       ForEach(p, row, run, HWY_MIN(run + P::kRunSteps, end), filler, [&](size_t i, V v, auto step) HWY_ATTR {
-        if constexpr (P::kInMemory) hwy::Prefetch(row + p.Offset(i + ahead));
+        if constexpr (P::kInMemory) hwy::Prefetch(reinterpret_cast<const char*>(row + p.Offset(i)) + ahead);
         V e = scale.Exp(d, v);
         keep(i, e);
         if constexpr (kCount) {
@@ -434,7 +440,14 @@ struct RowTotals {
         other = sum;
         sum = next;
       });
-      const Two<V> total = TwoSum(others.hi, hn::Add(sum, other));
+      const V in_run = hn::Add(sum, other);
+      if constexpr (P::kInMemory) {
+        if (begin == 0 && end <= P::kRunSteps) {  // nothing before
+          others.hi = in_run;
+          return;
+        }
+      }
+      const Two<V> total = TwoSum(others.hi, in_run);
       others = {total.hi, hn::Add(others.lo, total.lo)};
     }
   }
@@ -498,7 +511,7 @@ HWY_INLINE RowSum<ScaleOf<P>> SumRow(const P& p, const S* row) {
       if (begin > first) state.Raise(d, scale, max, new_scale);
       state.max = max;
       scale = new_scale;
-      state.totals.template Add<true>(p, row, begin, end, scale, max, [](size_t, V) HWY_ATTR {});
+      state.totals.template Add<true>(p, row, begin, end, scale, max, p.Ahead(end - begin), [](size_t, V) HWY_ATTR {});
     }
     return state;
   };
@@ -538,7 +551,7 @@ struct RowExponentials {
     RowTotals<Scale> totals{{hn::Zero(d), hn::Zero(d)}, hn::Zero(d)};
     const P policy = p;
     T* const to = kept;
-    totals.template Add<kRest>(policy, row, 0, p.Steps(), scale, max,
+    totals.template Add<kRest>(policy, row, 0, p.Steps(), scale, max, p.Ahead(p.Steps()),
                                [=](size_t i, V e) HWY_ATTR { policy.StoreRow(e, to, i); });
     return totals.Finish(p, scale, max);
   }
@@ -612,6 +625,8 @@ struct RowFormula {
   // Vectors of classes up to which contiguous rows go side by side: as long as what is done once in a row costs more than
   // bringing the rows into that order.
   static constexpr size_t kNarrow = 10;
+  // Those up to which they go together in place. More, and as many rows with their exponentials leave L1.
+  static constexpr size_t kTogether = 0;
 };
 
 struct Softmax : RowFormula {
@@ -623,19 +638,30 @@ struct Softmax : RowFormula {
   }
   template <class P, class R>
   static void Run(const P& p, const R& r) {
-    using V = typename P::V;
     const auto d = p.d;
     auto* out = r.template Row<1>();
     const auto exponentials = ExponentialsOf<!P::kShort>(p, r.template Row<0>(), p.Keep(out, r.buffer));
-    const Two<V> inverse = TwoReciprocal(d, exponentials.sum.total);
-    if constexpr (P::kShort) {
-      const V factor = IfFiniteElseNaN(d, exponentials.sum.max, Round(inverse));
-      exponentials.Transform(out, [=](size_t, V e) HWY_ATTR { return hn::Mul(e, factor); });
-    } else {
-      const V high = IfFiniteElseNaN(d, exponentials.sum.max, inverse.hi), low = inverse.lo;
-      exponentials.Transform(out, [=](size_t, V e) HWY_ATTR { return hn::MulAdd(e, high, hn::Mul(e, low)); });
-    }
+    exponentials.Transform(out, Entry<decltype(d), P::kShort>(d, exponentials.sum));
   }
+
+  // Of an exponential.
+  template <class D, bool kShort>
+  struct Entry {
+    using V = hn::Vec<D>;
+    V high, low;
+    template <class Sum>
+    HWY_INLINE Entry(D d, const Sum& sum) {
+      const Two<V> inverse = TwoReciprocal(d, sum.total);
+      high = IfFiniteElseNaN(d, sum.max, kShort ? Round(inverse) : inverse.hi);
+      low = inverse.lo;
+    }
+    HWY_INLINE V operator()(size_t, V e) const {
+      if constexpr (kShort) return hn::Mul(e, high);
+      return hn::MulAdd(e, high, hn::Mul(e, low));
+    }
+  };
+  static constexpr bool kOfExponentials = true;
+  static constexpr size_t kTogether = 10;
 };
 
 struct LogSoftmax : RowFormula {
@@ -646,13 +672,26 @@ struct LogSoftmax : RowFormula {
   }
   template <class P, class R>
   static void Run(const P& p, const R& r) {
-    using V = typename P::V;
     const auto* x = r.template Row<0>();
     const auto sum = SumRow(p, x);
-    const Two<V> lse = Logsumexp(sum);
-    const V high = IfFiniteElseNaN(p.d, sum.max, lse.hi), low = lse.lo;
-    TransformRow(p, x, r.template Row<1>(), [=](size_t, V v) HWY_ATTR { return hn::Sub(hn::Sub(v, high), low); });
+    TransformRow(p, x, r.template Row<1>(), Entry<typename P::D, false>(p.d, sum));
   }
+
+  // Of an entry of x.
+  template <class D, bool>
+  struct Entry {
+    using V = hn::Vec<D>;
+    V high, low;
+    template <class Sum>
+    HWY_INLINE Entry(D d, const Sum& sum) {
+      const Two<V> lse = Logsumexp(sum);
+      high = IfFiniteElseNaN(d, sum.max, lse.hi);
+      low = lse.lo;
+    }
+    HWY_INLINE V operator()(size_t, V v) const { return hn::Sub(hn::Sub(v, high), low); }
+  };
+  static constexpr bool kOfExponentials = false;
+  static constexpr size_t kTogether = 10;
 };
 
 struct LogSumExp : RowFormula {
@@ -796,6 +835,118 @@ struct Masked : RowFormula {
   }
 };
 
+// ---------------------------------------------------------------- rows of a few vectors
+//
+// They stay in place, without a transposition; what is done once in a row is done for as many rows as there are lanes.
+
+#if HWY_HAVE_SCALABLE || HWY_TARGET == HWY_SCALAR
+constexpr bool kCanReduceLanes = false;
+template <class Operation, class S, class... Args>
+void RunTogether(Args...) {}
+#else
+constexpr bool kCanReduceLanes = true;
+
+// f over the lanes of each of as many vectors in memory as there are lanes: one result in a lane. Overwrites them.
+template <class D, class F>
+HWY_INLINE hn::Vec<D> OverLanes(D d, hn::TFromD<D>* vectors, F f) {
+  using T = hn::TFromD<D>;
+  constexpr size_t kLanes = kBlock<T>;
+  const size_t lanes = hn::Lanes(d), blocks = lanes / kLanes;
+  for (size_t i = 0; i < blocks; ++i) {
+    hn::Vec<D> v[kLanes];
+    for (size_t k = 0; k < kLanes; ++k) v[k] = hn::Load(d, vectors + (i * kLanes + k) * lanes);
+    TransposeBlocks(d, v);
+    for (size_t k = 1; k < kLanes; ++k) v[0] = f(v[0], v[k]);
+    hn::Store(v[0], d, vectors + i * lanes);
+  }
+  const auto block = [=](size_t i) HWY_ATTR {
+    return LoadBlocks<kLanes>(d, reinterpret_cast<const char*>(vectors + i * kLanes),
+                              static_cast<ptrdiff_t>(lanes * sizeof(T)));
+  };
+  hn::Vec<D> total = block(0);
+  for (size_t i = 1; i < blocks; ++i) total = f(total, block(i));
+  return total;
+}
+
+// Lane i of every vector of a struct of them, in all lanes.
+template <class D, class Vectors>
+HWY_INLINE Vectors OfLane(D d, const Vectors& vectors, size_t i) {
+  using T = hn::TFromD<D>;
+  using V = hn::Vec<D>;
+  Vectors row = vectors;
+  for (size_t k = 0; k < sizeof(Vectors) / sizeof(V); ++k) {
+    T lane;
+    hwy::CopyBytes<sizeof(T)>(reinterpret_cast<const char*>(&vectors) + k * sizeof(V) + i * sizeof(T), &lane);
+    reinterpret_cast<V*>(&row)[k] = hn::Set(d, lane);
+  }
+  return row;
+}
+
+// Up to as many rows as there are lanes, from the row `first` on. `buffer` holds their exponentials in whole vectors, then
+// what goes past the caches.
+template <class Operation, class S, class P>
+HWY_INLINE void RunTogether(const P& p, const RowOperand& in, const RowOperand& out, size_t first, size_t count, bool stream,
+                            typename P::T* buffer) {
+  using D = typename P::D;
+  using T = typename P::T;
+  using V = hn::Vec<D>;
+  using Scale = ScaleOf<P>;
+  const D d = p.d;
+  const size_t lanes = hn::Lanes(d), steps = p.Steps();
+  const V zero = hn::Zero(d), lowest = hn::Neg(hn::Inf(d));
+  constexpr size_t kMaxLanes = hn::MaxLanes(D());
+  HWY_ALIGN T maxima[kMaxLanes * kMaxLanes], others[kMaxLanes * kMaxLanes], counts[kMaxLanes * kMaxLanes];
+  const auto row_of = [&](const RowOperand& o, size_t i) HWY_ATTR {
+    const ptrdiff_t row = static_cast<ptrdiff_t>(first + i);
+    return reinterpret_cast<S*>(o.data + row * o.row);
+  };
+
+  for (size_t i = 0; i < lanes; ++i) {
+    V max = lowest;
+    if (i < count) {
+      ForEach(p, row_of(in, i), 0, steps, hn::GetLane(lowest), [&](size_t, V v, auto) HWY_ATTR { max = hn::Max(v, max); });
+    }
+    hn::Store(max, d, maxima + i * lanes);
+  }
+  const V max = OverLanes(d, maxima, [](V a, V b) HWY_ATTR { return hn::Max(a, b); });
+  struct Top {
+    Scale scale;
+    V max;
+  };
+  const Top tops{Scale(d, max), max};
+
+  const ptrdiff_t ahead = static_cast<ptrdiff_t>(lanes) * in.row;
+  for (size_t i = 0; i < lanes; ++i) {
+    RowTotals<Scale> totals{{zero, zero}, zero};
+    if (i < count) {
+      const Top top = OfLane(d, tops, i);
+      T* const kept = buffer + i * steps * lanes;
+      totals.template Add<true>(p, row_of(in, i), 0, steps, top.scale, top.max, ahead, [=](size_t j, V e) HWY_ATTR {
+        if constexpr (Operation::kOfExponentials) hn::Store(e, d, kept + j * lanes);
+      });
+    }
+    hn::Store(hn::Add(totals.others.hi, totals.others.lo), d, others + i * lanes);
+    hn::Store(totals.count, d, counts + i * lanes);
+  }
+  const auto add = [](V a, V b) HWY_ATTR { return hn::Add(a, b); };
+  const RowTotals<Scale> totals{{OverLanes(d, others, add), zero}, OverLanes(d, counts, add)};
+  const typename Operation::template Entry<D, P::kShort> entries(d, totals.Finish(Across<T>{d, p.classes}, tops.scale, max));
+
+  stream &= out.row == static_cast<ptrdiff_t>(p.classes * sizeof(S));
+  S* const stage = reinterpret_cast<S*>(buffer);  // written behind what is read
+  for (size_t i = 0; i < count; ++i) {
+    const auto entry = OfLane(d, entries, i);
+    const T* const kept = buffer + i * steps * lanes;
+    const S* const row = row_of(in, i);
+    FillSteps(p, stream ? stage + i * p.classes : row_of(out, i), 0, steps, [=](size_t j) HWY_ATTR {
+      if constexpr (Operation::kOfExponentials) return entry(j, hn::Load(d, kept + j * lanes));
+      return entry(j, p.LoadRow(row, j));
+    });
+  }
+  if (stream) CopyAligned(stage, row_of(out, 0), count * p.classes, true);
+}
+#endif
+
 // ---------------------------------------------------------------- the loops over rows
 
 // Rows in memory are of type Stored, scalars of type Scalar; everything else of the type in which they are computed.
@@ -863,12 +1014,23 @@ struct RowLoops {
     return true;
   }
 
+  // Whether it works on them in place, as many together as there are lanes: on rows that leave few lanes empty, none where
+  // stores have no masks.
+  static bool AreTogether(const RowOperand* operands, size_t classes) {
+    const hn::ScalableTag<T> d;
+    const size_t lanes = hn::Lanes(d), filled = InPlace{d, classes, false}.Steps() * lanes;
+    const bool is_full = HWY_MEM_OPS_MIGHT_FAULT ? filled == classes : 5 * filled <= 6 * classes;
+    return kCanReduceLanes && is_full && classes >= 2 * lanes && classes <= Operation::kTogether * lanes &&
+           AreContiguous(operands, classes);
+  }
+
   // Elements of scratch memory that a thread needs: rows in place keep their exponentials, the others go through buffers.
   static size_t Scratch(const RowOperand* operands, size_t classes) {
+    const hn::ScalableTag<T> d;
+    if (AreTogether(operands, classes)) return InPlace{d, classes, false}.Steps() * hn::Lanes(d) * hn::Lanes(d);
     if (AreInPlace(operands, classes)) {
       return Has(Operation::kOperands, Operand::kRowOut) && classes <= kMaxKept ? classes : 0;
     }
-    const hn::ScalableTag<T> d;
     const GroupLayout layout{classes, classes <= kMaxAcross ? hn::Lanes(d) : 1};
     size_t size = 0;
     for (int k = 0; k < kCount; ++k) {
@@ -978,6 +1140,16 @@ struct RowLoops {
     const size_t lanes = hn::Lanes(d);
     T* buffer = static_cast<T*>(scratch);
     stream &= Has(Operation::kOperands, Operand::kRowOut) && !IsOverwriting(operands);
+    if constexpr (Operation::kTogether > 0) {
+      if (AreTogether(operands, classes)) {
+        const InPlace p{d, classes, false};
+        for (size_t row = begin; row < end; row += lanes) {
+          RunTogether<Operation, S>(p, operands[0], operands[1], row, HWY_MIN(lanes, end - row), stream, buffer);
+        }
+        if (stream) hwy::FlushStream();
+        return;
+      }
+    }
     if (AreInPlace(operands, classes)) {
       stream &= classes >= kMinStreamedClasses;
       const InPlace p{d, classes, stream};
