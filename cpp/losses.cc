@@ -290,7 +290,7 @@ py::object PlainLoss(PyObject* const* args) {
 
   PyObject *array = args[of_rows ? kSecond : kFirst], *target = args[of_rows ? kFirst : kSecond];
   PlainRows x;
-  if (!x.From(array, of_elements ? nullptr : args[kAxis])) return {};
+  if (!x.From(array, of_elements ? nullptr : args[kAxis], true)) return {};
   const npy_intp entries = x.rows * x.classes;
   double divisor = static_cast<double>(of_elements ? entries : x.rows);
   Values values{x.RowsOf(array), {}, {}, nullptr, {}};
@@ -355,7 +355,7 @@ py::object PlainLoss(PyObject* const* args) {
     return {};
   py::object losses;
   if (none && ending != kBackward) {
-    losses = x.New(of_elements ? x.dims : x.dims - 1, x.dtype == kFloat64 ? NPY_DOUBLE : NPY_FLOAT);
+    losses = x.New(of_elements ? x.dims : x.dims - 1, x.shape, x.dtype == kFloat64 ? NPY_DOUBLE : NPY_FLOAT);
     values.losses = x.ScalarsOf(losses.ptr()).data;
   }
   const Ufuncs& ufunc = ufuncs[number][ending];

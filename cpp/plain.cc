@@ -25,44 +25,53 @@ bool MayFill(PyObject* out, PyObject* input) {
   return same || to + PyArray_NBYTES(a) <= from || from + PyArray_NBYTES(b) <= to;
 }
 
-bool PlainRows::From(PyObject* object, PyObject* axis) {
+bool PlainRows::From(PyObject* object, PyObject* axis, bool last) {
   if (!PyArray_CheckExact(object)) return false;
   auto* array = reinterpret_cast<PyArrayObject*>(object);
   type = PyArray_TYPE(array);
   dims = PyArray_NDIM(array);
-  shape = PyArray_DIMS(array);
+  shape = shape_of_rows = PyArray_DIMS(array);
   const int types[kDTypes] = {NPY_FLOAT, NPY_DOUBLE, NPY_HALF, BFloat16Number()};
   const int* found = std::find(types, types + kDTypes, type);
-  if (found == types + kDTypes || !PyArray_ISCARRAY_RO(array) || dims == 0 || shape[dims - 1] == 0) return false;
+  if (found == types + kDTypes || !PyArray_ISCARRAY_RO(array) || dims == 0) return false;
   dtype = static_cast<DType>(found - types);
+  long place = dims - 1;
   if (axis != nullptr) {
     int overflow = 0;
     const long number = PyLong_CheckExact(axis) ? PyLong_AsLongAndOverflow(axis, &overflow) : ++overflow;
-    if (overflow != 0 || (number != -1 && number != dims - 1)) return false;
+    if (overflow != 0 || number < -dims || number >= dims) return false;
+    place = number < 0 ? number + dims : number;
   }
-  classes = shape[dims - 1];
+  classes = shape[place];
+  if (classes == 0 || (last && place != dims - 1)) return false;
   rows = PyArray_SIZE(array) / classes;
+  inner = 1;
+  if (place != dims - 1) {
+    std::copy(shape + place + 1, shape + dims, std::copy_n(shape, place, without_axis));
+    shape_of_rows = without_axis;
+    for (int i = static_cast<int>(place) + 1; i < dims; ++i) inner *= shape[i];
+  }
   return true;
 }
 
-RowOperand PlainRows::RowsOf(PyObject* array) const {
-  return {PyArray_BYTES(reinterpret_cast<PyArrayObject*>(array)), classes * Item(), Item()};
+RowOperand PlainRows::RowsOf(PyObject* array, ptrdiff_t item) const {
+  return {PyArray_BYTES(reinterpret_cast<PyArrayObject*>(array)), inner > 1 ? item : classes * item, inner * item};
 }
 
 RowOperand PlainRows::ScalarsOf(PyObject* array) const {
   return {PyArray_BYTES(reinterpret_cast<PyArrayObject*>(array)), Item(), 0};
 }
 
-py::object PlainRows::New(int of_dims, int of_type) const {
-  PyObject* array = PyArray_SimpleNew(of_dims, shape, of_type);
+py::object PlainRows::New(int dims, const npy_intp* shape, int type) {
+  PyObject* array = PyArray_SimpleNew(dims, const_cast<npy_intp*>(shape), type);
   if (array == nullptr) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(array);
 }
 
-void RunPlain(const RowLoop& loop, const RowOperand* operands, size_t rows, size_t classes) {
+void RunPlain(const RowLoop& loop, const RowOperand* operands, size_t rows, size_t classes, size_t inner) {
   constexpr size_t kManyEntries = 500;  // NumPy's limit
   PyThreadState* state = rows * classes > kManyEntries ? PyEval_SaveThread() : nullptr;
-  const bool done = RunRows(loop, operands, rows, classes);
+  const bool done = RunRows(loop, operands, rows, classes, inner);
   if (state != nullptr) PyEval_RestoreThread(state);
   if (!done) throw py::error_already_set();
 }
@@ -90,7 +99,7 @@ py::object CallPlain(PyObject* ufunc, PyObject* const* inputs, Py_ssize_t count,
   }
   const OperandList& list = LoopOf(ufunc, kFloat32).operation->operands;
   PlainRows x;
-  if (!x.From(inputs[list.kinds[0] == Operand::kRowIn ? 0 : 1], axis)) return {};
+  if (!x.From(inputs[list.kinds[0] == Operand::kRowIn ? 0 : 1], axis, false)) return {};
   if (out != nullptr && !x.IsLike(out)) return {};
   RowOperand operands[kMaxRowOperands];
   py::object results[kMaxOutputs];
@@ -103,12 +112,12 @@ py::object CallPlain(PyObject* ufunc, PyObject* const* inputs, Py_ssize_t count,
         operands[k] = x.RowsOf(input);
         break;
       case Operand::kScalarIn:
-        if (!IsPlain(input, x.type, x.dims - 1, x.shape)) return {};
+        if (!IsPlain(input, x.type, x.dims - 1, x.shape_of_rows)) return {};
         operands[k] = x.ScalarsOf(input);
         break;
       case Operand::kMaskIn:
         if (!IsPlain(input, NPY_BOOL, x.dims, x.shape)) return {};
-        operands[k] = {PyArray_BYTES(reinterpret_cast<PyArrayObject*>(input)), x.classes, 1};
+        operands[k] = x.RowsOf(input, 1);
         break;
       case Operand::kRowOut:
         for (Py_ssize_t i = 0; out != nullptr && i < count; ++i) {
@@ -127,7 +136,7 @@ py::object CallPlain(PyObject* ufunc, PyObject* const* inputs, Py_ssize_t count,
         return {};
     }
   }
-  RunPlain(LoopOf(ufunc, x.dtype), operands, x.rows, x.classes);
+  RunPlain(LoopOf(ufunc, x.dtype), operands, x.rows, x.classes, x.inner);
   for (int i = 0; i < result_count; ++i) results[i] = py::reinterpret_steal<py::object>(Returned(std::move(results[i])));
   return result_count == 1 ? results[0] : py::make_tuple(results[0], results[1]);
 }

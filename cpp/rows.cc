@@ -108,7 +108,7 @@ void AddTable(py::module_& m, const RowTable& table) {
 
 constexpr size_t kSmallScratch = 16384;  // bytes, on the stack
 
-bool RunRows(const RowLoop& loop, const RowOperand* operands, size_t rows, size_t classes) {
+bool RunRows(const RowLoop& loop, const RowOperand* operands, size_t rows, size_t classes, size_t inner) {
   const size_t computed = IsHalf(loop.dtype) ? sizeof(float) : ItemSize(loop.dtype);
   const size_t bytes = loop.operation->scratch_size[loop.dtype](operands, classes) * computed;
   const size_t stream_from = classes < kMinStreamedClasses ? kStreamBytes / 4 : kStreamBytes;
@@ -123,7 +123,23 @@ bool RunRows(const RowLoop& loop, const RowOperand* operands, size_t rows, size_
       failed = true;
       return;
     }
-    loop.operation->run[loop.dtype](operands, classes, begin, end, scratch, stream);
+    const auto run = loop.operation->run[loop.dtype];
+    if (inner == 1) {
+      run(operands, classes, begin, end, scratch, stream);
+    } else {
+      const OperandList& list = loop.operation->operands;
+      for (size_t row = begin; row < end;) {
+        const size_t block = row / inner, first = row % inner, last = std::min(inner, first + end - row);
+        RowOperand moved[kMaxRowOperands];
+        for (int k = 0; k < list.count; ++k) {
+          const RowOperand& o = operands[k];
+          const size_t entries = HasClasses(list.kinds[k]) ? inner * classes : inner;
+          moved[k] = {o.data + static_cast<ptrdiff_t>(block * entries) * o.row, o.row, o.item};
+        }
+        run(moved, classes, first, last, scratch, stream);
+        row += last - first;
+      }
+    }
     if (is_large) ::operator delete(scratch, kAlignment);
   });
   if (failed)
