@@ -81,6 +81,8 @@ def exact_ulp(f: Function, dtype: np.dtype, finding: Finding) -> tuple[float, fl
     with np.errstate(all="ignore"):
         exact = oracle.exact_mp(f, *f.arguments(x, up, np.ones(1, dtype)))[finding.output][0]
         most = oracle.largest_term(f.name, x) if finding.output == 0 else None
+        if most is not None:
+            most *= abs(finding.up)
         return float(oracle.ulp_error_mp(got, [exact], most)[0]), float(exact)
 
 
@@ -145,7 +147,8 @@ class Sweep:
         """The terms have opposite signs for x < 0 alone, and matter near their crossing alone."""
         near, far = abs(float(x[0])), abs(float(x[-1]))
         crossing = np.signbit(wide(x[:1]))[0] and near < 128 and not far < 2**-5
-        return oracle.largest_term(self.function.name, x) if crossing else None
+        largest = oracle.largest_term(self.function.name, x) if crossing else None
+        return None if largest is None else largest * abs(self.up)
 
     def _slices(self, x: Array) -> list[tuple[int, slice]]:
         """The bins that the inputs fall into."""

@@ -98,3 +98,24 @@ def test_huge_rows_have_the_same_bits_for_every_thread_count(
             results.append(f(x, out=None))
     for result in results[1:]:
         np.testing.assert_array_equal(result, results[0])
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("name", ["softmax", "where", "logsumexp", "logsumexp_backward"])
+def test_blocks_of_neighbouring_rows_have_the_bits_of_each(rng: np.random.Generator, name: str, dtype: np.dtype) -> None:
+    """With the class axis before others, whatever block a thread begins in."""
+    x = normal(rng, (5, 7, 3, 3001), dtype)
+    mask = rng.random(x.shape) < 0.9
+    grad = normal(rng, (5, 3, 3001), dtype)
+
+    def call(part: Any, axis: int) -> np.ndarray:
+        if name == "logsumexp_backward":
+            return nl.logsumexp_backward(grad[part], x[part], axis=axis)
+        where = {"where": mask[part]} if name == "where" else {}
+        return (nl.logsumexp if name == "logsumexp" else nl.softmax)(x[part], axis=axis, **where)
+
+    expected = np.stack([call(i, 0) for i in range(len(x))])
+    for threads in (1, 2, 3):
+        with nl.num_threads(threads):
+            np.testing.assert_array_equal(call(slice(None), 1), expected)
+            np.testing.assert_array_equal(call(slice(None), -3), expected)
