@@ -554,8 +554,23 @@ struct SwiGlu : GatedUnit<Silu> {
     const V low = Silu::TimesRest(product, hn::MulAdd(t.c, t.c, t.c), hn::And(t.negative, t.fraction));
     const V power = hn::IfVecThenElse(t.negative, t.power, one);
     const Two<V> silu{hn::Mul(product.hi, power), hn::IfThenElseZero(hn::IsFinite(gate), hn::Mul(low, power))};
-    return {hn::Mul(Times(d, Two<V>{slope.hi, hn::Add(slope.lo, q.lo)}, hn::Mul(grad, up)), t.unscale),
-            hn::Mul(Times(d, silu, grad), t.unscale)};
+    return {hn::Mul(Product(d, Two<V>{slope.hi, hn::Add(slope.lo, q.lo)}, hn::Mul(grad, up)), t.unscale),
+            hn::Mul(Product(d, silu, grad), t.unscale)};
+  }
+
+ private:
+  template <class D, class V>
+  HWY_INLINE static V Product(D d, Two<V> a, V factor) {
+    const V product = Times(d, a, factor);
+#if HWY_NATIVE_FMA
+    return product;
+#else
+    // Near sub-normal numbers an exact product has no room for its low part.
+    using C = ConstantsOf<D>;
+    const V rounded = hn::Mul(Round(a), factor);
+    const auto tiny = hn::Lt(hn::Abs(rounded), hn::Set(d, C::kMinNormal * C::kSplitter * C::kSplitter));
+    return hn::IfThenElse(tiny, rounded, product);
+#endif
   }
 };
 using GeGlu = GatedUnit<Gelu>;

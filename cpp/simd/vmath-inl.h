@@ -49,11 +49,8 @@ HWY_INLINE V Fma(D d, V a, V b, V c) {
   const V s = hn::Add(p, c);
   const V t = hn::Sub(s, p);
   const V s_low = hn::Add(hn::Sub(p, hn::Sub(s, t)), hn::Sub(c, t));
-  // The split overflows for huge factors, infinities have no low part, and -0.0 + 0.0 is 0.0. That of a tiny product is
-  // lost.
-  const auto tiny =
-      hn::Lt(hn::Abs(p), hn::Set(d, ConstantsOf<D>::kMinNormal * ConstantsOf<D>::kSplitter * ConstantsOf<D>::kSplitter));
-  const V low = hn::Add(s_low, hn::IfThenZeroElse(tiny, p_low));
+  // The split overflows for huge factors, infinities have no low part, and -0.0 + 0.0 is 0.0.
+  const V low = hn::Add(s_low, p_low);
   return hn::IfThenElse(hn::And(hn::IsFinite(low), hn::Ne(low, hn::Zero(d))), hn::Add(s, low), s);
 #endif
 }
