@@ -98,7 +98,7 @@ def test_special_values(f: Function, dtype: np.dtype) -> None:
     assert np.all(ulp_error(y, wide(expected)) <= 2)
     exact = (x == 0) & (expected == 0) & (f in FORWARD)
     np.testing.assert_array_equal(np.signbit(y[exact]), np.signbit(expected[exact]))
-    saturated = np.isin(expected, [0, 0.5, 1, -1, 6, INF, -INF])
+    saturated = np.isin(expected, [0, 1, -1, 6, INF, -INF] + [0.5] * (f in FORWARD))
     np.testing.assert_array_equal(y[saturated], expected[saturated])
 
 

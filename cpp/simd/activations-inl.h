@@ -568,7 +568,7 @@ struct SwiGlu : GatedUnit<Silu> {
     // Near sub-normal numbers an exact product has no room for its low part.
     using C = ConstantsOf<D>;
     const V rounded = hn::Mul(Round(a), factor);
-    const auto tiny = hn::Lt(hn::Abs(rounded), hn::Set(d, C::kMinNormal * C::kSplitter * C::kSplitter));
+    const auto tiny = hn::Lt(hn::Abs(rounded), hn::Set(d, 16 * C::kMinNormal));
     return hn::IfThenElse(tiny, rounded, product);
 #endif
   }
