@@ -228,7 +228,9 @@ void RunPiece(PyObject* ufunc, const PlainRows& x, const Piece& piece, const Val
   const OperandList& list = loop.operation->operands;
   RowOperand operands[kMaxRowOperands];
   int scalar = 0;
-  const auto row = [&](const RowOperand& o) { return RowOperand{o.data + piece.start * item, piece.classes * item, item}; };
+  const auto row = [&](const RowOperand& o) {
+    return RowOperand{o.data + piece.start * item, x.inner > 1 ? o.row : piece.classes * item, o.item};
+  };
   for (int k = 0; k < list.count; ++k) {
     switch (list.kinds[k]) {
       case Operand::kRowIn:
@@ -256,7 +258,7 @@ void RunPiece(PyObject* ufunc, const PlainRows& x, const Piece& piece, const Val
         break;
     }
   }
-  RunPlain(loop, operands, piece.rows, piece.classes);
+  RunPlain(loop, operands, piece.rows, piece.classes, x.inner);
 }
 
 std::array<Piece, 2> PiecesOf(const PlainRows& x, bool of_elements, bool each) {
@@ -290,7 +292,7 @@ py::object PlainLoss(PyObject* const* args) {
 
   PyObject *array = args[of_rows ? kSecond : kFirst], *target = args[of_rows ? kFirst : kSecond];
   PlainRows x;
-  if (!x.From(array, of_elements ? nullptr : args[kAxis], true)) return {};
+  if (!x.From(array, of_elements ? nullptr : args[kAxis])) return {};
   const npy_intp entries = x.rows * x.classes;
   double divisor = static_cast<double>(of_elements ? entries : x.rows);
   Values values{x.RowsOf(array), {}, {}, nullptr, {}};
@@ -307,7 +309,7 @@ py::object PlainLoss(PyObject* const* args) {
     wide = py::reinterpret_steal<py::object>(
         PyArray_FromAny(target, PyArray_DescrFromType(NPY_INT64), 0, 0, NPY_ARRAY_CARRAY_RO, nullptr));
     if (!wide) throw py::error_already_set();
-    if (!IsPlain(wide.ptr(), NPY_INT64, x.dims - 1, x.shape)) return {};
+    if (!IsPlain(wide.ptr(), NPY_INT64, x.dims - 1, x.shape_of_rows)) return {};
     auto* from = static_cast<int64_t*>(PyArray_DATA(reinterpret_cast<PyArrayObject*>(wide.ptr())));
     const CheckedTargets checked = CheckTargets(from, x.rows, x.classes, ignored, nullptr);
     if (checked.bad >= 0) return {};
@@ -355,7 +357,8 @@ py::object PlainLoss(PyObject* const* args) {
     return {};
   py::object losses;
   if (none && ending != kBackward) {
-    losses = x.New(of_elements ? x.dims : x.dims - 1, x.shape, x.dtype == kFloat64 ? NPY_DOUBLE : NPY_FLOAT);
+    const int type = x.dtype == kFloat64 ? NPY_DOUBLE : NPY_FLOAT;
+    losses = of_elements ? x.New(x.dims, x.shape, type) : x.New(x.dims - 1, x.shape_of_rows, type);
     values.losses = x.ScalarsOf(losses.ptr()).data;
   }
   const Ufuncs& ufunc = ufuncs[number][ending];

@@ -25,7 +25,7 @@ bool MayFill(PyObject* out, PyObject* input) {
   return same || to + PyArray_NBYTES(a) <= from || from + PyArray_NBYTES(b) <= to;
 }
 
-bool PlainRows::From(PyObject* object, PyObject* axis, bool last) {
+bool PlainRows::From(PyObject* object, PyObject* axis) {
   if (!PyArray_CheckExact(object)) return false;
   auto* array = reinterpret_cast<PyArrayObject*>(object);
   type = PyArray_TYPE(array);
@@ -43,7 +43,7 @@ bool PlainRows::From(PyObject* object, PyObject* axis, bool last) {
     place = number < 0 ? number + dims : number;
   }
   classes = shape[place];
-  if (classes == 0 || (last && place != dims - 1)) return false;
+  if (classes == 0) return false;
   rows = PyArray_SIZE(array) / classes;
   inner = 1;
   if (place != dims - 1) {
@@ -99,7 +99,7 @@ py::object CallPlain(PyObject* ufunc, PyObject* const* inputs, Py_ssize_t count,
   }
   const OperandList& list = LoopOf(ufunc, kFloat32).operation->operands;
   PlainRows x;
-  if (!x.From(inputs[list.kinds[0] == Operand::kRowIn ? 0 : 1], axis, false)) return {};
+  if (!x.From(inputs[list.kinds[0] == Operand::kRowIn ? 0 : 1], axis)) return {};
   if (out != nullptr && !x.IsLike(out)) return {};
   RowOperand operands[kMaxRowOperands];
   py::object results[kMaxOutputs];

@@ -24,8 +24,8 @@ struct PlainRows {
   npy_intp inner;  // rows that are neighbours in memory, where the class axis is not the last, else 1
   const npy_intp* shape_of_rows;
 
-  // False for an object that is no such array or has an empty axis of classes. With `last`, for an axis before the last too.
-  bool From(PyObject* object, PyObject* axis, bool last);
+  // False for an object that is no such array or has an empty axis of classes.
+  bool From(PyObject* object, PyObject* axis);
   bool IsLike(PyObject* object) const { return IsPlain(object, type, dims, shape); }
   ptrdiff_t Item() const { return static_cast<ptrdiff_t>(ItemSize(dtype)); }
   RowOperand RowsOf(PyObject* array) const { return RowsOf(array, Item()); }

@@ -113,6 +113,8 @@ bool RunRows(const RowLoop& loop, const RowOperand* operands, size_t rows, size_
   const size_t bytes = loop.operation->scratch_size[loop.dtype](operands, classes) * computed;
   const size_t stream_from = classes < kMinStreamedClasses ? kStreamBytes / 4 : kStreamBytes;
   const bool stream = rows * classes * ItemSize(loop.dtype) >= stream_from;
+  const size_t block_rows = inner > 1 ? inner : rows;
+  const OperandList& list = loop.operation->operands;
   std::atomic<bool> failed{false};
   ParallelFor(rows, 1, loop.cycles * classes, [&](size_t begin, size_t end) {
     constexpr std::align_val_t kAlignment{64};
@@ -124,21 +126,16 @@ bool RunRows(const RowLoop& loop, const RowOperand* operands, size_t rows, size_
       return;
     }
     const auto run = loop.operation->run[loop.dtype];
-    if (inner == 1) {
-      run(operands, classes, begin, end, scratch, stream);
-    } else {
-      const OperandList& list = loop.operation->operands;
-      for (size_t row = begin; row < end;) {
-        const size_t block = row / inner, first = row % inner, last = std::min(inner, first + end - row);
-        RowOperand moved[kMaxRowOperands];
-        for (int k = 0; k < list.count; ++k) {
-          const RowOperand& o = operands[k];
-          const size_t entries = HasClasses(list.kinds[k]) ? inner * classes : inner;
-          moved[k] = {o.data + static_cast<ptrdiff_t>(block * entries) * o.row, o.row, o.item};
-        }
-        run(moved, classes, first, last, scratch, stream);
-        row += last - first;
+    for (size_t row = begin; row < end;) {
+      const size_t block = row / block_rows, first = row % block_rows, last = std::min(block_rows, first + end - row);
+      RowOperand moved[kMaxRowOperands];
+      for (int k = 0; k < list.count; ++k) {
+        const RowOperand& o = operands[k];
+        const size_t entries = HasClasses(list.kinds[k]) ? block_rows * classes : block_rows;
+        moved[k] = {o.data + static_cast<ptrdiff_t>(block * entries) * o.row, o.row, o.item};
       }
+      run(moved, classes, first, last, scratch, stream);
+      row += last - first;
     }
     if (is_large) ::operator delete(scratch, kAlignment);
   });

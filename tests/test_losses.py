@@ -18,6 +18,7 @@ from .oracle import (
     HALVES,
     LOSSES,
     Loss,
+    as_tuple,
     assert_rounded,
     assert_same_bits,
     ulp_error,
@@ -837,6 +838,27 @@ def test_out_over_small_operands(loss: Loss, dtype: np.dtype, rng: np.random.Gen
             if with_grad and name != "grad":
                 there[...] = value
                 assert_same_bits(with_grad[0](*operands, out=out, **options), tuple(expected[1:]))
+
+
+@losses_by_rows
+@all_dtypes
+def test_blocks_of_neighbouring_rows_have_the_bits_of_each(loss: Loss, dtype: np.dtype, rng: np.random.Generator) -> None:
+    """With the class axis before others, whatever block a thread begins in."""
+    given = loss.problem(rng, (3, 5, 4, 2001), 1, dtype)
+    forward, backward, *with_grad = loss.functions()
+
+    def call(operands: list[np.ndarray], axis: int) -> list[np.ndarray]:
+        losses_of = [forward, *with_grad]
+        return [
+            backward(1.0, *operands, axis=axis, reduction="sum"),
+            *(array for f in losses_of for array in as_tuple(f(*operands, axis=axis, reduction="none"))),
+        ]
+
+    blocks = [call([a[i] for a in given], 0) for i in range(3)]
+    expected = tuple(np.stack(arrays) for arrays in zip(*blocks, strict=True))
+    for threads in (1, 2, 3):
+        with nl.num_threads(threads):
+            assert_same_bits(tuple(call(given, 1)), expected)
 
 
 @all_losses
