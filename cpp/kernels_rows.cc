@@ -4,7 +4,7 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels.h"
-#include "simd/rows-inl.h"
+#include "simd/softmax-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nonlin {

@@ -1,0 +1,226 @@
+// softmax and its family, as row operations.
+
+#if defined(NONLIN_SIMD_SOFTMAX_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef NONLIN_SIMD_SOFTMAX_INL_H_
+#undef NONLIN_SIMD_SOFTMAX_INL_H_
+#else
+#define NONLIN_SIMD_SOFTMAX_INL_H_
+#endif
+
+#include "simd/rows-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nonlin {
+namespace HWY_NAMESPACE {
+
+struct Softmax : RowFormula {
+  static constexpr size_t kNarrow = 7;
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowOut);
+  template <class D>
+  static hn::Vec<D> OfMasked(D d) {
+    return hn::Zero(d);
+  }
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    const auto d = p.d;
+    auto* out = r.template Row<1>();
+    const auto exponentials = ExponentialsOf<!P::kShort>(p, r.template Row<0>(), p.Keep(out, r.buffer));
+    exponentials.Transform(out, Entry<decltype(d), P::kShort>(d, exponentials.sum));
+  }
+
+  // Of an exponential.
+  template <class D, bool kShort>
+  struct Entry {
+    using V = hn::Vec<D>;
+    V high, low;
+    template <class Sum>
+    HWY_INLINE Entry(D d, const Sum& sum) {
+      const Two<V> inverse = TwoReciprocal(d, sum.total);
+      high = IfFiniteElseNaN(d, sum.max, kShort ? Round(inverse) : inverse.hi);
+      low = inverse.lo;
+    }
+    HWY_INLINE V operator()(size_t, V e) const {
+      if constexpr (kShort) return hn::Mul(e, high);
+      return hn::MulAdd(e, high, hn::Mul(e, low));
+    }
+  };
+  static constexpr bool kOfExponentials = true;
+  static constexpr size_t kTogether = 20;
+};
+
+struct LogSoftmax : RowFormula {
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowOut);
+  template <class D>
+  static hn::Vec<D> OfMasked(D d) {
+    return hn::Neg(hn::Inf(d));
+  }
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    const auto* x = r.template Row<0>();
+    const auto sum = SumRow(p, x);
+    TransformRow(p, x, r.template Row<1>(), Entry<typename P::D, false>(p.d, sum));
+  }
+
+  // Of an entry of x.
+  template <class D, bool>
+  struct Entry {
+    using V = hn::Vec<D>;
+    V high, low;
+    template <class Sum>
+    HWY_INLINE Entry(D d, const Sum& sum) {
+      const Two<V> lse = Logsumexp(sum);
+      high = IfFiniteElseNaN(d, sum.max, lse.hi);
+      low = lse.lo;
+    }
+    HWY_INLINE V operator()(size_t, V v) const { return hn::Sub(hn::Sub(v, high), low); }
+  };
+  static constexpr bool kOfExponentials = false;
+  static constexpr size_t kTogether = 32;
+};
+
+struct LogSumExp : RowFormula {
+  static constexpr size_t kNarrow = 16;
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kScalarOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    const auto sum = SumRow(p, r.template Row<0>());
+    p.StoreScalar(Round(Logsumexp(sum)), r.template Row<1>());
+  }
+};
+
+// A row's maximum m and sum of e^(x - m), for rows in pieces. An infinite maximum has the sum 0 or 1.
+struct LogSumExpPartial : RowFormula {
+  static constexpr size_t kNarrow = 16;
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kScalarOut, Operand::kScalarOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto d = p.d;
+    const V zero = hn::Zero(d), one = hn::Set(d, 1);
+    const auto sum = SumRow(p, r.template Row<0>());
+    const V nothing = hn::Mul(sum.rest.hi, zero);  // or NaN
+    const V infinite = hn::Add(nothing, hn::IfThenElseZero(hn::Gt(sum.max, zero), one));
+    p.StoreScalar(hn::Add(sum.max, nothing), r.template Row<1>());
+    p.StoreScalar(hn::IfThenElse(hn::IsFinite(sum.max), hn::Add(one, sum.rest.hi), infinite), r.template Row<2>());
+  }
+};
+
+struct LogSumExpMerge : RowFormula {
+  static constexpr OperandList kOperands = Operands(Operand::kScalarIn, Operand::kScalarIn, Operand::kScalarIn,
+                                                    Operand::kScalarIn, Operand::kScalarOut, Operand::kScalarOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto d = p.d;
+    const V m1 = p.LoadScalar(r.template Row<0>()), s1 = p.LoadScalar(r.template Row<1>());
+    const V m2 = p.LoadScalar(r.template Row<2>()), s2 = p.LoadScalar(r.template Row<3>());
+    const V larger = hn::IfThenElse(hn::Ge(m1, m2), m1, hn::IfThenElse(hn::Gt(m2, m1), m2, hn::NaN(d)));
+    const V m = hn::Add(larger, hn::Zero(d));  // 0.0 of 0.0 and -0.0
+    const V s = hn::Add(Rescaled(d, m1, s1, m), Rescaled(d, m2, s2, m));
+    p.StoreScalar(m, r.template Row<4>());
+    p.StoreScalar(hn::IfThenElse(hn::Eq(m, hn::Inf(d)), hn::Set(d, 1), s), r.template Row<5>());
+  }
+
+ private:
+  template <class D, class V>
+  static V Rescaled(D d, V from, V sum, V to) {
+    const Two<V> difference = TwoSum(from, hn::Neg(to));
+    const Two<V> exponent{difference.hi, hn::IfThenElseZero(hn::IsFinite(difference.hi), difference.lo)};
+    return hn::IfThenElse(hn::Eq(from, to), sum, ExpTimes(d, exponent, Two<V>{sum, hn::Zero(d)}));
+  }
+};
+
+struct LogSumExpFinish : RowFormula {
+  static constexpr OperandList kOperands = Operands(Operand::kScalarIn, Operand::kScalarIn, Operand::kScalarOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    const auto m = p.LoadScalar(r.template Row<0>()), s = p.LoadScalar(r.template Row<1>());
+    const auto log = Log(p.d, s);
+    const auto sum = TwoSum(m, log.hi);
+    const auto low = hn::Add(sum.lo, log.lo);
+    p.StoreScalar(hn::Add(sum.hi, hn::IfThenElseZero(hn::IsFinite(low), low)), r.template Row<2>());
+  }
+};
+
+struct SoftmaxBackward : RowFormula {
+  static constexpr size_t kNarrow = 3;
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowIn, Operand::kRowOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto* grad = r.template Row<0>();
+    const auto* y = r.template Row<1>();
+    const V dot = SumOf(p, grad, [=](size_t i, V g) HWY_ATTR { return hn::Mul(g, p.LoadRow(y, i)); });
+    TransformRow(p, grad, r.template Row<2>(),
+                 [=](size_t i, V g) HWY_ATTR { return hn::Mul(p.LoadRow(y, i), hn::Sub(g, dot)); });
+  }
+};
+
+struct LogSoftmaxBackward : RowFormula {
+  static constexpr size_t kNarrow = 3;
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowIn, Operand::kRowOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto d = p.d;
+    const auto* grad = r.template Row<0>();
+    const auto* y = r.template Row<1>();
+    const V zero = hn::Zero(d), one = hn::Set(d, 1);
+    const V total = SumOf(p, grad, [](size_t, V g) HWY_ATTR { return g; });
+    TransformRow(p, grad, r.template Row<2>(), [=](size_t i, V g) HWY_ATTR {
+      return hn::NegMulAdd(ExpTimes(d, Two<V>{p.LoadRow(y, i), zero}, Two<V>{one, zero}), total, g);
+    });
+  }
+};
+
+struct LogSumExpBackward : RowFormula {
+  static constexpr size_t kNarrow = 7;
+  static constexpr OperandList kOperands = Operands(Operand::kScalarIn, Operand::kRowIn, Operand::kRowOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    auto* out = r.template Row<2>();
+    const auto exponentials = ExponentialsOf<!P::kShort>(p, r.template Row<1>(), p.Keep(out, r.buffer));
+    const ScaledSoftmax gradient(p.d, exponentials.sum, p.LoadScalar(r.template Row<0>()));
+    exponentials.Transform(out, [=](size_t, V e) HWY_ATTR { return gradient(e); });
+  }
+};
+
+// `where=`: a masked entry counts as -inf, and its result is what a probability of 0 gives.
+template <class Operation>
+struct Masked : RowFormula {
+  static constexpr bool kRowResult = Operation::kOperands.kinds[1] == Operand::kRowOut;
+  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kMaskIn, Operation::kOperands.kinds[1]);
+  template <class R>
+  struct WithoutMask {
+    const R& r;
+    decltype(R::buffer) buffer = r.buffer;
+    template <size_t k>
+    auto* Row() const {
+      return r.template Row<k == 0 ? 0 : 2>();
+    }
+  };
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto d = p.d;
+    const V zero = hn::Zero(d), lowest = hn::Neg(hn::Inf(d));
+    auto* x = r.template Row<0>();  // a packed copy
+    const auto* mask = r.template Row<1>();
+    TransformRow(p, x, x,
+                 [=](size_t i, V v) HWY_ATTR { return hn::IfThenElse(hn::Eq(p.LoadRow(mask, i), zero), lowest, v); });
+    Operation::Run(p, WithoutMask<R>{r});
+    if constexpr (kRowResult) {
+      auto* out = r.template Row<2>();
+      const V masked = Operation::OfMasked(d);
+      TransformRow(p, out, out,
+                   [=](size_t i, V v) HWY_ATTR { return hn::IfThenElse(hn::Eq(p.LoadRow(mask, i), zero), masked, v); });
+    }
+  }
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace nonlin
+HWY_AFTER_NAMESPACE();
+
+#endif  // NONLIN_SIMD_SOFTMAX_INL_H_
