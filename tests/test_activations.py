@@ -10,6 +10,7 @@ import pytest
 from ml_dtypes import finfo
 
 import nonlin as nl
+from nonlin import _core
 
 from . import oracle
 from .oracle import (
@@ -114,6 +115,17 @@ def test_zero_stays_zero_however_large_the_factor(f: Function, dtype: np.dtype) 
     for up, grad in ((one, factor), (factor, one)):
         for y, e in zip(as_tuple(f.public(*f.arguments(x, up, grad))), exact, strict=True):
             np.testing.assert_array_equal(wide(y)[e == 0], 0)
+
+
+@pytest.mark.parametrize("target", nl.simd_targets())
+@all_dtypes
+@pytest.mark.parametrize("f", [f for f in FUNCTIONS.values() if len(f.parameters) == 1], ids=lambda f: f.name)
+def test_a_parameter_of_one_has_the_same_bits_in_an_array(f: Function, dtype: np.dtype, target: str) -> None:
+    """Some formulas are shorter without it, which arrays do not ask for."""
+    x = np.concatenate([np.linspace(-1200, 1200, 5001), np.linspace(-8, 8, 5001), [-0.0, INF, -INF]]).astype(dtype)
+    ufunc = _core.ufuncs_of(target)[f.name]
+    arrays, one = f.arguments(x), np.ones((), dtype)
+    assert_same_bits(ufunc(*arrays, np.broadcast_to(one, x.shape).copy()), ufunc(*arrays, one))
 
 
 @pytest.mark.every_target

@@ -1,4 +1,5 @@
-// The activations: one struct each, `Forward` and `Backward` on vectors. A struct knows its formula and nothing of loops
+// The activations: one struct each, `Forward` and `Backward` on vectors, of which those with a parameter may have a form
+// without it, for 1, with the same results. A struct knows its formula and nothing of loops
 // or memory; its row in activations.def makes it a function. The mathematics: docs/formulas.md.
 
 #if defined(NONLIN_SIMD_ACTIVATIONS_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -126,15 +127,27 @@ struct Softsign {
 
 struct Elu {
   template <class D, class V>
+  HWY_INLINE static V Forward(D d, V x) {
+    return hn::IfThenElse(hn::Ge(x, hn::Zero(d)), x, Round(Expm1OfNegative(d, x)));  // -0.0 stays
+  }
+  template <class D, class V>
   HWY_INLINE static V Forward(D d, V x, V alpha) {
-    const Two<V> e = Expm1(d, Two<V>{x, hn::Zero(d)});
-    const V negative = Fma(d, alpha, e.hi, hn::Mul(alpha, e.lo));
-    return hn::IfThenElse(hn::Ge(x, hn::Zero(d)), x, negative);  // -0.0 stays
+    const Two<V> e = Expm1OfNegative(d, x);
+    return hn::IfThenElse(hn::Ge(x, hn::Zero(d)), x, Fma(d, alpha, e.hi, hn::Mul(alpha, e.lo)));
+  }
+  template <class D, class V>
+  HWY_INLINE static V Backward(D d, V grad, V x) {
+    return Backward(d, grad, x, hn::Set(d, 1));
   }
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V x, V alpha) {
-    const V negative = ExpTimes(d, Two<V>{x, hn::Zero(d)}, Two<V>{alpha, hn::Zero(d)});
-    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), grad, hn::Mul(grad, negative));
+    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), grad, Negative(d, grad, x, alpha));
+  }
+  // grad alpha e^x for x <= 0
+  template <class D, class V>
+  HWY_INLINE static V Negative(D d, V grad, V x, V alpha) {
+    const auto e = SplitShortExp(d, AtLeast(x, hn::Set(d, ConstantsOf<D>::kSigmoidZero)));
+    return ShortExpTimes(d, e, alpha, grad);
   }
 };
 
@@ -143,8 +156,11 @@ struct Celu {
   template <class D, class V>
   HWY_INLINE static Two<V> Ratio(D d, V x, V alpha) {
     const V z = hn::Div(x, alpha);
-    const V low = hn::Div(FmaNeg(d, z, alpha, x), alpha);
-    return {z, hn::IfThenElseZero(hn::IsFinite(z), low)};
+    return {z, hn::Div(FmaNeg(d, z, alpha, x), alpha)};
+  }
+  template <class D, class V>
+  HWY_INLINE static V Forward(D d, V x) {
+    return Elu::Forward(d, x);
   }
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V x, V alpha) {
@@ -153,9 +169,15 @@ struct Celu {
     return hn::IfThenElse(hn::Ge(x, hn::Zero(d)), x, negative);
   }
   template <class D, class V>
+  HWY_INLINE static V Backward(D d, V grad, V x) {
+    return Elu::Backward(d, grad, x);
+  }
+  template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V x, V alpha) {
-    const V slope = ExpTimes(d, Ratio(d, x, alpha), Two<V>{hn::Set(d, 1), hn::Zero(d)});
-    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), grad, hn::Mul(grad, slope));
+    using C = ConstantsOf<D>;
+    const Two<V> z = Clamp(d, Ratio(d, x, alpha), C::kSigmoidZero, -C::kLogZero);
+    const V slope = ShortExpTimes(d, SplitShortExp(d, z.hi, z.lo), hn::Set(d, 1), grad);
+    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), grad, slope);
   }
 };
 
@@ -172,16 +194,82 @@ struct Selu {
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V x) {
     const V scale = hn::Set(d, ConstantsOf<D>::kScale);
-    const Two<V> e = Expm1(d, Two<V>{x, hn::Zero(d)});
+    const Two<V> e = Expm1OfNegative(d, x);
     const Two<V> scaled{hn::Mul(e.hi, scale), hn::Mul(e.lo, scale)};
     return hn::IfThenElse(hn::Ge(x, hn::Zero(d)), TimesScale(d, x), Unscale(d, TwoProduct(d, ScaleAlpha(d), scaled)));
   }
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V x) {
-    const V negative = hn::Mul(grad, ExpTimes(d, Two<V>{x, hn::Zero(d)}, ScaleAlpha(d)));
+    const V negative = Elu::Negative(d, grad, x, hn::Set(d, ConstantsOf<D>::kSeluScaleAlpha));
     return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), TimesScale(d, grad), negative);
   }
 };
+
+// ---------------------------------------------------------------- tails
+//
+// What falls to 0 on one side and rises to its limit on the other comes from its tail at -|x|. Multiplications and
+// comparisons share two of a core's four pipes, so signs and limits are left to additions and integers.
+
+// 2^k = power * unscale where x < 0: a factor takes what would be sub-normal in `power`, and 0 where the tail has its limit.
+// Where x >= 0, such a tail counts for nothing.
+template <class V>
+struct TailPower {
+  V power, unscale;
+  V negative;  // all bits set where x < 0
+};
+template <int kLeast, class D, class V, class VI>
+HWY_INLINE TailPower<V> TailPowerOf(D d, V x, VI k) {
+  using C = ConstantsOf<D>;
+  const hn::RebindToSigned<D> di;
+  const auto bias = hn::Set(di, C::kExponentBias), negative = hn::BroadcastSignBit(hn::BitCast(di, x));
+  const auto limited = hn::Max(k, hn::Add(hn::BitCast(di, hn::Set(d, C::kRound)), hn::Set(di, kLeast)));
+  const auto missing = hn::And(hn::Sub(k, limited), negative);
+  return {hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(limited, bias))),
+          hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(missing, bias))), hn::BitCast(d, negative)};
+}
+
+// -|x|, no less than a limit
+template <class D, class V>
+HWY_INLINE V MinusAbs(D d, V x, hn::TFromD<D> least) {
+  return AtLeast(hn::Or(x, hn::SignBit(d)), hn::Set(d, least));
+}
+template <class D, class V>
+HWY_INLINE Two<V> MinusAbs(D d, Two<V> x, hn::TFromD<D> least) {
+  const V sign = hn::SignBit(d), high = MinusAbs(d, x.hi, least), low = hn::Xor(x.lo, hn::AndNot(x.hi, sign));
+  return {high, hn::IfThenElseZero(hn::Eq(high, hn::Or(x.hi, sign)), low)};
+}
+
+// e = e^-|x| and 1 / (1 + e). Lost for silu's gradient: a short way for |x| < 60, two stages a vector apart.
+template <class V>
+struct SigmoidTail : TailPower<V> {
+  V exponent, e, fraction;  // e = e^exponent = power (1 + fraction)
+  V r, c;                   // 1 / (1 + e) = r (1 + c + c^2 + ...); r^2 is exact
+};
+template <class D, class V, class VI>
+HWY_INLINE SigmoidTail<V> SigmoidTailOf(D d, V x, V exponent, ShortExpParts<V, VI> parts) {
+  const V one = hn::Set(d, 1);
+  const auto power = TailPowerOf<ConstantsOf<D>::kSigmoidExponent>(d, x, parts.k);
+  const V e = hn::MulAdd(power.power, parts.fraction, power.power);
+  const V r = TruncatedInverse(d, hn::Add(one, e)), c = FmaNeg(d, e, r, hn::Sub(one, r));
+  return {power, exponent, e, parts.fraction, r, c};
+}
+template <class D, class V>
+HWY_INLINE SigmoidTail<V> SigmoidTailOf(D d, V x) {
+  const V exponent = MinusAbs(d, x, ConstantsOf<D>::kSigmoidZero);
+  return SigmoidTailOf(d, x, exponent, SplitShortExp(d, exponent));
+}
+template <class D, class V>
+HWY_INLINE SigmoidTail<V> SigmoidTailOf(D d, Two<V> x) {
+  const Two<V> exponent = MinusAbs(d, x, ConstantsOf<D>::kSigmoidZero);
+  return SigmoidTailOf(d, x.hi, exponent.hi, SplitShortExp(d, exponent.hi, exponent.lo));
+}
+
+// The low part of a (1 + b) (1 + fraction), b much smaller than 1.
+template <class V>
+HWY_INLINE V TimesRest(Two<V> a, V b, V fraction) {
+  const V low = hn::MulAdd(a.hi, b, a.lo);
+  return hn::MulAdd(hn::Add(a.hi, low), fraction, low);
+}
 
 // ---------------------------------------------------------------- sigmoid and its integrals
 
@@ -195,10 +283,13 @@ struct Sigmoid {
   HWY_INLINE static V Forward(D d, V x) {
     return Unscale(d, Scaled(d, x));
   }
-  // What `Scaled` gave times a factor, 0 where the sigmoid is 0 however large the factor is.
-  template <class D, class M, class V>
-  HWY_INLINE static V Times(D d, Two<V> scaled, M zero, V factor) {
-    return hn::IfThenElse(zero, hn::Mul(hn::Zero(d), factor), UnscaleTimes(d, scaled, factor));
+  // factor * sigmoid(x), of V or Two<V>, from its tail
+  template <class D, class X, class V>
+  HWY_INLINE static V ForwardTimes(D d, X x, V factor) {
+    const auto t = SigmoidTailOf(d, x);
+    const V low = TimesRest(Two<V>{t.r, hn::Zero(d)}, hn::MulAdd(t.c, t.c, t.c), hn::And(t.negative, t.fraction));
+    const V power = hn::IfVecThenElse(t.negative, t.power, hn::Set(d, 1));
+    return hn::Mul(hn::Mul(hn::Add(t.r, low), power), hn::Mul(factor, t.unscale));
   }
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V y) {
@@ -220,31 +311,39 @@ struct Tanh {
 
 struct Softplus {
   template <class D, class V>
+  HWY_INLINE static V Forward(D d, V x) {
+    return Sum(AtLeast(x, hn::Zero(d)), Tail(d, x));
+  }
+  template <class D, class V>
   HWY_INLINE static V Forward(D d, V x, V beta) {
     using C = ConstantsOf<D>;
-    const Two<V> z = Product(d, x, beta);
-    const auto negative = hn::Lt(z.hi, hn::Zero(d));
-    const V unscale = hn::Set(d, C::kUnscale);
-    const Two<V> e = ScaledTail(d, TwoIfThenElse(negative, z, Negate(z)));
-    const Two<V> log = AddLog1p(d, hn::Zero(d), Two<V>{hn::Mul(e.hi, unscale), hn::Mul(e.lo, unscale)});
+    const Two<V> z = TwoProduct(d, x, beta), e = ScaledExp(d, MinusAbs(d, z, C::kLogZero));
     // log1p(e) is e where e is tiny, and e / beta may be normal where e is not.
     const auto tiny = hn::Lt(e.hi, hn::Set(d, C::kLog1pTiny));
-    const Two<V> ratio = TwoQuotient<true>(d, TwoIfThenElse(tiny, e, log), Two<V>{beta, hn::Zero(d)});
-    const V back = hn::IfThenElse(tiny, unscale, hn::Set(d, 1));
-    return Sum(hn::IfThenElse(negative, hn::Zero(d), x), Two<V>{hn::Mul(ratio.hi, back), hn::Mul(ratio.lo, back)});
+    const Two<V> ratio = TwoQuotient<true>(d, TwoIfThenElse(tiny, e, LogOnePlus(d, e)), Two<V>{beta, hn::Zero(d)});
+    const V back = hn::IfThenElse(tiny, hn::Set(d, C::kUnscale), hn::Set(d, 1));
+    const V linear = hn::IfThenElse(hn::Lt(z.hi, hn::Zero(d)), hn::Zero(d), x);
+    return Sum(linear, Two<V>{hn::Mul(ratio.hi, back), hn::Mul(ratio.lo, back)});
+  }
+  template <class D, class V>
+  HWY_INLINE static V Backward(D d, V grad, V x) {
+    return Sigmoid::ForwardTimes(d, x, grad);
   }
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V x, V beta) {
-    using C = ConstantsOf<D>;
-    const Two<V> z = Product(d, x, beta);
-    const Two<V> limited = Clamp(d, z, C::kLogZero, C::kSigmoidSaturated);
-    return Sigmoid::Times(d, ScaledSigmoid(d, limited), hn::Lt(z.hi, limited.hi), grad);
+    return Sigmoid::ForwardTimes(d, TwoProduct(d, x, beta), grad);
   }
 
-  // e^x * 2^kScaleExponent for x <= 0
+  // softplus(-|x|)
   template <class D, class V>
-  HWY_INLINE static Two<V> ScaledTail(D d, Two<V> x) {
-    return ScaledExp(d, Clamp(d, x, ConstantsOf<D>::kLogZero, 0));
+  HWY_INLINE static Two<V> Tail(D d, V x) {
+    return LogOnePlus(d, ScaledExp(d, MinusAbs(d, x, ConstantsOf<D>::kLogZero)));
+  }
+  // log(1 + e) of e times 2^kScaleExponent
+  template <class D, class V>
+  HWY_INLINE static Two<V> LogOnePlus(D d, Two<V> e) {
+    const V unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
+    return Log1pOfTail(d, Two<V>{hn::Mul(e.hi, unscale), hn::Mul(e.lo, unscale)});
   }
   template <class V>
   HWY_INLINE static V Sum(V linear, Two<V> log) {
@@ -252,28 +351,16 @@ struct Softplus {
     const V low = hn::Add(sum.lo, log.lo);
     return hn::Add(sum.hi, hn::IfThenElseZero(hn::IsFinite(low), low));
   }
-
- private:
-  template <class D, class V>
-  HWY_INLINE static Two<V> Product(D d, V x, V beta) {
-    const Two<V> z = TwoProduct(d, x, beta);
-    return {z.hi, hn::IfThenElseZero(hn::IsFinite(z.hi), z.lo)};
-  }
 };
 
-struct LogSigmoid {  // -softplus(-x)
+struct LogSigmoid {
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V x) {
-    const V zero = hn::Zero(d);
-    const V unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
-    const Two<V> e = Softplus::ScaledTail(d, Two<V>{hn::Neg(hn::Abs(x)), zero});
-    const Two<V> log = AddLog1p(d, zero, Two<V>{hn::Mul(e.hi, unscale), hn::Mul(e.lo, unscale)});
-    return hn::Neg(Softplus::Sum(hn::IfThenElse(hn::Lt(x, zero), hn::Neg(x), zero), log));
+    return hn::Neg(Softplus::Sum(AtLeast(hn::Neg(x), hn::Zero(d)), Softplus::Tail(d, x)));
   }
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V x) {
-    const auto zero = hn::Gt(x, hn::Set(d, -ConstantsOf<D>::kLogZero));
-    return Sigmoid::Times(d, Sigmoid::Scaled(d, hn::Neg(x)), zero, grad);
+    return Softplus::Backward(d, grad, hn::Neg(x));
   }
 };
 
@@ -303,15 +390,6 @@ struct SelfGated {
     const V limited = Limited(d, x);
     const V y = hn::IfThenElse(hn::Gt(x, limited), grad, UnscaleTimes(d, G::ScaledSlope(d, limited), grad));
     return hn::IfThenElse(hn::Lt(x, limited), hn::Mul(hn::Zero(d), grad), y);
-  }
-  // factor * x g(x), rounded once
-  template <class D, class V>
-  HWY_INLINE static V ForwardTimes(D d, V x, V factor) {
-    const V limited = Limited(d, x);
-    const V product = UnscaleTimes(d, TwoProduct(d, limited, G::Scaled(d, limited)), factor);
-    const V line = hn::IfThenElse(hn::Lt(x, limited), hn::Neg(hn::Zero(d)), x);
-    const auto plain = hn::Or(hn::Ne(x, limited), hn::Eq(x, hn::Zero(d)));  // zero for its sign
-    return hn::IfThenElse(plain, hn::Mul(line, factor), product);
   }
 };
 
@@ -357,44 +435,6 @@ struct GeluTanhGate {
     const Two<V> w = TwoSum(sum.hi, hn::Neg(product.hi));
     const V low = hn::Add(w.lo, hn::Sub(hn::Add(sum.lo, v.lo), product.lo));
     return TwoProduct(d, s, FastTwoSum(w.hi, low));  // s may have a large low part
-  }
-};
-
-struct GeluGate {  // Phi(x), the normal distribution
-  template <class C>
-  static constexpr auto kZero = C::kGeluZero;
-  template <class C>
-  static constexpr auto kSaturated = C::kGeluSaturated;
-
-  template <class D, class V>
-  HWY_INLINE static Two<V> LogBell(D d, V a) {  // -a^2 / 2
-    return TwoProduct(d, hn::Mul(a, hn::Set(d, -0.5)), a);
-  }
-  // factor e^(-a^2 / 2), times 2^kScaleExponent
-  template <class D, class V>
-  HWY_INLINE static Two<V> TimesBell(D d, V a, Two<V> factor) {
-    const auto e = SplitExp(d, LogBell(d, a));
-    return TimesPower(e, Pow2<ConstantsOf<D>::kScaleExponent>(d, e.k), factor);
-  }
-  template <class D, class V>
-  HWY_INLINE static Two<V> FromTail(D d, V x, Two<V> tail) {  // tail for x < 0, 1 - tail for x >= 0
-    const Two<V> rest = FastTwoDifference(hn::Set(d, ConstantsOf<D>::kScale), tail.hi);
-    return TwoIfThenElse(hn::Lt(x, hn::Zero(d)), tail, Two<V>{rest.hi, hn::Sub(rest.lo, tail.lo)});
-  }
-  template <class D, class V>
-  HWY_INLINE static Two<V> Scaled(D d, V x) {
-    const V a = hn::Abs(x);
-    return FromTail(d, x, TimesBell(d, a, NormalTailRatio(d, a)));
-  }
-  template <class D, class V>
-  HWY_INLINE static Two<V> ScaledSlope(D d, V x) {  // Phi(-a) - a phi(a) = e^(-a^2 / 2) (R(a) - a / sqrt(2 pi))
-    using C = ConstantsOf<D>;
-    const V a = hn::Abs(x);
-    const Two<V> ratio = NormalTailRatio(d, a);
-    const Two<V> line = TwoProduct(d, a, Two<V>{hn::Set(d, C::kInvSqrt2Pi), hn::Set(d, C::kInvSqrt2PiRest)});
-    const Two<V> difference = TwoSum(ratio.hi, hn::Neg(line.hi));
-    const Two<V> factor = TwoSum(difference.hi, hn::Add(difference.lo, hn::Sub(ratio.lo, line.lo)));
-    return FromTail(d, x, TimesBell(d, a, factor));
   }
 };
 
@@ -448,64 +488,98 @@ struct MishGate {  // tanh(softplus(x)) = n / (n + 2), n = e^x (e^x + 2); for x 
   }
 };
 
-// e = e^-|x| and 1 / (1 + e), from which silu's gradients come. Multiplications and comparisons share two of a core's four
-// pipes, so signs and limits are left to additions and integers. Lost: a short way for |x| < 60, two stages a vector apart.
-template <class V>
-struct SiluTail {
-  V exponent, e, power, fraction;  // e = e^exponent = power (1 + fraction)
-  V r, c;                          // 1 / (1 + e) = r (1 + c + c^2 + ...); r^2 is exact
-  V negative;                      // all bits set where x < 0
-  V unscale;                       // what is missing from `power` for x < 0, where e would be sub-normal
-};
-
 struct Silu : SelfGated<SiluGate> {
   template <class D, class V>
-  HWY_INLINE static SiluTail<V> TailOf(D d, V x) {
-    using C = ConstantsOf<D>;
-    const hn::RebindToSigned<D> di;
-    const V one = hn::Set(d, 1), exponent = AtLeast(hn::Or(x, hn::SignBit(d)), hn::Set(d, C::kSiluZero));
-    const auto bias = hn::Set(di, C::kExponentBias), negative = hn::BroadcastSignBit(hn::BitCast(di, x));
-    const auto parts = SplitShortExp(d, exponent);
-    const auto k = hn::Max(parts.k, hn::Add(hn::BitCast(di, hn::Set(d, C::kRound)), hn::Set(di, C::kSiluExponent)));
-    const auto missing = hn::And(hn::Sub(parts.k, k), negative);
-    const V power = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(k, bias)));
-    const V unscale = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(missing, bias)));
-    const V e = hn::MulAdd(power, parts.fraction, power);
-    const V r = TruncatedInverse(d, hn::Add(one, e)), c = FmaNeg(d, e, r, hn::Sub(one, r));
-    return {exponent, e, power, parts.fraction, r, c, hn::BitCast(d, negative), unscale};
+  HWY_INLINE static SigmoidTail<V> TailOf(D d, V x) {
+    return SigmoidTailOf(d, x);
   }
   // At -|x| the derivative is q = e (1 + e - |x|) / (1 + e)^2, at |x| it is 1 - q. This is q for x < 0, else -q.
   template <class D, class V>
-  HWY_INLINE static Two<V> SlopeTail(D d, V x, const SiluTail<V>& t) {
+  HWY_INLINE static Two<V> SlopeTail(D d, V x, const SigmoidTail<V>& t) {
     const V signed_power = hn::Xor(t.power, hn::AndNot(x, hn::SignBit(d)));
     const V square = hn::Mul(hn::Mul(t.r, t.r), signed_power);
     const Two<V> product = TwoProduct(d, square, FastTwoSum(hn::Add(hn::Set(d, 1), t.exponent), t.e));
     const V rest = hn::Mul(t.c, hn::MulAdd(hn::Set(d, 3), t.c, hn::Set(d, 2)));
     return {product.hi, TimesRest(product, rest, t.fraction)};
   }
-  // The low part of a (1 + b) (1 + fraction), b much smaller than 1.
-  template <class V>
-  HWY_INLINE static V TimesRest(Two<V> a, V b, V fraction) {
-    const V low = hn::MulAdd(a.hi, b, a.lo);
-    return hn::MulAdd(hn::Add(a.hi, low), fraction, low);
+  template <class D, class V>
+  HWY_INLINE static Two<V> Slope(D d, V x, const SigmoidTail<V>& t) {
+    const Two<V> q = SlopeTail(d, x, t), sum = FastTwoSum(hn::AndNot(t.negative, hn::Set(d, 1)), q.hi);
+    return {sum.hi, hn::Add(sum.lo, q.lo)};
+  }
+  // x / (1 + e), times e where x < 0
+  template <class D, class V>
+  HWY_INLINE static Two<V> Value(D d, V x, const SigmoidTail<V>& t) {
+    const Two<V> product = TwoProduct(d, t.r, AtLeast(x, hn::Set(d, ConstantsOf<D>::kSigmoidZero)));
+    const V low = TimesRest(product, hn::MulAdd(t.c, t.c, t.c), hn::And(t.negative, t.fraction));
+    const V power = hn::IfVecThenElse(t.negative, t.power, hn::Set(d, 1));
+    return {hn::Mul(product.hi, power), hn::IfThenElseZero(hn::IsFinite(x), hn::Mul(low, power))};
   }
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V x) {
     const auto t = TailOf(d, x);
-    const Two<V> q = SlopeTail(d, x, t);
+    const Two<V> q = SlopeTail(d, x, t);  // without the exact sum of Slope 1.06 times as fast
     const V slope = hn::Add(hn::Add(hn::AndNot(t.negative, hn::Set(d, 1)), q.hi), q.lo);
     return hn::Mul(slope, hn::Mul(grad, t.unscale));
   }
 };
 
-struct Gelu : SelfGated<GeluGate> {
-  // max(x, 0) - |x| Phi(-|x|): limits, signs of zeros and NaN come out by themselves. 1.3 times as fast as x Phi(x).
+// e^(-a^2 / 2) = power (1 + r + t) for a = |x|, and the ratio of the normal distribution's tail to it
+template <class V>
+struct GeluTail : TailPower<V> {
+  V a, r, t;
+  Two<V> ratio;
+};
+
+struct Gelu {
+  template <class D, class V>
+  HWY_INLINE static Two<V> LogBell(D d, V a) {  // -a^2 / 2
+    return TwoProduct(d, hn::Mul(a, hn::Set(d, -0.5)), a);
+  }
+  template <class D, class V>
+  HWY_INLINE static GeluTail<V> TailOf(D d, V x) {
+    using C = ConstantsOf<D>;
+    const V a = AtMost(hn::Abs(x), hn::Set(d, -C::kGeluZero));
+    const auto e = SplitExp(d, LogBell(d, a));
+    return {TailPowerOf<C::kGeluExponent>(d, x, e.k), a, e.r, e.t, NormalTailRatio(d, a)};
+  }
+  // At -a the derivative is q = Phi(-a) - a phi(a) = e^(-a^2 / 2) (R(a) - a / sqrt(2 pi)), at a it is 1 - q.
+  template <class D, class V>
+  HWY_INLINE static Two<V> Slope(D d, V x, const GeluTail<V>& t) {
+    using C = ConstantsOf<D>;
+    const Two<V> line = TwoProduct(d, t.a, Two<V>{hn::Set(d, C::kInvSqrt2Pi), hn::Set(d, C::kInvSqrt2PiRest)});
+    const Two<V> difference = TwoSum(t.ratio.hi, hn::Neg(line.hi));
+    const Two<V> factor{difference.hi, hn::Add(difference.lo, hn::Sub(t.ratio.lo, line.lo))};
+    const Two<V> product = TimesOnePlus(factor, t.r, t.t);
+    const V signed_power = hn::Xor(t.power, hn::AndNot(x, hn::SignBit(d)));
+    const Two<V> sum = FastTwoSum(hn::AndNot(t.negative, hn::Set(d, 1)), hn::Mul(product.hi, signed_power));
+    return {sum.hi, hn::MulAdd(product.lo, signed_power, sum.lo)};
+  }
+  // max(x, 0) - a Phi(-a)
+  template <class D, class V>
+  HWY_INLINE static Two<V> Value(D d, V x, const GeluTail<V>& t) {
+    const Two<V> tail = TwoProduct(d, hn::Mul(t.a, t.power), TimesOnePlus(t.ratio, t.r, t.t));
+    const Two<V> difference = FastTwoDifference(AtLeast(x, hn::Neg(hn::Zero(d))), tail.hi);
+    return {difference.hi, hn::IfThenElseZero(hn::IsFinite(x), hn::Sub(difference.lo, tail.lo))};
+  }
+  // a (1 + r + t). With the sum r + t rounded first, the error of geglu came to 1.65 ULP.
+  template <class V>
+  HWY_INLINE static Two<V> TimesOnePlus(Two<V> a, V r, V t) {
+    const V low = hn::MulAdd(hn::Add(r, t), a.lo, a.lo);
+    return FastTwoSum(a.hi, hn::MulAdd(r, a.hi, hn::MulAdd(t, a.hi, low)));
+  }
+  template <class D, class V>
+  HWY_INLINE static V Backward(D d, V grad, V x) {
+    const auto t = TailOf(d, x);
+    return hn::Mul(Round(Slope(d, x, t)), hn::Mul(grad, t.unscale));
+  }
+  // As Value has it; limits, signs of zeros and NaN come out by themselves. 1.3 times as fast as x Phi(x).
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V x) {
     using C = ConstantsOf<D>;
     const V a = AtMost(hn::Abs(x), hn::Set(d, -C::kGeluZero));
     const Two<V> ratio = NormalTailRatio(d, a);
-    const auto e = SplitExp(d, GeluGate::LogBell(d, a));
+    const auto e = SplitExp(d, LogBell(d, a));
     // ratio (1 + r + t) = ratio.hi + rest. With the short form of e^x, 3 % faster, the error came to 1.48 ULP.
     const V low = hn::MulAdd(hn::Add(e.r, e.t), ratio.lo, ratio.lo);
     const V rest = hn::MulAdd(e.r, ratio.hi, hn::MulAdd(e.t, ratio.hi, low));
@@ -523,60 +597,61 @@ struct GateGradients {
   V gate, up;
 };
 
-// activation(gate) * up
+// activation(gate) * up; both gradients from one exponential
 template <class Activation>
 struct GatedUnit {
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V gate, V up) {
-    return Activation::ForwardTimes(d, gate, up);
+    const auto tail = Activation::TailOf(d, gate);
+    const V y = Product(d, Activation::Value(d, gate, tail), up, tail.unscale);
+    return hn::CopySign(y, hn::Xor(gate, up));  // for zeros
   }
   template <class D, class V>
   HWY_INLINE static GateGradients<V> Backward(D d, V grad, V gate, V up) {
-    return {Activation::Backward(d, hn::Mul(grad, up), gate), Activation::ForwardTimes(d, gate, grad)};
-  }
-};
-
-struct ReluGate : Relu {
-  template <class D, class V>
-  HWY_INLINE static V ForwardTimes(D d, V x, V factor) {
-    return hn::Mul(Relu::Forward(d, x), factor);
-  }
-};
-
-struct SwiGlu : GatedUnit<Silu> {
-  // Both gradients from one exponential.
-  template <class D, class V>
-  HWY_INLINE static GateGradients<V> Backward(D d, V grad, V gate, V up) {
-    const V one = hn::Set(d, 1);
-    const auto t = Silu::TailOf(d, gate);
-    const Two<V> q = Silu::SlopeTail(d, gate, t), slope = FastTwoSum(hn::AndNot(t.negative, one), q.hi);
-    // gate / (1 + e), times e where the gate is negative
-    const Two<V> product = TwoProduct(d, t.r, AtLeast(gate, hn::Set(d, ConstantsOf<D>::kSiluZero)));
-    const V low = Silu::TimesRest(product, hn::MulAdd(t.c, t.c, t.c), hn::And(t.negative, t.fraction));
-    const V power = hn::IfVecThenElse(t.negative, t.power, one);
-    const Two<V> silu{hn::Mul(product.hi, power), hn::IfThenElseZero(hn::IsFinite(gate), hn::Mul(low, power))};
-    return {hn::Mul(Product(d, Two<V>{slope.hi, hn::Add(slope.lo, q.lo)}, hn::Mul(grad, up)), t.unscale),
-            hn::Mul(Product(d, silu, grad), t.unscale)};
+    const auto tail = Activation::TailOf(d, gate);
+    return {Product(d, Activation::Slope(d, gate, tail), hn::Mul(grad, up), tail.unscale),
+            Product(d, Activation::Value(d, gate, tail), grad, tail.unscale)};
   }
 
  private:
   template <class D, class V>
-  HWY_INLINE static V Product(D d, Two<V> a, V factor) {
+  HWY_INLINE static V Product(D d, Two<V> a, V factor, V unscale) {
     const V product = Times(d, a, factor);
 #if HWY_NATIVE_FMA
-    return product;
+    return hn::Mul(product, unscale);
 #else
     // Near sub-normal numbers an exact product has no room for its low part.
-    using C = ConstantsOf<D>;
     const V rounded = hn::Mul(Round(a), factor);
-    const auto tiny = hn::Lt(hn::Abs(rounded), hn::Set(d, 16 * C::kMinNormal));
-    return hn::IfThenElse(tiny, rounded, product);
+    const auto tiny = hn::Lt(hn::Abs(rounded), hn::Set(d, 16 * ConstantsOf<D>::kMinNormal));
+    return hn::Mul(hn::IfThenElse(tiny, rounded, product), unscale);
 #endif
   }
 };
 
+struct SwiGlu : GatedUnit<Silu> {
+  // As fast as Value, which came to 1.7 ULP.
+  template <class D, class V>
+  HWY_INLINE static V Forward(D d, V gate, V up) {
+    const V limited = Silu::Limited(d, gate);
+    const V product = UnscaleTimes(d, TwoProduct(d, limited, SiluGate::Scaled(d, limited)), up);
+    const V line = hn::IfThenElse(hn::Lt(gate, limited), hn::Neg(hn::Zero(d)), gate);
+    const auto plain = hn::Or(hn::Ne(gate, limited), hn::Eq(gate, hn::Zero(d)));  // zero for its sign
+    return hn::IfThenElse(plain, hn::Mul(line, up), product);
+  }
+};
+
+struct ReGlu {
+  template <class D, class V>
+  HWY_INLINE static V Forward(D d, V gate, V up) {
+    return hn::Mul(Relu::Forward(d, gate), up);
+  }
+  template <class D, class V>
+  HWY_INLINE static GateGradients<V> Backward(D d, V grad, V gate, V up) {
+    return {Relu::Backward(d, hn::Mul(grad, up), gate), hn::Mul(Relu::Forward(d, gate), grad)};
+  }
+};
+
 using GeGlu = GatedUnit<Gelu>;
-using ReGlu = GatedUnit<ReluGate>;
 
 }  // namespace HWY_NAMESPACE
 }  // namespace nonlin

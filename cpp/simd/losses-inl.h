@@ -217,7 +217,7 @@ struct BinaryCrossEntropyWithLogits : TermLoss<BinaryCrossEntropyWithLogits> {
     const V zero = hn::Zero(d), unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
     const V negative = hn::Sub(hn::Set(d, 1), y), positive = hn::Mul(q, y);
     const Two<V> e = ScaledExp(d, AtLeast(hn::Neg(hn::Abs(x)), hn::Set(d, ConstantsOf<D>::kLogZero)));
-    const V log = Round(AddLog1p(d, zero, Two<V>{hn::Mul(e.hi, unscale), hn::Mul(e.lo, unscale)}));
+    const V log = Round(Log1pOfTail(d, Two<V>{hn::Mul(e.hi, unscale), hn::Mul(e.lo, unscale)}));
     const V factor = hn::IfThenElse(hn::Gt(x, zero), negative, positive);
     return hn::MulAdd(hn::Add(negative, positive), log, TimesOrZero(d, factor, hn::Abs(x)));
   }

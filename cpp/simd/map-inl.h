@@ -22,7 +22,7 @@ namespace HWY_NAMESPACE {
 template <class Activation>
 struct ForwardOf {
   template <class D, class... V>
-  HWY_INLINE static auto Call(D d, V... v) {
+  HWY_INLINE static auto Call(D d, V... v) -> decltype(Activation::Forward(d, v...)) {
     return Activation::Forward(d, v...);
   }
 };
@@ -30,7 +30,7 @@ struct ForwardOf {
 template <class Activation>
 struct BackwardOf {
   template <class D, class... V>
-  HWY_INLINE static auto Call(D d, V... v) {
+  HWY_INLINE static auto Call(D d, V... v) -> decltype(Activation::Backward(d, v...)) {
     return Activation::Backward(d, v...);
   }
 };
@@ -101,9 +101,24 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
   if (stream) hwy::FlushStream();
 }
 
+// Whether a formula takes as many inputs.
+template <class T, size_t>
+using VecOf = hn::Vec<hn::ScalableTag<T>>;
+template <class Call, class Inputs, class = void>
+constexpr bool kTakes = false;
+template <class Call, size_t... kInput>
+constexpr bool kTakes<Call, std::index_sequence<kInput...>,
+                      std::void_t<decltype(Call::Call(hn::ScalableTag<float>(), VecOf<float, kInput>()...))>> = true;
+
 // See MapKernel in kernels.h.
 template <class Call, class S, size_t kInputs>
 void Map(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n, bool stream) {
+  using WithoutLast = std::make_index_sequence<kInputs - 1>;
+  if constexpr (kTakes<Call, WithoutLast>) {
+    if (steps[kInputs - 1] == 0 && LoadOne(static_cast<const S*>(inputs[kInputs - 1])) == 1) {
+      return MapInputs<Call, S>(inputs, steps, outputs, n, stream, WithoutLast());
+    }
+  }
   MapInputs<Call, S>(inputs, steps, outputs, n, stream, std::make_index_sequence<kInputs>());
 }
 

@@ -149,7 +149,7 @@ HWY_INLINE Two<V> TwoReciprocal(D d, Two<V> b) {
   return {r, hn::Mul(r, hn::MulAdd(e, e, e))};
 }
 
-// Where the low part of a is more than rounding, as that of AddLog1p is, the inverse that it is taken times must be good.
+// Where the low part of a is more than rounding, as that of Log1pOfTail is, the inverse that it is taken times must be good.
 template <bool kLargeLow = false, class D, class V>
 HWY_INLINE Two<V> TwoQuotient(D d, Two<V> a, Two<V> b) {
   const V r = Inverse<kLargeLow>(d, b.hi);
@@ -310,6 +310,12 @@ HWY_INLINE auto SplitShortExp(D d, Two<V> x) {
   const auto q = ReduceExp(d, x.hi);
   return ShortExpOf(d, hn::Add(q.high, hn::NegMulAdd(q.n, hn::Set(d, ConstantsOf<D>::kLn2Low), x.lo)), q.k);
 }
+// The same with one more rounding, and the bits of x alone where its low part is 0.
+template <class D, class V>
+HWY_INLINE auto SplitShortExp(D d, V x, V low) {
+  const auto q = ReduceExp(d, x);
+  return ShortExpOf(d, hn::Add(hn::NegMulAdd(q.n, hn::Set(d, ConstantsOf<D>::kLn2Low), q.high), low), q.k);
+}
 
 // power (1 + r + t), for a power of two.
 template <class D, class V, class VI>
@@ -317,16 +323,6 @@ HWY_INLINE Two<V> TimesPower(D d, const ExpParts<V, VI>& e, V power) {
   const Two<V> fraction = FastTwoSum(e.r, e.t);
   const V hi = Fma(d, power, fraction.hi, power);
   return {hi, hn::MulAdd(power, fraction.lo, Fma(d, power, fraction.hi, hn::Sub(power, hi)))};
-}
-
-// power (1 + r + t) factor, for a power of two.
-template <class V, class VI>
-HWY_INLINE Two<V> TimesPower(const ExpParts<V, VI>& e, V power, Two<V> factor) {
-  // factor.hi + rest: with the sum r + t rounded first, the error of geglu came to 1.65 ULP.
-  const V low = hn::MulAdd(hn::Add(e.r, e.t), factor.lo, factor.lo);
-  const V rest = hn::MulAdd(e.r, factor.hi, hn::MulAdd(e.t, factor.hi, low));
-  const Two<V> product = FastTwoSum(factor.hi, rest);
-  return {hn::Mul(power, product.hi), hn::Mul(power, product.lo)};
 }
 
 // power (1 + r + t) - 1, for a power of two.
@@ -363,6 +359,12 @@ HWY_INLINE Two<V> Expm1(D d, Two<V> x) {
   const auto overflow = hn::Gt(x.hi, clamped.hi);
   return {hn::IfThenElse(overflow, hn::Inf(d), y.hi), hn::IfThenZeroElse(overflow, y.lo)};
 }
+// The same for x <= 0.
+template <class D, class V>
+HWY_INLINE Two<V> Expm1OfNegative(D d, V x) {
+  const auto e = SplitExp(d, AtLeast(x, hn::Set(d, ConstantsOf<D>::kExpm1Saturated)));
+  return TimesPowerMinusOne(d, e, Pow2<0>(d, e.k));
+}
 
 // e^x times a factor, for any x: rounded once, overflow and sub-normal results included.
 template <class D, class V>
@@ -373,6 +375,20 @@ HWY_INLINE V ExpTimes(D d, Two<V> x, Two<V> factor) {
   const auto half = hn::ShiftRight<1>(k);
   const Two<V> m = TwoProduct(d, TimesPower(d, e, hn::Set(d, 1)), factor);
   return hn::Mul(hn::Mul(Round(m), Pow2<0>(d, half)), Pow2<0>(d, hn::Sub(k, half)));
+}
+
+// The short form times two factors; sub-normal results and overflow included.
+template <class D, class V, class VI>
+HWY_INLINE V ShortExpTimes(D d, ShortExpParts<V, VI> e, V first, V second) {
+  using C = ConstantsOf<D>;
+  const hn::RebindToSigned<D> di;
+  const auto bias = hn::Set(di, C::kExponentBias), round = hn::BitCast(di, hn::Set(d, C::kRound));
+  const auto least = hn::Add(round, hn::Set(di, C::kSigmoidExponent)),
+             most = hn::Sub(round, hn::Set(di, C::kSigmoidExponent));
+  const auto k = hn::Min(hn::Max(e.k, least), most);
+  const V power = hn::Mul(first, hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(k, bias))));
+  const V rest = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(hn::Sub(e.k, k), bias)));
+  return hn::Mul(hn::MulAdd(power, e.fraction, power), hn::Mul(second, rest));
 }
 
 // sigmoid(x) * 2^kScaleExponent for x in [kLogZero, kSigmoidSaturated], V or Two<V>; above, it rounds to 1. With kExactRest
@@ -412,9 +428,9 @@ HWY_INLINE V Log1pCorrection(D d, V f) {
   return FmaNeg(d, f, half, hn::Mul(s, hn::MulAdd(f, half, r)));
 }
 
-// addend + log1p(e), with e = hi + lo in [0, 1], rounded once: for softplus and its like.
+// log1p(e), with e = hi + lo in [0, 1]: for softplus and its like.
 template <class D, class V>
-HWY_INLINE Two<V> AddLog1p(D d, V addend, Two<V> e) {
+HWY_INLINE Two<V> Log1pOfTail(D d, Two<V> e) {
   using C = ConstantsOf<D>;
   const V half = hn::Set(d, 0.5);
   // 1 + e > sqrt(2): log(1 + e) = ln 2 + log(1 + (e - 1) / 2)
@@ -425,9 +441,8 @@ HWY_INLINE Two<V> AddLog1p(D d, V addend, Two<V> e) {
   const V ln2 = hn::IfThenElseZero(large, hn::Set(d, C::kLn2));
   const V ln2_low = hn::IfThenElseZero(large, hn::Set(d, C::kLn2Rest));
   const Two<V> sum = FastTwoSum(ln2, f);
-  const Two<V> total = TwoSum(addend, sum.hi);
   const V low = hn::Add(hn::NegMulAdd(f, f_low, f_low), ln2_low);  // f_low / (1 + f) to first order
-  return {total.hi, hn::Add(hn::Add(total.lo, sum.lo), hn::Add(Log1pCorrection(d, f), low))};
+  return {sum.hi, hn::Add(sum.lo, hn::Add(Log1pCorrection(d, f), low))};
 }
 
 // n log(2) + log(1 + f + f_low) for f as Log1pCorrection takes it and an integer n, as an unevaluated sum.

@@ -35,15 +35,16 @@ struct MathConstants<float> {
   static constexpr float kLogZero = -110.0f;        // x e^x rounds to 0
   static constexpr float kRowZero = -125.0f;        // so does the sum of a million e^x
   static constexpr float kExactReduction = 256.0f;  // twice -kRowZero or more; |x| up to it and -kRowZero reduce exactly
-  static constexpr float kLog1pTiny = 1.0e8f;       // e^-25, scaled: beyond, log1p(e) is e
+  static constexpr float kLog1pTiny = 1.0e-2f;      // e^-49, scaled: beyond, log1p(e) is e, and its low part too
   static constexpr float kLogMax = 88.37f;          // 2^k stays finite
   static constexpr float kExpm1Saturated = -30.0f;
   static constexpr float kSigmoidSaturated = 30.0f;
-  static constexpr float kSiluZero = -157.4f;  // e^x is 2^kSiluExponent times 2^-127, which comes out as 0
-  static constexpr int kSiluExponent = -100;
+  static constexpr float kSigmoidZero = -157.4f;  // e^x is 2^kSigmoidExponent times 2^-127, which comes out as 0
+  static constexpr int kSigmoidExponent = -100;
   static constexpr float kTanhSaturated = 15.0f;
   static constexpr float kSoftsignSaturated = 1073741824.0f;
-  static constexpr float kGeluZero = -14.9f, kGeluSaturated = 6.5f;
+  static constexpr float kGeluZero = -14.9f;
+  static constexpr int kGeluExponent = -33;  // 2^-127 times it is e^(-kGeluZero^2 / 2)
   static constexpr float kGeluTanhZero = -10.9f, kGeluTanhSaturated = 7.0f;
 
   // e^r = 1 + r + r^2 p(r) for |r| <= ln(2) / 2: 2^-28.3
@@ -126,15 +127,16 @@ struct MathConstants<double> {
   static constexpr double kLogZero = -760.0;
   static constexpr double kRowZero = -800.0;
   static constexpr double kExactReduction = 2048.0;
-  static constexpr double kLog1pTiny = 1.0e40;  // e^-46, scaled
+  static constexpr double kLog1pTiny = 1.0e10;  // e^-115, scaled
   static constexpr double kLogMax = 709.4;
   static constexpr double kExpm1Saturated = -60.0;
   static constexpr double kSigmoidSaturated = 45.0;
-  static constexpr double kSiluZero = -1194.3;
-  static constexpr int kSiluExponent = -700;
+  static constexpr double kSigmoidZero = -1194.3;
+  static constexpr int kSigmoidExponent = -700;
   static constexpr double kTanhSaturated = 25.0;
   static constexpr double kSoftsignSaturated = 1152921504606846976.0;
-  static constexpr double kGeluZero = -39.0, kGeluSaturated = 9.5;
+  static constexpr double kGeluZero = -39.0;
+  static constexpr int kGeluExponent = -74;
   static constexpr double kGeluTanhZero = -22.0, kGeluTanhSaturated = 9.0;
 
   // 2^-63.8
