@@ -195,9 +195,12 @@ struct CategoricalCrossEntropy : TermLoss<CategoricalCrossEntropy> {
 struct BinaryCrossEntropy : TermLoss<BinaryCrossEntropy> {
   template <class D, class V>
   static V Term(D d, V p, V y, V) {
-    const V rest = hn::Sub(hn::Set(d, 1), y);
-    const V likely = LimitedLog(d, Round(Log(d, p))), unlikely = LimitedLog(d, Log1m(d, p));
-    return hn::Neg(hn::MulAdd(y, likely, hn::Mul(rest, unlikely)));
+    const V zero = hn::Zero(d), one = hn::Set(d, 1);
+    const auto positive = hn::Eq(y, one);
+    const bool hard = hn::AllTrue(d, hn::Or(positive, hn::Eq(y, zero)));
+    if (HWY_LIKELY(hard)) return hn::Neg(LimitedLog(d, LogOrLog1m(d, positive, p)));
+    const V likely = LimitedLog(d, Round(Log(d, p))), unlikely = LimitedLog(d, LogOrLog1m(d, hn::FirstN(d, 0), p));
+    return hn::Neg(hn::MulAdd(y, likely, hn::Mul(hn::Sub(one, y), unlikely)));
   }
   // -y / p + (1 - y) / (1 - p), of which neither divisor may vanish
   template <class D, class V>

@@ -508,26 +508,42 @@ HWY_INLINE V LogOfSpecial(D d, V x) {
   return hn::IfThenElse(hn::Gt(x, zero), positive, others);
 }
 
-// log(p / q), std::log of the exact quotient.
-template <bool kOrdinary, class D, class V>
+// log(p / q), std::log of the exact quotient. The short way, for numbers whose quotients are far from underflow, splits the
+// quotient; the other splits numerator and denominator, and comes to the same bits.
+template <class D, class V>
+HWY_INLINE V ShortLogRatio(D d, V p, V q) {
+  const hn::RebindToSigned<D> di;
+  const V zero = hn::Zero(d), one = hn::Set(d, 1);
+  const Two<V> ratio = TwoQuotient(d, Two<V>{p, zero}, Two<V>{q, zero}), y = FastTwoSum(ratio.hi, ratio.lo);
+  const LogSplit<V> s = SplitLog<true>(d, y.hi);
+  const auto shift = hn::Sub(hn::BitCast(di, s.m), hn::BitCast(di, y.hi));
+  const V factor = hn::BitCast(d, hn::Add(hn::BitCast(di, one), shift));
+  return Round(LogOfParts(d, s.n, hn::Sub(s.m, one), hn::Mul(y.lo, factor)));
+}
+// Whether both are in [kUnscale, kScale), by their bits: those of negative numbers and NaN are larger.
+template <class D, class V>
+HWY_INLINE bool HaveShortLogRatio(D d, V p, V q) {
+  const hn::RebindToUnsigned<D> du;
+  const auto least = hn::BitCast(du, hn::Set(d, ConstantsOf<D>::kUnscale));
+  const auto range = hn::Sub(hn::BitCast(du, hn::Set(d, ConstantsOf<D>::kScale)), least);
+  const auto above = hn::Max(hn::Sub(hn::BitCast(du, p), least), hn::Sub(hn::BitCast(du, q), least));
+  return hn::AllTrue(du, hn::Lt(above, range));
+}
+template <class D, class V>
 HWY_INLINE V LogRatio(D d, V p, V q) {
   using C = ConstantsOf<D>;
+  if (HWY_LIKELY(HaveShortLogRatio(d, p, q))) return ShortLogRatio(d, p, q);
   const V zero = hn::Zero(d), half = hn::Set(d, 0.5), one = hn::Set(d, 1), two = hn::Set(d, 2);
-  const LogSplit<V> ps = SplitLog<kOrdinary>(d, p), qs = SplitLog<kOrdinary>(d, q);
+  const LogSplit<V> ps = SplitLog<false>(d, p), qs = SplitLog<false>(d, q);
   const Two<V> ratio = TwoQuotient(d, Two<V>{ps.m, zero}, Two<V>{qs.m, zero});
   const Two<V> m = FastTwoSum(ratio.hi, ratio.lo);
-  const auto large = hn::Gt(m.hi, hn::Set(d, 2 * C::kSqrtHalf)), small = hn::Lt(m.hi, hn::Set(d, C::kSqrtHalf));
+  const auto large = hn::Ge(m.hi, hn::Set(d, 2 * C::kSqrtHalf)), small = hn::Lt(m.hi, hn::Set(d, C::kSqrtHalf));
   const V factor = hn::IfThenElse(large, half, hn::IfThenElse(small, two, one));
   const V carry = hn::Sub(hn::IfThenElseZero(large, one), hn::IfThenElseZero(small, one));
   const V n = hn::Add(hn::Sub(ps.n, qs.n), carry);
   const V log = Round(LogOfParts(d, n, hn::MulSub(m.hi, factor, one), hn::Mul(m.lo, factor)));
-  if constexpr (kOrdinary) return log;
   const V special = hn::Sub(LogOfSpecial(d, p), LogOfSpecial(d, q));
   return hn::IfThenElse(hn::Eq(special, zero), log, special);
-}
-template <class D, class V>
-HWY_INLINE V LogRatio(D d, V p, V q) {
-  return HWY_LIKELY(AreOrdinary(d, p) && AreOrdinary(d, q)) ? LogRatio<true>(d, p, q) : LogRatio<false>(d, p, q);
 }
 
 // std::log
@@ -546,24 +562,25 @@ HWY_INLINE Two<V> Log(D d, V x) {
   return HWY_LIKELY(AreOrdinary(d, x)) ? Log<true>(d, x) : Log<false>(d, x);
 }
 
-// log(1 - x) for x in [0, 1]: std::log1p(-x).
-template <bool kOrdinary, class D, class V>
-HWY_INLINE V Log1m(D d, V x) {
+// log(x) where it is asked for, else log(1 - x), for x in [0, 1]: std::log, std::log1p(-x).
+template <bool kOrdinary, class D, class M, class V>
+HWY_INLINE V LogOrLog1m(D d, M of_x, V x, Two<V> y) {
   const V zero = hn::Zero(d), one = hn::Set(d, 1);
-  const Two<V> y = FastTwoDifference(one, x);
   const LogSplit<V> s = SplitLog<kOrdinary>(d, y.hi);
-  const auto small = hn::Eq(s.n, zero);
+  const auto small = hn::AndNot(of_x, hn::Eq(s.n, zero));
   // Where the difference is not exact, n is 0 or -1.
   const V f = hn::IfThenElse(small, hn::Neg(x), hn::Sub(s.m, one));
-  const V f_low = hn::IfThenZeroElse(small, hn::Add(y.lo, y.lo));
+  const V f_low = hn::IfThenZeroElse(hn::Or(small, of_x), hn::Add(y.lo, y.lo));
   const V log = Round(LogOfParts(d, s.n, f, f_low));
   if constexpr (kOrdinary) return log;
   const V special = LogOfSpecial(d, y.hi);
   return hn::IfThenElse(hn::Eq(special, zero), log, special);
 }
-template <class D, class V>
-HWY_INLINE V Log1m(D d, V x) {
-  return HWY_LIKELY(AreOrdinary(d, hn::Sub(hn::Set(d, 1), x))) ? Log1m<true>(d, x) : Log1m<false>(d, x);
+template <class D, class M, class V>
+HWY_INLINE V LogOrLog1m(D d, M of_x, V x) {
+  Two<V> y = FastTwoDifference(hn::Set(d, 1), x);
+  y.hi = hn::IfThenElse(of_x, x, y.hi);
+  return HWY_LIKELY(AreOrdinary(d, y.hi)) ? LogOrLog1m<true>(d, of_x, x, y) : LogOrLog1m<false>(d, of_x, x, y);
 }
 
 // ---------------------------------------------------------------- the normal distribution
