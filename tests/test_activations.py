@@ -107,9 +107,9 @@ def test_special_values(f: Function, dtype: np.dtype) -> None:
 @all_dtypes
 @all_functions
 def test_zero_stays_zero_however_large_the_factor(f: Function, dtype: np.dtype) -> None:
-    """Far out in a tail the derivative is 0, and what a unit gates: no rest of it must show up in a product."""
+    """As what a unit gates is at 0, and the derivative far out in a tail: no rest of it must show up in a product."""
     largest = finfo(dtype).max
-    x = f.domain(np.array([-INF, -largest, largest, INF], dtype))
+    x = f.domain(np.array([-INF, -largest, 0, largest, INF], dtype))
     one, factor = np.ones_like(x), np.full_like(x, largest / dtype.type(4))
     exact = f.exact(*f.arguments(x, one, one))
     for up, grad in ((one, factor), (factor, one)):

@@ -616,14 +616,18 @@ struct GatedUnit {
  private:
   template <class D, class V>
   HWY_INLINE static V Product(D d, Two<V> a, V factor, V unscale) {
-    const V product = Times(d, a, factor);
 #if HWY_NATIVE_FMA
-    return hn::Mul(product, unscale);
+    return hn::Mul(Times(d, a, factor), unscale);
 #else
-    // Near sub-normal numbers an exact product has no room for its low part.
-    const V rounded = hn::Mul(Round(a), factor);
-    const auto tiny = hn::Lt(hn::Abs(rounded), hn::Set(d, 16 * ConstantsOf<D>::kMinNormal));
-    return hn::Mul(hn::IfThenElse(tiny, rounded, product), unscale);
+    // Near sub-normal numbers an exact product has no room for its low part: the smaller factor is scaled.
+    using C = ConstantsOf<D>;
+    const V one = hn::Set(d, 1), scale = hn::Set(d, C::kScale);
+    const auto tiny = hn::Lt(hn::Abs(hn::Mul(a.hi, factor)), hn::Set(d, 16 * C::kMinNormal));
+    const auto large = hn::Ge(hn::Abs(factor), one);
+    const V f = hn::Mul(factor, hn::IfThenElse(hn::AndNot(large, tiny), scale, one));
+    const V of_a = hn::IfThenElse(hn::And(large, tiny), scale, one);
+    const V product = Times(d, Two<V>{hn::Mul(a.hi, of_a), hn::Mul(a.lo, of_a)}, f);
+    return hn::Mul(product, hn::IfThenElse(tiny, hn::Mul(unscale, hn::Set(d, C::kUnscale)), unscale));
 #endif
   }
 };
