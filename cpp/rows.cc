@@ -116,7 +116,8 @@ bool RunRows(const RowLoop& loop, const RowOperand* operands, size_t rows, size_
   const size_t block_rows = inner > 1 ? inner : rows;
   const OperandList& list = loop.operation->operands;
   std::atomic<bool> failed{false};
-  ParallelFor(rows, 1, loop.cycles * classes, [&](size_t begin, size_t end) {
+  constexpr double kRowCycles = 4;
+  ParallelFor(rows, 1, loop.cycles * classes + kRowCycles, [&](size_t begin, size_t end) {
     constexpr std::align_val_t kAlignment{64};
     alignas(64) char small[kSmallScratch];
     const bool is_large = bytes > kSmallScratch;

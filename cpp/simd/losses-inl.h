@@ -95,6 +95,7 @@ struct SumOfTerms : RowFormula {
 template <class Formula, Want kWant>
 struct TermOfClass : RowFormula {
   static constexpr size_t kNarrow = 3;
+  static constexpr bool kOwnEntryOnly = kWant == Want::kLoss;
   using At = Places<kWant, 0>;
   static constexpr OperandList kOperands =
       LossOperands<kWant>(Operands(Operand::kRowIn, Operand::kIndexIn, Operand::kOptionalIn));
@@ -171,7 +172,7 @@ struct CountOutside : RowFormula {
 };
 
 struct CountOutsideOfClass : RowFormula {
-  static constexpr size_t kNarrow = 3;
+  static constexpr bool kOwnEntryOnly = true;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kIndexIn, Operand::kScalarOut);
   template <class P, class R>
   static void Run(const P& p, const R& r) {

@@ -26,6 +26,8 @@ struct RowFormula {
   static constexpr size_t kNarrow = 10;
   // Those up to which rows go together in place: longer ones do so no faster, out of cache.
   static constexpr size_t kTogether = 0;
+  // Whether nothing of a row is read but the entry of its class.
+  static constexpr bool kOwnEntryOnly = false;
 };
 
 // Rows in memory are of type Stored, scalars of type Scalar; everything else of the type in which they are computed.
@@ -114,6 +116,7 @@ struct RowLoops {
   // Elements of scratch memory that a thread needs: rows in place keep their exponentials, the others go through buffers.
   static size_t Scratch(const RowOperand* operands, size_t classes) {
     const hn::ScalableTag<T> d;
+    if constexpr (Operation::kOwnEntryOnly) classes = 1;
     if (AreTogether(operands, classes)) return InPlace{d, classes, false}.Steps() * hn::Lanes(d) * GroupTogether(classes);
     if (AreInPlace(operands, classes)) {
       return Has(Operation::kOperands, Operand::kRowOut) && classes <= kMaxKept ? classes : 0;
@@ -235,7 +238,49 @@ struct RowLoops {
     }
   }
 
+  template <class Number>
+  static RowOperand OwnEntries(const RowOperand& o, const int64_t* places, size_t count, Number* entries) {
+    for (size_t i = 0; i < count; ++i) {
+      entries[i] = *reinterpret_cast<const Number*>(o.data + static_cast<ptrdiff_t>(i) * o.row + places[i] * o.item);
+    }
+    return {reinterpret_cast<char*>(entries), sizeof(Number), 0};
+  }
+
+  // The entries of their classes as rows of one class.
+  static void RunOwnEntries(const RowOperand* operands, size_t classes, size_t begin, size_t end, void* scratch) {
+    constexpr size_t kRows = 256;
+    int64_t places[kRows], targets[kRows];
+    S entries[kRows];
+    T weights[kRows];
+    for (size_t row = begin; row < end; row += kRows) {
+      const size_t count = HWY_MIN(kRows, end - row);
+      RowOperand own[kCount];
+      for (int k = 0; k < kCount; ++k) {
+        const RowOperand& o = operands[k];
+        own[k] = {o.data + static_cast<ptrdiff_t>(row) * o.row, o.row, o.item};
+        if (Operation::kOperands.kinds[k] != Operand::kIndexIn) continue;
+        PackIndices(o, row, count, 1, classes, places);
+        for (size_t i = 0; i < count; ++i) {
+          targets[i] = HWY_MIN(places[i], 0);
+          places[i] = HWY_MAX(places[i], 0);
+        }
+        own[k] = {reinterpret_cast<char*>(targets), sizeof(int64_t), 0};
+      }
+      for (int k = 0; k < kCount; ++k) {
+        const Operand kind = Operation::kOperands.kinds[k];
+        if (kind == Operand::kRowIn) own[k] = OwnEntries(own[k], places, count, entries);
+        if (kind == Operand::kOptionalIn && !IsAbsent(kind, own[k], classes)) {
+          own[k] = OwnEntries(own[k], places, count, weights);
+        }
+      }
+      Run(own, 1, 0, count, scratch, false);
+    }
+  }
+
   static void Run(const RowOperand* operands, size_t classes, size_t begin, size_t end, void* scratch, bool stream) {
+    if constexpr (Operation::kOwnEntryOnly) {
+      if (classes > 1) return RunOwnEntries(operands, classes, begin, end, scratch);
+    }
     const hn::ScalableTag<T> d;
     const size_t lanes = hn::Lanes(d);
     T* buffer = static_cast<T*>(scratch);
