@@ -39,17 +39,19 @@ CheckedTargets CheckTargets(const int64_t* targets, size_t n, int64_t classes, i
   std::optional<py::gil_scoped_release> release;
   if (n >= kManyTargets) release.emplace();
   const auto is_class = [=](int64_t target) { return static_cast<uint64_t>(target) < static_cast<uint64_t>(classes); };
-  std::atomic<size_t> ignored{0}, wrong{0};
-  ParallelFor(n, 1, kTargetCycles, [&](size_t begin, size_t end) {
-    size_t skipped = 0, outside = 0;
-    for (size_t i = begin; i < end; ++i) {
-      const bool skip = targets[i] == ignore_index;
-      skipped += skip;
-      outside += !skip & !is_class(targets[i]);
-    }
-    ignored += skipped;
-    wrong += outside;
-  });
+  const auto count = [=](auto is_counted) {
+    std::atomic<size_t> sum{0};
+    ParallelFor(n, 1, kTargetCycles, [&](size_t begin, size_t end) {
+      size_t counted = 0;
+      for (size_t i = begin; i < end; ++i) counted += is_counted(targets[i]);
+      sum += counted;
+    });
+    return sum.load();
+  };
+  const size_t outside = count([=](int64_t target) { return !is_class(target); });
+  const bool may_ignore = outside > 0 || is_class(ignore_index);  // mostly not: one pass
+  const size_t ignored = may_ignore ? count([=](int64_t target) { return target == ignore_index; }) : 0;
+  const size_t wrong = is_class(ignore_index) ? outside : outside - ignored;
   if (wrong > 0) {
     py::ssize_t bad = 0;
     while (targets[bad] == ignore_index || is_class(targets[bad])) ++bad;
