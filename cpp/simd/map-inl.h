@@ -91,6 +91,7 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
   }
   // Two vectors at a time, whose operations the compiler interleaves: a formula is one long chain, and a core looks ahead
   // by little more than its length. 1.2 times as fast. Three or four at a time win a few percent here and lose them there.
+  // Fetching inputs ahead gains nothing (0.97 to 1.03).
   for (; i + 2 * lanes <= n; i += 2 * lanes) {
     const auto first = next(), second = next();
     Put(d, first, out, i, stream);
