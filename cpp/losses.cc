@@ -51,16 +51,18 @@ CheckedTargets CheckTargets(const int64_t* targets, size_t n, int64_t classes, i
   const size_t outside = count([=](int64_t target) { return !is_class(target); });
   const bool may_ignore = outside > 0 || is_class(ignore_index);  // mostly not: one pass
   const size_t ignored = may_ignore ? count([=](int64_t target) { return target == ignore_index; }) : 0;
-  const size_t wrong = is_class(ignore_index) ? outside : outside - ignored;
-  if (wrong > 0) {
-    py::ssize_t bad = 0;
-    while (targets[bad] == ignore_index || is_class(targets[bad])) ++bad;
-    return {0, ignored > 0, bad};
+  if (outside > (is_class(ignore_index) ? 0 : ignored)) {
+    const auto is_bad = [=](int64_t target) { return target != ignore_index && !is_class(target); };
+    const int64_t* bad = std::find_if(targets, targets + n, is_bad);
+    if (bad != targets + n) return {0, ignored > 0, bad - targets};  // else another thread has written to the array
   }
   double total = static_cast<double>(n - ignored);
   if (weights != nullptr) {
     total = 0;  // in one order, whatever the threads
-    for (size_t i = 0; i < n; ++i) total += targets[i] == ignore_index ? 0 : weights[targets[i]];
+    for (size_t i = 0; i < n; ++i) {
+      const int64_t target = targets[i];
+      total += target == ignore_index || !is_class(target) ? 0 : weights[target];
+    }
   }
   return {total, ignored > 0, -1};
 }

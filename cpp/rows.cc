@@ -115,8 +115,8 @@ bool RunRows(const RowLoop& loop, const RowOperand* operands, size_t rows, size_
   const bool stream = rows * classes * ItemSize(loop.dtype) >= stream_from;
   const size_t block_rows = inner > 1 ? inner : rows;
   const OperandList& list = loop.operation->operands;
+  constexpr double kRowCycles = 4;  // of a row, however few its classes
   std::atomic<bool> failed{false};
-  constexpr double kRowCycles = 4;
   ParallelFor(rows, 1, loop.cycles * classes + kRowCycles, [&](size_t begin, size_t end) {
     constexpr std::align_val_t kAlignment{64};
     alignas(64) char small[kSmallScratch];

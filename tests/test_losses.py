@@ -456,12 +456,10 @@ def test_kl_divergence_from_a_tiny_probability() -> None:
 @pytest.mark.parametrize("name", ["binary_cross_entropy", "kl_divergence", "categorical_cross_entropy"])
 def test_losses_do_not_depend_on_their_neighbours(name: str, dtype: np.dtype, rng: np.random.Generator) -> None:
     """Logarithms have shorter ways for vectors without special values."""
-    p, q = (rng.uniform(0.01, 1, (2000, 1)).astype(dtype) for _ in range(2))
-    q[::3], q[1::3] = 0, 1
-    p[5::7] = q[5::7]  # a quotient of 1
     f = getattr(nl, name)
-    given = [q, p] if name == "kl_divergence" else [p, q]
-    q[q == 0] = 0.125 if name == "kl_divergence" else 0
+    given = [rng.uniform(0.01, 1, (2000, 1)).astype(dtype) for _ in range(2)]
+    if name != "kl_divergence":
+        given[1] = np.round(given[1])
     alone = f(*given, reduction="none")
     for special in (0.0, 1e-40, 0.3, 1.0):
         mixed = [a.copy() for a in given]

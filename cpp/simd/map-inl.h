@@ -102,9 +102,9 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
   if (stream) hwy::FlushStream();
 }
 
-// Whether a formula takes as many inputs.
 template <class T, size_t>
 using VecOf = hn::Vec<hn::ScalableTag<T>>;
+// Whether a formula takes as many inputs.
 template <class Call, class Inputs, class = void>
 constexpr bool kTakes = false;
 template <class Call, size_t... kInput>
