@@ -19,7 +19,8 @@ constexpr size_t CountNames(const char* names) {
 
 template <class Call, size_t kInputs>
 constexpr MapKernels KernelsOf() {
-  return {Map<Call, float, kInputs>, Map<Call, double, kInputs>, Map<Call, Float16, kInputs>, Map<Call, BFloat16, kInputs>};
+  return {Map<Call, float, kInputs>, Map<Call, double, kInputs>, Map<Call, Float16, kInputs>,
+          Map<Call, PureBFloat16, kInputs>};
 }
 
 const ActivationKernels* ActivationTable() {

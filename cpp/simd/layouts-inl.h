@@ -223,7 +223,7 @@ HWY_INLINE Sum InChunks(const P& p, F sum_of, Merge merge) {
 // is put together from two neighbours.
 template <class P, class S, class F>
 HWY_INLINE void StreamSteps(const P& p, S* out, size_t begin, size_t end, F f) {
-  const size_t lanes = hn::Lanes(p.d), head = (lanes - Misalignment(p.d, out)) % lanes, tail = lanes - head;
+  const size_t lanes = hn::Lanes(p.d), head = (lanes - Misalignment(lanes, out)) % lanes, tail = lanes - head;
   const hn::RebindToSigned<decltype(p.d)> di;
   const auto order = hn::And(hn::Iota(di, static_cast<hn::TFromD<decltype(di)>>(head)),
                              hn::Set(di, static_cast<hn::TFromD<decltype(di)>>(lanes - 1)));

@@ -35,15 +35,15 @@ struct BackwardOf {
   }
 };
 
-// A result, whole or of a tail of n lanes, into the one or two outputs at offset i.
+// Results, of two vectors or of a tail of n lanes, into the one or two outputs at offset i.
 template <class D, class S, class V>
-HWY_INLINE void Put(D d, V v, S* const* outputs, size_t i, bool stream) {
-  StoreOrStream(v, d, outputs[0] + i, stream);
+HWY_INLINE void PutPair(D d, V first, V second, S* const* outputs, size_t i, bool stream) {
+  StoreOrStreamPair(first, second, d, outputs[0] + i, stream);
 }
 template <class D, class S, class V>
-HWY_INLINE void Put(D d, GateGradients<V> v, S* const* outputs, size_t i, bool stream) {
-  StoreOrStream(v.gate, d, outputs[0] + i, stream);
-  StoreOrStream(v.up, d, outputs[1] + i, stream);
+HWY_INLINE void PutPair(D d, GateGradients<V> first, GateGradients<V> second, S* const* outputs, size_t i, bool stream) {
+  StoreOrStreamPair(first.gate, second.gate, d, outputs[0] + i, stream);
+  StoreOrStreamPair(first.up, second.up, d, outputs[1] + i, stream);
 }
 template <class D, class S, class V>
 HWY_INLINE void PutTail(D d, V v, S* const* outputs, size_t i, size_t n) {
@@ -60,45 +60,40 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
                           std::index_sequence<kInput...>) {
   constexpr size_t kInputs = sizeof...(kInput);
   const hn::ScalableTag<Computed<S>> d;
-  const size_t lanes = hn::Lanes(d);
-  // A single value is a vector of copies that is read again and again: no branch in the loop, and no product.
-  HWY_ALIGN S copies[kInputs][hn::MaxLanes(d)];
+  const size_t lanes = hn::Lanes(d), pair = 2 * lanes;
+  // A single value is a pair of vectors of copies that is read again and again: no branch in the loop, and no product.
+  HWY_ALIGN S copies[kInputs][2 * hn::MaxLanes(d)];
   const S* in[kInputs];
   S* const out[2] = {static_cast<S*>(outputs[0]), static_cast<S*>(outputs[1])};
   for (size_t k = 0; k < kInputs; ++k) {
     in[k] = static_cast<const S*>(inputs[k]);
     if (steps[k] == 0) {
-      std::fill_n(copies[k], lanes, *in[k]);
+      std::fill_n(copies[k], pair, *in[k]);
       in[k] = copies[k];
     }
   }
   stream &= ((in[kInput] != out[0] && in[kInput] != out[1]) && ...);
-  stream &= out[1] == nullptr || Misalignment(d, out[0]) == Misalignment(d, out[1]);
-  const size_t advance[kInputs] = {steps[kInput] * lanes...};
-  const auto next = [&]() HWY_ATTR {
-    const auto result = Call::Call(d, LoadFrom(d, in[kInput])...);
-    ((in[kInput] += advance[kInput]), ...);
-    return result;
-  };
-  const auto put_tail = [&](size_t i, size_t count) HWY_ATTR {
-    PutTail(d, Call::Call(d, LoadTail(d, in[kInput], count, 0)...), out, i, count);
-    ((in[kInput] += steps[kInput] * count), ...);
-  };
+  stream &= out[1] == nullptr || Misalignment(pair, out[0]) == Misalignment(pair, out[1]);
+  const size_t advance[kInputs] = {steps[kInput] * pair...};
   size_t i = 0;
-  if (stream && Misalignment(d, out[0]) != 0) {
-    i = lanes - Misalignment(d, out[0]);
-    put_tail(0, i);
-  }
+  const auto put_until = [&](size_t end) HWY_ATTR {
+    for (size_t count; i < end; i += count) {
+      count = HWY_MIN(lanes, end - i);
+      PutTail(d, Call::Call(d, LoadTail(d, in[kInput], count, 0)...), out, i, count);
+      ((in[kInput] += steps[kInput] * count), ...);
+    }
+  };
+  if (stream) put_until(HWY_MIN(n, (pair - Misalignment(pair, out[0])) % pair));
   // Two vectors at a time, whose operations the compiler interleaves: a formula is one long chain, and a core looks ahead
   // by little more than its length. 1.2 times as fast. Three or four at a time win a few percent here and lose them there.
   // Fetching inputs ahead gains nothing (0.97 to 1.03).
-  for (; i + 2 * lanes <= n; i += 2 * lanes) {
-    const auto first = next(), second = next();
-    Put(d, first, out, i, stream);
-    Put(d, second, out, i + lanes, stream);
+  for (; i + pair <= n; i += pair) {
+    const auto first = Call::Call(d, LoadOfPair<0>(d, in[kInput])...);
+    const auto second = Call::Call(d, LoadOfPair<1>(d, in[kInput])...);
+    ((in[kInput] += advance[kInput]), ...);
+    PutPair(d, first, second, out, i, stream);
   }
-  for (; i + lanes <= n; i += lanes) Put(d, next(), out, i, stream);
-  if (i < n) put_tail(i, n - i);
+  put_until(n);
   if (stream) hwy::FlushStream();
 }
 
@@ -149,7 +144,7 @@ void LookUp(const uint16_t* table, const uint16_t* from, uint16_t* to, size_t n,
   if (!stream || from == to) return LookUpInCaches(table, from, to, n);
   constexpr size_t kBlock = 1024;
   uint16_t results[kBlock];
-  size_t count = kBlock - Misalignment(hn::ScalableTag<uint16_t>(), to);
+  size_t count = kBlock - Misalignment(hn::Lanes(hn::ScalableTag<uint16_t>()), to);
   for (size_t i = 0; i < n; i += count, count = kBlock) {
     count = HWY_MIN(count, n - i);
     LookUpInCaches(table, from + i, results, count);

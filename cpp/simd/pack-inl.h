@@ -226,7 +226,7 @@ HWY_NOINLINE void UnpackRows(const RowOperand& o, const GroupLayout& layout, siz
   if (layout.lanes != lanes) return UnpackOneByOne<S>(o, layout, row, count, buffer);
   const GroupLayout g{layout.classes, lanes};
   if (o.row == sizeof(S)) {
-    stream &= Misalignment(d, reinterpret_cast<S*>(first)) == 0 && o.item % (lanes * sizeof(S)) == 0;
+    stream &= Misalignment(lanes, reinterpret_cast<S*>(first)) == 0 && o.item % (lanes * sizeof(S)) == 0;
     for (size_t j = 0; j < g.classes; ++j, first += o.item) {
       S* to = reinterpret_cast<S*>(first);
       const T* from = buffer + j * lanes;

@@ -31,21 +31,53 @@ struct BFloat16 {
     return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du, h)));
   }
   template <class D, class V>
-  HWY_INLINE static hn::Vec<hn::Rebind<uint16_t, D>> Narrow(D, V v) {
+  HWY_INLINE static hn::Vec<hn::Rebind<uint16_t, D>> Narrow(D d, V v) {
+    const hn::RebindToUnsigned<D> du;
+    const auto quiet = hn::Or(hn::BitCast(du, v), hn::Set(du, 0x400000));
+    return Upper(d, hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, Rounded(d, v)));
+  }
+
+ protected:
+  // The result in the upper half of each lane, unless a NaN's lower half carries into the rest.
+  template <class D, class V>
+  HWY_INLINE static hn::Vec<hn::RebindToUnsigned<D>> Rounded(D, V v) {
     const hn::RebindToUnsigned<D> du;
     const auto all = hn::BitCast(du, v);
     const auto odd = hn::TestBit(all, hn::Set(du, 1 << 16));
-    const auto rounded = hn::Add(all, hn::IfThenElse(odd, hn::Set(du, 0x8000), hn::Set(du, 0x7FFF)));
-    const auto quiet = hn::Or(all, hn::Set(du, 0x400000));
-    const auto upper = hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, rounded);
+    return hn::Add(all, hn::IfThenElse(odd, hn::Set(du, 0x8000), hn::Set(du, 0x7FFF)));
+  }
+  template <class D, class VU>
+  HWY_INLINE static hn::Vec<hn::Rebind<uint16_t, D>> Upper(D, VU v) {
 #if HWY_TARGET <= HWY_AVX3
     if constexpr (hn::MaxLanes(D()) >= 16) {  // one instruction instead of three
       const hn::Repartition<uint16_t, D> d16;
-      return hn::LowerHalf(hn::ConcatOdd(d16, hn::BitCast(d16, upper), hn::BitCast(d16, upper)));
+      return hn::LowerHalf(hn::ConcatOdd(d16, hn::BitCast(d16, v), hn::BitCast(d16, v)));
     }
 #endif
-    return hn::DemoteTo(hn::Rebind<uint16_t, D>(), hn::BitCast(hn::RebindToSigned<D>(), hn::ShiftRight<16>(upper)));
+    return hn::DemoteTo(hn::Rebind<uint16_t, D>(), hn::BitCast(hn::RebindToSigned<D>(), hn::ShiftRight<16>(v)));
   }
+};
+
+// Where nothing but bfloat16 is computed with, the lower half of a NaN is 0 and may be rounded as all else.
+struct PureBFloat16 : BFloat16 {
+  template <class D, class V>
+  HWY_INLINE static hn::Vec<hn::Rebind<uint16_t, D>> Narrow(D d, V v) {
+    return Upper(d, Rounded(d, v));
+  }
+#if HWY_TARGET != HWY_SCALAR
+  // The even elements and the odd ones of a vector of them: half the work.
+  template <size_t kOdd, class D, class VH>
+  HWY_INLINE static hn::Vec<D> WidenOf(D d, VH h) {
+    const hn::RebindToUnsigned<D> du;
+    const auto both = hn::BitCast(du, h);
+    return hn::BitCast(d, kOdd ? hn::And(both, hn::Set(du, 0xFFFF0000)) : hn::ShiftLeft<16>(both));
+  }
+  template <class D, class V>
+  HWY_INLINE static hn::Vec<hn::Repartition<uint16_t, D>> NarrowBoth(D d, V even, V odd) {
+    const hn::Repartition<uint16_t, D> dh;
+    return hn::OddEven(hn::BitCast(dh, Rounded(d, odd)), hn::BitCast(dh, hn::ShiftRight<16>(Rounded(d, even))));
+  }
+#endif
 };
 
 #if HWY_TARGET <= HWY_AVX2 && !defined(HWY_DISABLE_F16C)
@@ -144,7 +176,7 @@ HWY_INLINE void StoreTo(hn::Vec<D> v, D d, S* to) {
   }
 }
 
-// Past the caches where `stream`; `to` is aligned to a vector then.
+// Past the caches where `stream`; `to` is aligned to what is stored then.
 template <class D, class S>
 HWY_INLINE void StoreOrStream(hn::Vec<D> v, D d, S* to, bool stream) {
   if constexpr (kIsHalf<D, S>) {
@@ -159,6 +191,29 @@ HWY_INLINE void StoreOrStream(hn::Vec<D> v, D d, S* to, bool stream) {
     hn::Stream(v, d, to);
   } else {
     hn::StoreU(v, d, to);
+  }
+}
+
+// Two vectors' elements as a pair of vectors, in the order that is the least work.
+template <class S>
+constexpr bool kPairsAlternate = HWY_TARGET != HWY_SCALAR && std::is_same_v<S, PureBFloat16>;
+
+template <size_t kSecond, class D, class S>
+HWY_INLINE hn::Vec<D> LoadOfPair(D d, const S* from) {
+  if constexpr (kPairsAlternate<S>) {
+    return S::template WidenOf<kSecond>(d, hn::LoadU(hn::Repartition<uint16_t, D>(), BitsAt(from)));
+  } else {
+    return LoadFrom(d, from + kSecond * hn::Lanes(d));
+  }
+}
+
+template <class D, class S>
+HWY_INLINE void StoreOrStreamPair(hn::Vec<D> first, hn::Vec<D> second, D d, S* to, bool stream) {
+  if constexpr (kPairsAlternate<S>) {
+    StoreOrStream(S::NarrowBoth(d, first, second), hn::Repartition<uint16_t, D>(), BitsAt(to), stream);
+  } else {
+    StoreOrStream(first, d, to, stream);
+    StoreOrStream(second, d, to + hn::Lanes(d), stream);
   }
 }
 
@@ -208,10 +263,10 @@ HWY_INLINE void StoreOne(Computed<S> value, S* to) {
   StoreTo(hn::Set(d, value), d, to);
 }
 
-// In elements, of an array's first one in a vector.
-template <class D, class S>
-HWY_INLINE size_t Misalignment(D d, const S* array) {
-  return reinterpret_cast<uintptr_t>(array) / sizeof(S) % hn::Lanes(d);
+// In elements, of an array's first one among as many.
+template <class S>
+HWY_INLINE size_t Misalignment(size_t lanes, const S* array) {
+  return reinterpret_cast<uintptr_t>(array) / sizeof(S) % lanes;
 }
 
 // to = from, in aligned vectors.
@@ -222,7 +277,7 @@ HWY_INLINE void CopyAligned(const S* source, S* target, size_t n, bool stream) {
   const Item* from = reinterpret_cast<const Item*>(source);
   Item* to = reinterpret_cast<Item*>(target);
   const size_t lanes = hn::Lanes(d);
-  size_t i = HWY_MIN(n, (lanes - Misalignment(d, to)) % lanes);
+  size_t i = HWY_MIN(n, (lanes - Misalignment(lanes, to)) % lanes);
   if (i > 0) StoreTail(LoadTail(d, from, i, 0), d, to, i);
   for (; i + lanes <= n; i += lanes) StoreOrStream(hn::LoadU(d, from + i), d, to + i, stream);
   if (i < n) StoreTail(LoadTail(d, from + i, n - i, 0), d, to + i, n - i);
