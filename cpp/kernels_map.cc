@@ -5,6 +5,7 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels.h"
+#include "simd/half-inl.h"
 #include "simd/map-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -17,16 +18,17 @@ constexpr size_t CountNames(const char* names) {
   return count;
 }
 
-template <class Call, size_t kInputs>
+template <template <class> class Call, class Activation, size_t kInputs>
 constexpr MapKernels KernelsOf() {
-  return {Map<Call, float, kInputs>, Map<Call, double, kInputs>, Map<Call, Float16, kInputs>,
-          Map<Call, PureBFloat16, kInputs>};
+  return {Map<Call<Activation>, float, kInputs>, Map<Call<Activation>, double, kInputs>,
+          Map<Call<Half<Activation, Float16>>, Float16, kInputs>,
+          Map<Call<Half<Activation, PureBFloat16>>, PureBFloat16, kInputs>};
 }
 
 const ActivationKernels* ActivationTable() {
   static const ActivationKernels kTable[] = {
 #define NONLIN_ACTIVATION(name, Struct, inputs, backward_inputs, ...) \
-  {KernelsOf<ForwardOf<Struct>, CountNames(inputs)>(), KernelsOf<BackwardOf<Struct>, CountNames(backward_inputs)>()},
+  {KernelsOf<ForwardOf, Struct, CountNames(inputs)>(), KernelsOf<BackwardOf, Struct, CountNames(backward_inputs)>()},
 #include "activations.def"
 #undef NONLIN_ACTIVATION
   };

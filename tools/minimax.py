@@ -119,6 +119,28 @@ def exp_fit() -> Fit:
     return Fit(lambda r: (mp.exp(r) - 1 - r) / r**2, lambda r: r**2 / mp.exp(r), -bound, bound)
 
 
+def short_exp_fit(weight: Callable[[Real], Real]) -> Fit:
+    """q of e^r = 1 + r q(r) for results of 16 bits."""
+    bound = mp.mpf("0.34658")
+    return Fit(lambda r: (mp.exp(r) - 1) / r, weight, -bound, bound)
+
+
+def short_log_fit() -> Fit:
+    """q of log1p(e) = e q(e); 0 <= e <= 1."""
+    return Fit(lambda e: mp.log1p(e) / e, lambda e: e / mp.log1p(e), mp.mpf(2) ** -60, mp.mpf(1))
+
+
+def short_tail_fit() -> Fit:
+    """q of R(a) = exp(a^2/2) Phi(-a) = m q(m), m = 1 / (a + c); the shift c was searched for."""
+    c = mp.mpf("3.24")
+
+    def ratio(m: Real) -> Real:  # R / m
+        a = 1 / m - c
+        return mp.exp(a * a / 2) * mp.erfc(a / mp.sqrt(2)) / 2 / m
+
+    return Fit(ratio, lambda m: 1 / ratio(m), 1 / (15 + c), 1 / c)
+
+
 def log_fit() -> Fit:
     """P of log(1+f) = 2 s + s z P(z), s = f / (2+f), z = s^2; sqrt(1/2) <= 1+f <= sqrt(2)."""
     s_max = (mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)
@@ -193,7 +215,10 @@ def print_tail(tail: Tail, degree: int, bits: int) -> None:
 
 FITS: dict[str, Callable[[], None]] = {
     "exp_f32": lambda: print_polynomial("exp_q", exp_fit(), 4, F32),
-    "exp_f16": lambda: print_polynomial("exp_q", exp_fit(), 3, F32),
+    "exp_f16": lambda: print_polynomial("exp_q", short_exp_fit(lambda r: r / mp.exp(r)), 3, F32),
+    "expm1_f16": lambda: print_polynomial("expm1_q", short_exp_fit(lambda r: r / mp.expm1(r)), 4, F32),
+    "log1p_f16": lambda: print_polynomial("log1p_q", short_log_fit(), 6, F32),
+    "tail_f16": lambda: print_polynomial("tail_q", short_tail_fit(), 5, F32),
     "exp_f64": lambda: print_polynomial("exp_q", exp_fit(), 10, F64),
     "log_f32": lambda: print_polynomial("log_p", log_fit(), 2, F32),
     "log_f64": lambda: print_polynomial("log_p", log_fit(), 6, F64),

@@ -615,6 +615,10 @@ struct GatedUnit {
 
  private:
   template <class D, class V>
+  HWY_INLINE static V Product(D, V a, V factor, V unscale) {
+    return hn::Mul(hn::Mul(a, factor), unscale);
+  }
+  template <class D, class V>
   HWY_INLINE static V Product(D d, Two<V> a, V factor, V unscale) {
 #if HWY_NATIVE_FMA
     return hn::Mul(Times(d, a, factor), unscale);

@@ -53,6 +53,18 @@ struct MathConstants<float> {
   // e^r for results of 16 bits: 2^-23.2
   static constexpr float kShortExp[] = {
       1.0f, 1.0f, 0.499992311000824f, 0.16667112708091736f, 0.041890181601047516f, 0.008312688209116459f};
+  // For results of 16 bits: e^r, 2^-18.1; expm1(r) / r, 2^-21.1; log1p(e) / e for e in [0, 1], 2^-19.6
+  static constexpr float kHalfExp[] = {1.0f, 0.9999515414237976f, 0.4999595582485199f, 0.16808655858039856f,
+                                       0.04238136485219002f};
+  static constexpr float kHalfExpm1[] = {0.9999999403953552f, 0.49999377131462097f, 0.1666695475578308f,
+                                         0.04187509045004845f, 0.00833201501518488f};
+  static constexpr float kHalfLog1p[] = {0.9999987483024597f,   -0.49987009167671204f, 0.3310977816581726f,
+                                         -0.23504942655563354f, 0.14924131333827972f,  -0.06641536206007004f,
+                                         0.014145097695291042f};
+  // e^(a^2 / 2) Phi(-a) = m p(m) for m = 1 / (a + shift): 2^-17.8
+  static constexpr float kHalfTailShift = 3.24f;
+  static constexpr float kHalfTail[] = {0.39965832233428955f, 1.2541874647140503f, 4.597024440765381f,
+                                        1.1820358037948608f,  66.41635131835938f,  -86.44569396972656f};
   // log(1 + f) = 2 s + s z p(z), s = f / (2 + f), z = s^2: 2^-30.2
   static constexpr float kLog[] = {0.6666677594184875f, 0.399775892496109f, 0.29870572686195374f};
   // e^(a^2 / 2) Phi(-a) = m (constant + slope m + m p(1 - m)) for m = numerator / (a + shift), see NormalTailRatio
