@@ -59,6 +59,22 @@ def test_sweep(f: Function, dtype: np.dtype) -> None:
         assert worst["ulp"] <= f.ulp[dtype.name] + oracle.SLACK, f"{f.name} on {target}: {worst}"
 
 
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("f", [f for f in FUNCTIONS.values() if {"grad", "up"} & {*f.inputs}], ids=lambda f: f.name)
+def test_16_bits_with_any_factor(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
+    """Beside factors of 1: what is just enough for those may be too little for results elsewhere between powers of two."""
+    x = np.arange(2**16, dtype=np.uint16).view(dtype)
+    x = f.domain(x[np.isfinite(oracle.wide(x))])
+    up, grad = (rng.choice([-1, 1], (2, x.size)) * 2 ** rng.uniform(-6, 6, (2, x.size))).astype(dtype)
+    arguments = f.arguments(x, up, grad)
+    exact, largest = f.exact(*arguments), oracle.largest_term(f.name, x)
+    if largest is not None:
+        largest = largest * np.abs(oracle.wide(grad) * (oracle.wide(up) if "up" in f.inputs else 1))
+    for target in nl.simd_targets():
+        for i, y in enumerate(as_tuple(f.of(target)(*arguments))):
+            assert_within(f, f.ulp[dtype.name], ulp_error(y, exact[i], largest if i == 0 else None), x)
+
+
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @all_functions
 def test_special_values_and_tails(f: Function, dtype: np.dtype) -> None:

@@ -322,6 +322,16 @@ def test_infinite_logits(dtype: np.dtype) -> None:
         assert not np.isfinite(loss[0])
 
 
+@pytest.mark.every_target
+@all_dtypes
+def test_nan_stays_nan_whatever_its_payload(dtype: np.dtype) -> None:
+    """GPUs write 0x7fffffff, which a rounding to 16 bits would carry into a zero."""
+    nan = np.array([0x7FFFFFFF, 0xFFFFFFFF], np.uint32).view(np.float32)
+    for classes in (3, 300):
+        logits = np.zeros((2, classes), dtype)
+        assert np.isnan(nl.cross_entropy_backward(nan, logits, [0, 1], reduction="none").astype(np.float64)).all()
+
+
 # Special values
 
 LOG2 = math.log(2)

@@ -132,7 +132,7 @@ def short_log_fit() -> Fit:
 
 def short_tail_fit() -> Fit:
     """q of R(a) = exp(a^2/2) Phi(-a) = m q(m), m = 1 / (a + c); the shift c was searched for."""
-    c = mp.mpf("3.24")
+    c = mp.mpf("3.75")
 
     def ratio(m: Real) -> Real:  # R / m
         a = 1 / m - c
@@ -215,10 +215,11 @@ def print_tail(tail: Tail, degree: int, bits: int) -> None:
 
 FITS: dict[str, Callable[[], None]] = {
     "exp_f32": lambda: print_polynomial("exp_q", exp_fit(), 4, F32),
+    "exp_rows_f16": lambda: print_polynomial("exp_q", exp_fit(), 3, F32),
     "exp_f16": lambda: print_polynomial("exp_q", short_exp_fit(lambda r: r / mp.exp(r)), 3, F32),
     "expm1_f16": lambda: print_polynomial("expm1_q", short_exp_fit(lambda r: r / mp.expm1(r)), 4, F32),
     "log1p_f16": lambda: print_polynomial("log1p_q", short_log_fit(), 6, F32),
-    "tail_f16": lambda: print_polynomial("tail_q", short_tail_fit(), 5, F32),
+    "tail_f16": lambda: print_polynomial("tail_q", short_tail_fit(), 6, F32),
     "exp_f64": lambda: print_polynomial("exp_q", exp_fit(), 10, F64),
     "log_f32": lambda: print_polynomial("log_p", log_fit(), 2, F32),
     "log_f64": lambda: print_polynomial("log_p", log_fit(), 6, F64),

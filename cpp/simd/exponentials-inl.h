@@ -126,9 +126,10 @@ struct RowTotals {
     const D d = p.d;
     const V zero = hn::Zero(d), one = hn::Set(d, 1);
     const auto filler = hn::GetLane(hn::Neg(hn::Inf(d)));
-    for (size_t run = begin; run < end; run += P::kRunSteps) {
+    constexpr size_t kRunSteps = Scale::kShort ? 64 : P::kRunSteps;  // with 64, 16 bits are 5 % faster
+    for (size_t run = begin; run < end; run += kRunSteps) {
       V sum = zero, other = zero;  // take turns: half as many roundings one on another
-      ForEach(p, row, run, HWY_MIN(run + P::kRunSteps, end), filler, [&](size_t i, V v, auto step) HWY_ATTR {
+      ForEach(p, row, run, HWY_MIN(run + kRunSteps, end), filler, [&](size_t i, V v, auto step) HWY_ATTR {
         if constexpr (P::kInMemory) hwy::Prefetch(reinterpret_cast<const char*>(row + p.Offset(i)) + ahead);
         V e = scale.Exp(d, v);
         keep(i, e);
@@ -142,7 +143,7 @@ struct RowTotals {
         other = sum;
         sum = next;
       });
-      if (kFewSteps && end <= P::kRunSteps) {  // all of a row
+      if (kFewSteps && end <= kRunSteps) {  // all of a row
         others.hi = hn::Add(sum, other);
         return;
       }
@@ -279,7 +280,7 @@ HWY_INLINE RowExponentials<kRest, P, S> ExponentialsOf(const P& p, const S* row,
 // NaN where the maximum is infinite: softmax has no value there.
 template <class D, class V>
 HWY_INLINE V IfFiniteElseNaN(D d, V max, V value) {
-  return hn::IfThenElse(hn::IsFinite(max), value, hn::NaN(d));
+  return hn::IfThenElse(hn::IsFinite(max), value, QuietNaN(d));
 }
 
 // upstream * softmax(x) from a row's exponentials. The upstream factor takes the scaling where it is large. Without its low

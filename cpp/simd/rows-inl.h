@@ -326,7 +326,7 @@ RowOperation RowOperationOf(const char* name, double cost, const char* doc) {
   using Single = RowLoops<Operation, float>;
   using Double = RowLoops<Operation, double>;
   using Half = RowLoops<Operation, Float16, std::conditional_t<kFloatScalars, float, Float16>>;
-  using Brain = RowLoops<Operation, BFloat16, std::conditional_t<kFloatScalars, float, BFloat16>>;
+  using Brain = std::conditional_t<kFloatScalars, RowLoops<Operation, BFloat16, float>, RowLoops<Operation, PureBFloat16>>;
   return {name,
           cost,
           doc,

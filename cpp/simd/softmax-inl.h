@@ -114,7 +114,7 @@ struct LogSumExpMerge : RowFormula {
     const auto d = p.d;
     const V m1 = p.LoadScalar(r.template Row<0>()), s1 = p.LoadScalar(r.template Row<1>());
     const V m2 = p.LoadScalar(r.template Row<2>()), s2 = p.LoadScalar(r.template Row<3>());
-    const V larger = hn::IfThenElse(hn::Ge(m1, m2), m1, hn::IfThenElse(hn::Gt(m2, m1), m2, hn::NaN(d)));
+    const V larger = hn::IfThenElse(hn::Ge(m1, m2), m1, hn::IfThenElse(hn::Gt(m2, m1), m2, QuietNaN(d)));
     const V m = hn::Add(larger, hn::Zero(d));  // 0.0 of 0.0 and -0.0
     const V s = hn::Add(Rescaled(d, m1, s1, m), Rescaled(d, m2, s2, m));
     p.StoreScalar(m, r.template Row<4>());

@@ -187,6 +187,12 @@ HWY_INLINE V Polynomial(D d, V x, const hn::TFromD<D> (&coefficients)[kTerms]) {
   return sum;
 }
 
+// With a lower half of 0, which rounds to 16 bits as a number does.
+template <class D>
+HWY_INLINE hn::Vec<D> QuietNaN(D d) {
+  return hn::Set(d, ConstantsOf<D>::kNaN);
+}
+
 // The larger and the smaller of x and a limit. NaN stays NaN, which Max and Min promise on x86 alone, and there for the
 // second operand.
 template <class V>
@@ -504,7 +510,7 @@ template <class D, class V>
 HWY_INLINE V LogOfSpecial(D d, V x) {
   const V zero = hn::Zero(d), infinity = hn::Inf(d);
   const V positive = hn::IfThenElseZero(hn::Eq(x, infinity), infinity);
-  const V others = hn::IfThenElse(hn::Eq(x, zero), hn::Neg(infinity), hn::NaN(d));
+  const V others = hn::IfThenElse(hn::Eq(x, zero), hn::Neg(infinity), QuietNaN(d));
   return hn::IfThenElse(hn::Gt(x, zero), positive, others);
 }
 

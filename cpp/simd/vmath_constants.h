@@ -11,6 +11,7 @@ template <>
 struct MathConstants<float> {
   static constexpr int kMantissaBits = 23;
   static constexpr int kExponentBias = 127;
+  static constexpr float kNaN = __builtin_nanf("");
   static constexpr float kMax = 3.4028234663852886e38f;
   static constexpr float kMinNormal = 1.1754943508222875e-38f;
   static constexpr float kSplitter = 4097.0f;   // 2^12 + 1, cuts a float into halves of 12 bits
@@ -50,7 +51,7 @@ struct MathConstants<float> {
   // e^r = 1 + r + r^2 p(r) for |r| <= ln(2) / 2: 2^-28.3
   static constexpr float kExp[] = {0.4999999403953552f, 0.1666652113199234f, 0.04166825860738754f, 0.008368670009076595f,
                                    0.001382132526487112f};
-  // e^r for results of 16 bits: 2^-23.2
+  // e^r for rows of 16 bits, whose sums have more digits: 2^-23.2
   static constexpr float kShortExp[] = {
       1.0f, 1.0f, 0.499992311000824f, 0.16667112708091736f, 0.041890181601047516f, 0.008312688209116459f};
   // For results of 16 bits: e^r, 2^-18.1; expm1(r) / r, 2^-21.1; log1p(e) / e for e in [0, 1], 2^-19.6
@@ -61,10 +62,10 @@ struct MathConstants<float> {
   static constexpr float kHalfLog1p[] = {0.9999987483024597f,   -0.49987009167671204f, 0.3310977816581726f,
                                          -0.23504942655563354f, 0.14924131333827972f,  -0.06641536206007004f,
                                          0.014145097695291042f};
-  // e^(a^2 / 2) Phi(-a) = m p(m) for m = 1 / (a + shift): 2^-17.8
-  static constexpr float kHalfTailShift = 3.24f;
-  static constexpr float kHalfTail[] = {0.39965832233428955f, 1.2541874647140503f, 4.597024440765381f,
-                                        1.1820358037948608f,  66.41635131835938f,  -86.44569396972656f};
+  // e^(a^2 / 2) Phi(-a) = m p(m) for m = 1 / (a + shift): 2^-20.3
+  static constexpr float kHalfTailShift = 3.75f;
+  static constexpr float kHalfTail[] = {0.39862772822380066f, 1.518367052078247f, 4.565624237060547f, 26.37571907043457f,
+                                        -38.0384635925293f,   507.4988098144531f, -682.307373046875f};
   // log(1 + f) = 2 s + s z p(z), s = f / (2 + f), z = s^2: 2^-30.2
   static constexpr float kLog[] = {0.6666677594184875f, 0.399775892496109f, 0.29870572686195374f};
   // e^(a^2 / 2) Phi(-a) = m (constant + slope m + m p(1 - m)) for m = numerator / (a + shift), see NormalTailRatio
@@ -116,6 +117,7 @@ template <>
 struct MathConstants<double> {
   static constexpr int kMantissaBits = 52;
   static constexpr int kExponentBias = 1023;
+  static constexpr double kNaN = __builtin_nan("");
   static constexpr double kMax = 1.7976931348623157e308;
   static constexpr double kMinNormal = 2.2250738585072014e-308;
   static constexpr double kSplitter = 134217729.0;
