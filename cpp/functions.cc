@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "halves.h"
 #include "kernels.h"
 #include "module.h"
 #include "numpy_api.h"
@@ -37,30 +38,20 @@ enum Row {
 
 Function functions[kRows][2];  // forward, backward
 
-PyObject* NewNumber(int dtype, double value) {
-  PyObject* array = PyArray_SimpleNew(0, nullptr, dtype == kFloat32 ? NPY_FLOAT : NPY_DOUBLE);
-  if (array == nullptr) throw py::error_already_set();
-  void* data = PyArray_DATA(reinterpret_cast<PyArrayObject*>(array));
+PyObject* NewNumber(int dtype, PyObject* value) {
+  PyObject* object = PyArray_SimpleNew(0, nullptr, NumberOfType(dtype));
+  if (object == nullptr) throw py::error_already_set();
+  auto* array = reinterpret_cast<PyArrayObject*>(object);
+  void* data = PyArray_DATA(array);
   if (dtype == kFloat32) {
-    *static_cast<float*>(data) = static_cast<float>(value);
-  } else {
-    *static_cast<double*>(data) = value;
+    *static_cast<float*>(data) = static_cast<float>(PyFloat_AS_DOUBLE(value));
+  } else if (dtype == kFloat64) {
+    *static_cast<double*>(data) = PyFloat_AS_DOUBLE(value);
+  } else if (PyArray_SETITEM(array, static_cast<char*>(data), value) < 0) {
+    Py_DECREF(object);
+    throw py::error_already_set();
   }
-  return array;
-}
-
-// The float type of all inputs that are no Python floats (null stands for a default), or -1 if they are not all arrays of
-// it.
-int TypeOfArrays(PyObject* const* inputs, int count) {
-  int type = -1;
-  for (int i = 0; i < count; ++i) {
-    if (inputs[i] == nullptr || PyFloat_CheckExact(inputs[i])) continue;
-    if (!PyArray_CheckExact(inputs[i])) return -1;
-    const int other = PyArray_TYPE(reinterpret_cast<PyArrayObject*>(inputs[i]));
-    if (type != -1 && type != other) return -1;
-    type = other;
-  }
-  return type == NPY_FLOAT ? kFloat32 : type == NPY_DOUBLE ? kFloat64 : -1;
+  return object;
 }
 
 // Whether a Python number overflows or underflows in some float type, of which NumPy would warn.
@@ -73,6 +64,26 @@ bool IsExtreme(PyObject* value) {
     return true;
   }
   return size != 0 && !(kLeast <= size && size <= kLargest);
+}
+
+// The float type of all inputs that are no Python floats (null stands for a default), or -1 if they are not all arrays of
+// it, or a float is extreme in 16 bits.
+int TypeOfArrays(PyObject* const* inputs, int count) {
+  int number = -1;
+  bool extreme = false;
+  for (int i = 0; i < count; ++i) {
+    if (inputs[i] == nullptr) continue;
+    if (PyFloat_CheckExact(inputs[i])) {
+      extreme |= IsExtreme(inputs[i]);
+      continue;
+    }
+    if (!PyArray_CheckExact(inputs[i])) return -1;
+    const int other = PyArray_TYPE(reinterpret_cast<PyArrayObject*>(inputs[i]));
+    if (number != -1 && number != other) return -1;
+    number = other;
+  }
+  const int dtype = TypeOfNumber(number);
+  return extreme && IsHalf(dtype) ? -1 : dtype;
 }
 
 PyObject* CallQuietly(PyObject* ufunc, PyObject* const* values, int inputs, PyObject* keywords) {
@@ -145,7 +156,7 @@ PyObject* Call(const Function& f, PyObject* const* args, Py_ssize_t given, PyObj
     } else if (dtype == -1) {
       extreme |= IsExtreme(value);
     } else if (PyFloat_CheckExact(value)) {
-      numbers[i] = py::reinterpret_steal<py::object>(NewNumber(dtype, PyFloat_AS_DOUBLE(value)));
+      numbers[i] = py::reinterpret_steal<py::object>(NewNumber(dtype, value));
       value = numbers[i].ptr();
     }
   }
@@ -207,8 +218,10 @@ py::object MakeFunction(const py::module_& m, const Activation& a, Function& f, 
         value = PyFloat_FromDouble(std::stod(word.substr(name.size() + 1)));
     }
     has_parameters |= value != nullptr;
-    for (int dtype = 0; dtype < kDTypes; ++dtype)
-      f.arrays[dtype].push_back(value == nullptr ? nullptr : NewNumber(dtype, PyFloat_AS_DOUBLE(value)));
+    for (int dtype = 0; dtype < kDTypes; ++dtype) {
+      const bool absent = value == nullptr || NumberOfType(dtype) == -1;
+      f.arrays[dtype].push_back(absent ? nullptr : NewNumber(dtype, value));
+    }
     add(name, value);
   }
   if (!has_parameters) return py::none();

@@ -19,6 +19,18 @@ int BFloat16Number() {
   return kNumber;
 }
 
+int NumberOfType(int dtype) {
+  constexpr int kNumbers[] = {NPY_FLOAT, NPY_DOUBLE, NPY_HALF};
+  return dtype == kBFloat16 ? BFloat16Number() : kNumbers[dtype];
+}
+
+int TypeOfNumber(int number) {
+  for (int dtype = 0; dtype < kDTypes; ++dtype) {
+    if (number == NumberOfType(dtype) && number >= 0) return dtype;
+  }
+  return -1;
+}
+
 void AddBFloat16Loop(PyObject* ufunc, PyUFuncGenericFunction loop, const std::vector<int>& types, void* data) {
   if (BFloat16Number() < 0) return;
   auto* object = reinterpret_cast<PyUFuncObject*>(ufunc);

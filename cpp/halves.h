@@ -41,6 +41,10 @@ class ResultTable {
 // The number of ml_dtypes.bfloat16 among NumPy's types, or -1 where ml_dtypes is not installed.
 int BFloat16Number();
 
+// NumPy's number of a type, and the type of a number: -1 where there is none.
+int NumberOfType(int dtype);
+int TypeOfNumber(int number);
+
 // Adds a ufunc's last loop, which NumPy takes apart from those of its own types, where ml_dtypes is installed.
 void AddBFloat16Loop(PyObject* ufunc, PyUFuncGenericFunction loop, const std::vector<int>& types, void* data);
 

@@ -31,10 +31,9 @@ bool PlainRows::From(PyObject* object, PyObject* axis) {
   type = PyArray_TYPE(array);
   dims = PyArray_NDIM(array);
   shape = shape_of_rows = PyArray_DIMS(array);
-  const int types[kDTypes] = {NPY_FLOAT, NPY_DOUBLE, NPY_HALF, BFloat16Number()};
-  const int* found = std::find(types, types + kDTypes, type);
-  if (found == types + kDTypes || !PyArray_ISCARRAY_RO(array) || dims == 0) return false;
-  dtype = static_cast<DType>(found - types);
+  const int found = TypeOfNumber(type);
+  if (found == -1 || !PyArray_ISCARRAY_RO(array) || dims == 0) return false;
+  dtype = static_cast<DType>(found);
   long place = dims - 1;
   if (axis != nullptr) {
     int overflow = 0;
