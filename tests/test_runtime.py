@@ -501,6 +501,9 @@ TABLES = """
     x = np.arange(2**16, dtype=np.uint16).view(DTYPE)
     places = np.random.default_rng(0).permutation(2**16)
     functions = [f for f in (getattr(_core, row["name"]) for row in _core.activations()) if f.nin == 1]
+
+    def bits(a):  # sign and payload of NaN are the processor's, which takes them from either operand
+        return np.where(np.isnan(a.astype(np.float32)), 0, a.view(np.uint16)).tobytes()
 """
 
 
@@ -528,7 +531,7 @@ def test_looked_up_results_are_those_computed(dtype: str) -> None:
             (inside, computed),
             (shifted[1:], computed[:-1]),
         ]
-        assert [got.tobytes() == expected.tobytes() for got, expected in pairs] == [True] * 6, f
+        assert [bits(got) == bits(expected) for got, expected in pairs] == [True] * 6, f
         assert not strided[:, ::2].astype(np.float32).any()
     print(len(functions))
     """
@@ -543,13 +546,13 @@ def test_tables_made_by_many_threads_at_once() -> None:
         results = []
         for f in functions:
             start.wait(timeout=30)
-            results.append(f(x[places]).tobytes())
-            results.append(f(x[places]).tobytes())
+            results.append(bits(f(x[places])))
+            results.append(bits(f(x[places])))
         return results
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         all_results = list(pool.map(work, range(8)))
-    expected = [f(x)[places].tobytes() for f in functions for _ in range(2)]
+    expected = [bits(f(x)[places]) for f in functions for _ in range(2)]
     assert all(results == expected for results in all_results)
     print("done")
     """
