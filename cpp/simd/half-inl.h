@@ -267,7 +267,7 @@ struct Half<Silu, S> : Silu {
 
 template <class S>
 struct Half<Gelu, S> : Gelu {
-  static constexpr float kLimit = kHalfRoot<S> == 2 ? 18.764f : 10.0f;  // -a^2 / 2 nears kHalfZero there, or is as good
+  static constexpr float kLimit = kHalfRoot<S> == 2 ? 18.764f : 10.0f;  // -a^2 / 2 nears kHalfZero there; float16 needs less
   template <class D, class V>
   HWY_INLINE static V LimitedAbs(D d, V x) {
     return AtMost(hn::Abs(x), hn::Set(d, kLimit));
