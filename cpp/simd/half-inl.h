@@ -25,8 +25,9 @@ struct Half : Activation {};
 // times a large factor.
 template <class S>
 constexpr int kHalfRoot = std::is_base_of_v<BFloat16, S> ? 2 : 1;
+// Below, e^x counts for nothing. For bfloat16 the root's biased exponent is 0 here; at the next number it would wrap.
 template <class S>
-constexpr float kHalfZero = kHalfRoot<S> == 2 ? -176.05937f : -80.0f;  // of x: the root comes out as 0, and for float16 e^x
+constexpr float kHalfZero = kHalfRoot<S> == 2 ? -176.05937f : -80.0f;
 
 template <class V>
 struct HalfExp {
@@ -237,15 +238,18 @@ struct Half<LogSigmoid, S> : LogSigmoid {
 
 // ---------------------------------------------------------------- x times a sigmoid
 
-// `Slope` and `Value` of x, both / unscale, are for the gated units too.
-template <class Gated, class D, class V>
-HWY_INLINE V HalfBackward(D d, V grad, V x) {
-  const auto t = Gated::TailOf(d, x);
-  return hn::Mul(Gated::Slope(d, x, t), hn::Mul(grad, t.unscale));
-}
+// From `Slope`, which is / unscale, as `Value` is for the gated units.
+template <class Form, class Activation>
+struct HalfGated : Activation {
+  template <class D, class V>
+  HWY_INLINE static V Backward(D d, V grad, V x) {
+    const auto t = Form::TailOf(d, x);
+    return hn::Mul(Form::Slope(d, x, t), hn::Mul(grad, t.unscale));
+  }
+};
 
 template <class S>
-struct Half<Silu, S> : Silu {
+struct Half<Silu, S> : HalfGated<Half<Silu, S>, Silu> {
   template <class D, class V>
   HWY_INLINE static HalfTail<S, V> TailOf(D d, V x) {
     return HalfTailOf<S>(d, x);
@@ -259,14 +263,10 @@ struct Half<Silu, S> : Silu {
     const V r = SigmoidOfAbs(d, t);
     return SlopeOfTail(d, t, hn::Mul(r, hn::MulAdd(t.exponent, r, hn::Set(d, 1))));
   }
-  template <class D, class V>
-  HWY_INLINE static V Backward(D d, V grad, V x) {
-    return HalfBackward<Half>(d, grad, x);
-  }
 };
 
 template <class S>
-struct Half<Gelu, S> : Gelu {
+struct Half<Gelu, S> : HalfGated<Half<Gelu, S>, Gelu> {
   static constexpr float kLimit = kHalfRoot<S> == 2 ? 18.764f : 10.0f;  // -a^2 / 2 nears kHalfZero there; float16 needs less
   template <class D, class V>
   HWY_INLINE static V LimitedAbs(D d, V x) {
@@ -294,14 +294,10 @@ struct Half<Gelu, S> : Gelu {
     const V a = LimitedAbs(d, x);
     return SlopeOfTail(d, t, hn::NegMulAdd(a, hn::Set(d, ConstantsOf<D>::kInvSqrt2Pi), Ratio(d, a)));
   }
-  template <class D, class V>
-  HWY_INLINE static V Backward(D d, V grad, V x) {
-    return HalfBackward<Half>(d, grad, x);
-  }
 };
 
 template <class S>
-struct Half<GeluTanh, S> : GeluTanh {
+struct Half<GeluTanh, S> : HalfGated<Half<GeluTanh, S>, GeluTanh> {
   static constexpr float kLimit = 13.0f;  // the cubic exceeds -kHalfZero there
   template <class D, class V>
   HWY_INLINE static V Cubic(D d, V x, float factor) {
@@ -319,14 +315,10 @@ struct Half<GeluTanh, S> : GeluTanh {
     const V r = SigmoidOfAbs(d, t);
     return SlopeOfTail(d, t, hn::Mul(r, hn::NegMulAdd(hn::Abs(Cubic(d, x, 3)), r, hn::Set(d, 1))));
   }
-  template <class D, class V>
-  HWY_INLINE static V Backward(D d, V grad, V x) {
-    return HalfBackward<Half>(d, grad, x);
-  }
 };
 
 template <class S>
-struct Half<Mish, S> : Mish {
+struct Half<Mish, S> : HalfGated<Half<Mish, S>, Mish> {
   template <class D, class V>
   HWY_INLINE static HalfTail<S, V> TailOf(D d, V x) {
     return HalfTailOf<S>(d, x);
@@ -342,10 +334,6 @@ struct Half<Mish, S> : Mish {
     const V weight = hn::IfVecThenElse(t.negative, one, hn::Mul(t.e, t.e));
     const V extra = hn::Mul(hn::Mul(four_x, hn::Add(one, t.e)), hn::Mul(weight, inverse));
     return hn::Mul(hn::Mul(t.Step(one), inverse), hn::Add(numerator, extra));
-  }
-  template <class D, class V>
-  HWY_INLINE static V Backward(D d, V grad, V x) {
-    return HalfBackward<Half>(d, grad, x);
   }
 };
 
