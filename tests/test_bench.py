@@ -19,7 +19,7 @@ pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 
 from nonlin.bench import __main__ as command
-from nonlin.bench import measure
+from nonlin.bench import measure, plot, report
 
 
 @pytest.fixture
@@ -158,13 +158,62 @@ def test_all_contenders_agree(dtype: str, tmp_path: pathlib.Path, capsys: pytest
         assert case["results"]["fresh"]["share_of_limit"] > 0
 
 
+def fixed_run(seconds: float, chosen: list[cases.Case]) -> report.Run:
+    """As if each case took ``seconds`` or up to three times that, on a machine whose ceilings are 10 GB/s."""
+    limits = ceilings.Ceilings(2)
+    limits.exponentials["float32"] = [1e9]
+    measurements = []
+    for number, case in enumerate(chosen):
+        limits.bandwidth[ceilings.footprint(case.bytes), "copy"] = [1e10]
+        mode = "out=" if case.out else "fresh"
+        ours = seconds * (1 + number % 3)
+        times = {("nonlin", mode): [ours], ("nonlin", "fresh"): [2 * ours], ("NumPy", "fresh"): [(0.5 + number) * ours]}
+        expressions = dict.fromkeys(times, "f(x)")
+        measurements.append(measure.Measurement(case, times, expressions, limits=[ceilings.Limit(1e-5, 1e-5)]))
+    return report.Run(measurements, [contenders.load_nonlin(nl.get_num_threads()), contenders.load_numpy(1)], limits)
+
+
+@pytest.mark.parametrize("seconds", [1e-12, 1e-4, 1e3])
+def test_pictures_are_readable_whatever_the_figures(seconds: float) -> None:
+    """All labels inside, none on another, and no warning of the layout."""
+    run = fixed_run(seconds, [*cases.elementwise(), *cases.rows(), *cases.losses()])
+    figure = plot.roofline(run)
+    figure.draw_without_rendering()
+    assert len(figure.axes) == 5
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        x_low, x_high = axes.get_xlim()
+        assert (axes.bbox.width, axes.bbox.height) > (800, 300)
+        columns: dict[float, list[float]] = {}
+        for text in axes.texts:
+            x, y = text.get_position()
+            assert x_low <= x <= x_high
+            assert low * 0.999 <= y <= high * 1.001
+            columns.setdefault(x, []).append(axes.transData.transform((x, y))[1])
+        for places in columns.values():
+            assert min(np.diff(places), default=np.inf) > 0.9 * plot.FONT * figure.dpi / 72
+        for line in axes.get_lines():  # points, ceilings and the lines to labels, but for the slope's ends
+            heights = np.asarray(line.get_ydata())
+            assert heights.size > 2 or low <= heights.min() <= heights.max() <= high * 1.001
+    plot.bars(run).draw_without_rendering()
+
+
+def test_picture_without_exponentials() -> None:
+    plot.roofline(fixed_run(1e-4, [c for c in cases.elementwise() if c.key == "relu"])).draw_without_rendering()
+
+
 @pytest.mark.usefixtures("tiny")
-def test_pictures(tmp_path: pathlib.Path) -> None:
+def test_pictures_are_written(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def draw(measurement: measure.Measurement, *_: Any) -> None:
+        measurement.__dict__ |= fixed_run(1e-4, [measurement.case]).measurements[0].__dict__
+
+    monkeypatch.setattr(measure, "measure", draw)
+
     roofline, bars = tmp_path / "run.png", tmp_path / "bars.svg"
+    monkeypatch.setattr(ceilings.Ceilings, "median_bandwidth", lambda self: {2**15: {"copy": 1e10}})
     assert run("--filter", "^(relu|gelu|softmax|nll)", "--plot", str(roofline), "--bars", str(bars)) == 0
     assert roofline.read_bytes().startswith(b"\x89PNG")
     assert "<svg" in bars.read_text()
-    assert run("--filter", "^relu 9", "--plot", str(roofline)) == 0  # no exponential
 
 
 @pytest.mark.usefixtures("tiny")
@@ -322,8 +371,8 @@ def test_disagreement_of_halves(dtype: str) -> None:
 
 
 def test_spread() -> None:
-    from nonlin.bench import plot
-
     assert plot._spread([0.0, 10.0, 20.0], 1.0) == [0.0, 10.0, 20.0]
     assert plot._spread([5.0, 5.0, 5.0], 1.0) == [4.0, 5.0, 6.0]
     assert plot._spread([0.0, 0.0, 0.25], 1.0) == pytest.approx([-0.91666667, 0.08333333, 1.08333333])
+    assert plot._spread([0.0, 11.0, 12.0], 1.0, (2.0, 10.0)) == [2.0, 9.0, 10.0]
+    assert plot._spread([1.0, 1.0, 1.0], 1.0, (0.0, 1.0)) == [0.0, 1.0, 2.0]  # no room

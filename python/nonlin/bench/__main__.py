@@ -119,9 +119,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.save:
         report.save(run, options.save)
     if options.plot:
-        plot.roofline(run, options.plot)
+        plot.roofline(run).savefig(options.plot, dpi=plot.DPI)
     if options.bars:
-        plot.bars(run, options.bars)
+        plot.bars(run).savefig(options.bars, dpi=plot.DPI)
     failures = [failure for m in run.measurements for failure in sorted(m.failures)]
     for failure in failures:
         print("results disagree:", failure, file=sys.stderr)

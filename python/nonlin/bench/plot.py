@@ -1,7 +1,6 @@
 """The pictures: all cases under the machine's ceilings, and bars of speed-up on a log axis."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from nonlin.bench.contenders import MODES
 from nonlin.bench.measure import Measurement
 from nonlin.bench.report import Run
 
+DPI = 110
 COLOURS = ("#4477aa", "#ee8866", "#bbbb33", "#228833", "#aa3377", "#66ccee")
 INCHES_PER_FUNCTION = 0.34
 FONT, LINE_INCHES = 7, 0.115  # of the labels in the roofline
@@ -24,7 +24,7 @@ BEHIND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4}
 Panel = dict[str, Measurement]  # by label
 
 
-def roofline(run: Run, path: Path) -> None:
+def roofline(run: Run) -> Figure:
     """Draw one panel for each size of elementwise functions, for rows and for losses: bytes per second by intensity."""
     panels: dict[str, Panel] = {}
     for m in run.measurements:
@@ -32,36 +32,41 @@ def roofline(run: Run, path: Path) -> None:
             elementwise = m.case.kind == "elementwise"
             title = f"Elementwise, {m.case.size} elements" if elementwise else m.case.kind.capitalize()
             panels.setdefault(title, {})[m.case.key if elementwise else m.case.name] = m
-    height = 5.5
-    figure = Figure(figsize=(15, height * len(panels) + 0.9), layout="constrained")
+    # High enough for the labels of the largest cluster, one above the other.
+    most = [max(map(len, _clusters(_intensities(panel)))) for panel in panels.values()]
+    heights = [max(5.5, 1.3 + LINE_INCHES * labels) for labels in most]
+    figure = Figure(figsize=(15, sum(heights) + 0.9), layout="constrained")
     figure.suptitle(
         f"All cases under the machine's ceilings ({run.measurements[0].case.dtype}, {run.threads} thread(s))\n"
         "dot: nonlin, dash: a contender; out= where there is that, else a fresh result"
     )
-    grid = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
-    for axes, (title, panel) in zip(grid, panels.items(), strict=True):
+    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (title, panel), height in zip(grid, panels.items(), heights, strict=True):
         axes.set_title(title, fontsize=10)
         _points(axes, panel, run, LINE_INCHES / (height - 1))
     handles = [Line2D([], [], color="black", marker="o", linestyle="", label="nonlin")]
     for peer, colour in zip(run.peers, COLOURS, strict=False):
         handles.append(Line2D([], [], color=colour, marker="_", linestyle="", markeredgewidth=2, label=peer))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    figure.savefig(path, dpi=110)
+    return figure
 
 
 def _points(axes: Any, panel: Panel, run: Run, line: float) -> None:
     """A panel of the roofline; a line of text takes the part ``line`` of its height."""
-    points: list[tuple[float, float, str]] = []
-    for name, m in panel.items():
+    speeds: dict[str, float] = {}
+    all_speeds: list[float] = []
+    intensities = _intensities(panel)
+    for x, name in intensities:
+        m = panel[name]
         mode = "out=" if ("nonlin", "out=") in m.seconds else "fresh"
-        x, y = m.case.exponentials / m.case.bytes, m.case.bytes / m.median(mode) / 1e9
-        points.append((x, y, name))
+        y = speeds[name] = m.case.bytes / m.median(mode) / 1e9
         axes.plot(x, y, "o", color="black", markersize=4, zorder=3)
-        for peer, colour in zip(run.peers, COLOURS, strict=False):
-            axes.plot(x, y / _median(m, peer, mode), "_", color=colour, markersize=9, markeredgewidth=1)
+        theirs = [y / _median(m, peer, mode) for peer in run.peers]
+        for their, colour in zip(theirs, COLOURS, strict=False):
+            axes.plot(x, their, "_", color=colour, markersize=9, markeredgewidth=1)
+        all_speeds += [y, *(their for their in theirs if np.isfinite(their))]
 
-    farthest = max(x for x, _, _ in points) or 0.1
-    width = 1.3 * farthest
+    width = 1.3 * (intensities[-1][0] or 0.1)
     axes.set_xlim(-0.02 * width, width)
     sizes = {footprint(m.case.bytes) for m in panel.values()}
     flat = {
@@ -70,11 +75,12 @@ def _points(axes: Any, panel: Panel, run: Run, line: float) -> None:
         for kind, rate in rates.items()
         if size in sizes and (kind == "copy" or "copy" not in rates)
     }
-    high = 2 * max(flat.values())
-    low = min(point for line in axes.get_lines() for point in line.get_ydata() if np.isfinite(point)) / 1.5
+    all_speeds += flat.values()
+    low, high = min(all_speeds) / 1.5, 2 * max(all_speeds)
     axes.set_yscale("log")
     axes.set_ylim(low, high)
-    gap = line * np.log(high / low)
+    ends = np.log(low), np.log(high)
+    gap = line * (ends[1] - ends[0])
 
     for value in flat.values():
         axes.axhline(value, color="grey", linewidth=0.8)
@@ -84,14 +90,15 @@ def _points(axes: Any, panel: Panel, run: Run, line: float) -> None:
         axes.plot(slope, rate / slope / 1e9, color="grey", linewidth=0.8, linestyle="--")
         labels.append((rate / width / 1e9, f"{rate / 1e9:.3g}e9 exponentials/s"))
     labels.sort()
-    for (_, text), place in zip(labels, _spread([np.log(value) for value, _ in labels], gap), strict=True):
+    for (_, text), place in zip(labels, _spread([np.log(value) for value, _ in labels], gap, ends), strict=True):
         axes.text(width, np.exp(place), f"  {text}", fontsize=FONT, va="center", color="dimgrey")
 
-    for cluster in _clusters(sorted(points), 0.08 * width):
-        cluster.sort(key=lambda point: point[1])
-        column = max(x for x, _, _ in cluster) + 0.012 * width
-        for (x, y, name), place in zip(cluster, _spread([np.log(y) for _, y, _ in cluster], gap), strict=True):
-            axes.plot([x, column], [y, np.exp(place)], color="lightgrey", linewidth=0.5, zorder=1)
+    for cluster in _clusters(intensities):
+        cluster.sort(key=lambda point: speeds[point[1]])
+        column = max(x for x, _ in cluster) + 0.012 * width
+        places = _spread([np.log(speeds[name]) for _, name in cluster], gap, ends)
+        for (x, name), place in zip(cluster, places, strict=True):
+            axes.plot([x, column], [speeds[name], np.exp(place)], color="lightgrey", linewidth=0.5, zorder=1)
             axes.text(column, np.exp(place), name, fontsize=FONT, va="center", bbox=BEHIND)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("exponentials per byte")
@@ -99,8 +106,14 @@ def _points(axes: Any, panel: Panel, run: Run, line: float) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _clusters(points: list[tuple[float, float, str]], distance: float) -> list[list[tuple[float, float, str]]]:
-    """Points, sorted by x, in groups with at least ``distance`` between them."""
+def _intensities(panel: Panel) -> list[tuple[float, str]]:
+    """Exponentials per byte of each case, sorted."""
+    return sorted((m.case.exponentials / m.case.bytes, name) for name, m in panel.items())
+
+
+def _clusters(points: list[tuple[float, str]]) -> list[list[tuple[float, str]]]:
+    """Points, sorted by x, in groups far enough apart for a label between them."""
+    distance = 0.1 * points[-1][0]
     clusters = [points[:1]]
     for point in points[1:]:
         if point[0] - clusters[-1][-1][0] > distance:
@@ -109,8 +122,11 @@ def _clusters(points: list[tuple[float, float, str]], distance: float) -> list[l
     return clusters
 
 
-def _spread(places: Sequence[float], gap: float) -> list[float]:
-    """The nearest places, by least squares, that keep a gap: of sorted ones, by pooling neighbours that violate it."""
+def _spread(places: Sequence[float], gap: float, ends: tuple[float, float] = (-np.inf, np.inf)) -> list[float]:
+    """The nearest places between two ends, by least squares, that keep a gap: of sorted ones.
+
+    Neighbours that violate it are pooled; clipping the pools' means is optimal too. Too many begin at the lower end.
+    """
     pools: list[list[float]] = []
     for number, place in enumerate(places):
         pools.append([place - number * gap])
@@ -118,11 +134,12 @@ def _spread(places: Sequence[float], gap: float) -> list[float]:
             last = pools.pop()
             pools[-1] += last
     means = [float(np.mean(pool)) for pool in pools for _ in pool]
-    return [mean + number * gap for number, mean in enumerate(means)]
+    last_start = ends[1] - (len(places) - 1) * gap
+    return [max(ends[0], min(mean, last_start)) + number * gap for number, mean in enumerate(means)]
 
 
-def bars(run: Run, path: Path) -> None:
-    """Draw one panel per size. The format follows from the name of the file."""
+def bars(run: Run) -> Figure:
+    """Draw one panel per size."""
     grids = _grids(run.measurements)
     labels = [list(dict.fromkeys(label for panel in grid.values() for label in panel)) for grid in grids]
     heights = [1.0 + INCHES_PER_FUNCTION * len(names) for names in labels]
@@ -142,7 +159,7 @@ def bars(run: Run, path: Path) -> None:
             _axes(axes, names, limits, len(grid))
     handles = [Patch(color=colour, label=peer) for peer, colour in zip(run.peers, COLOURS, strict=False)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    figure.savefig(path, dpi=110)
+    return figure
 
 
 def _grids(measurements: Sequence[Measurement]) -> list[dict[str, Panel]]:
