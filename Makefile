@@ -13,12 +13,15 @@ DEPS    := $(VENV)/.deps
 BUILT   := $(VENV)/.built
 DOCS    := $(VENV)/.docs
 SOURCES := $(shell find cpp cmake python -type f ! -name '*.pyc') CMakeLists.txt pyproject.toml README.md LICENSE
-CXX_SOURCES := $(shell find cpp -name '*.h' -o -name '*.cc')
+CXX_SOURCES := $(shell find cpp tests -name '*.h' -o -name '*.cc')
 
 # Prints the build requirements, the dependencies and those extras of pyproject.toml that follow.
 REQUIREMENTS := $(BIN)/python tools/requirements.py
 
-.PHONY: all bench benchmarks test ulp lint format stubs docs wheel clean distclean
+# Some machines tell OpenBLAS to take them for others: what stands beside its products is measured without.
+unexport OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
+
+.PHONY: all bench benchmarks test ulp tsan lint format stubs docs wheel clean distclean
 
 all: $(BUILT)
 
@@ -36,6 +39,13 @@ test: $(BUILT)
 # Takes hours; goes on where it was stopped.
 ulp: $(BUILT)
 	$(BIN)/python -m tools.ulp $(ARGS)
+
+# The threads' part alone, without Python, by callers in each other's way; CXX=clang++ takes the other compiler.
+tsan: $(DEPS)
+	tools/install_highway.sh
+	$(BIN)/cmake --preset tsan --log-level=WARNING
+	$(BIN)/cmake --build --preset tsan
+	TSAN_OPTIONS="halt_on_error=1 die_after_fork=0" build/tsan/stress_threads
 
 lint: $(DEPS)
 	$(BIN)/ruff check

@@ -22,6 +22,11 @@ constexpr size_t kStreamBytes = size_t{1} << 25;
 // 32000).
 constexpr size_t kMinStreamedClasses = 2048;
 
+// Costs are in cycles (of 1/3 ns) per float32 element in the caches, measured with AVX-512: they tell how many threads a
+// call is worth. Other instruction sets take about as many times as long as they have fewer lanes, doubles 2.5 times.
+constexpr double kCostLanes = 16, kDoubleCost = 2.5;
+size_t FloatLanes();  // of the instruction set in use
+
 // ---------------------------------------------------------------- elementwise
 
 constexpr int kMaxInputs = 4, kMaxOutputs = 2;
@@ -41,7 +46,7 @@ struct Activation {
   const char* inputs;           // names; "=1.0" gives a parameter's default
   const char* backward_inputs;  // names
   double ulp32, ulp64;          // bounds of the forward error
-  double cost;                  // cycles per float32 element
+  double cost;                  // of an element, forward
   const char *summary, *source, *example, *backward_example;
 };
 
@@ -101,7 +106,7 @@ struct RowOperand {
 // very array.
 struct RowOperation {
   const char* name;
-  double cost;  // cycles per float32 element
+  double cost;  // of an element
   const char* doc;
   OperandList operands;
   bool float_scalars;  // beside 16-bit rows

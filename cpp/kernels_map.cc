@@ -37,6 +37,8 @@ const ActivationKernels* ActivationTable() {
 
 LookUpKernel LookUpTable() { return LookUp; }
 
+size_t LanesOfFloat() { return hn::Lanes(hn::ScalableTag<float>()); }
+
 }  // namespace HWY_NAMESPACE
 }  // namespace nonlin
 HWY_AFTER_NAMESPACE();
@@ -46,10 +48,13 @@ namespace nonlin {
 
 HWY_EXPORT(ActivationTable);
 HWY_EXPORT(LookUpTable);
+HWY_EXPORT(LanesOfFloat);
 
 const ActivationKernels* GetActivationKernels() { return HWY_DYNAMIC_DISPATCH(ActivationTable)(); }
 
 LookUpKernel GetLookUpKernel() { return HWY_DYNAMIC_DISPATCH(LookUpTable)(); }
+
+size_t FloatLanes() { return HWY_DYNAMIC_DISPATCH(LanesOfFloat)(); }
 
 const Activation kActivations[] = {
 #define NONLIN_ACTIVATION(name, Struct, ...) {#name, __VA_ARGS__},

@@ -13,10 +13,11 @@
 #include <string>
 #include <vector>
 
+#include "context.h"
 #include "module.h"
 #include "numpy_api.h"
-#include "parallel.h"
 #include "plain.h"
+#include "runtime/threads.h"
 
 namespace py = pybind11;
 
@@ -79,6 +80,7 @@ void MarkIgnored(const int64_t* from, size_t n, int64_t ignore_index, int64_t* t
 // The targets, in a copy with -1 for ignored ones if there are any, and what the check gives.
 py::tuple PrepareTargets(const Targets& targets, int64_t classes, int64_t ignore_index,
                          const std::optional<Weights>& weight) {
+  const CallLimit limit(LimitOfContext());
   const size_t n = targets.size();
   const CheckedTargets checked = CheckTargets(targets.data(), n, classes, ignore_index, weight ? weight->data() : nullptr);
   if (!checked.ignores || checked.bad >= 0) return py::make_tuple(targets, checked.total, checked.bad);
@@ -376,6 +378,7 @@ py::object PlainLoss(PyObject* const* args) {
 
 PyObject* CallPlainLoss(PyObject*, PyObject* const* args, Py_ssize_t) {
   try {
+    const CallLimit limit(LimitOfContext());
     py::object result = PlainLoss(args);
     return (result ? result : py::none()).release().ptr();
   } catch (py::error_already_set& error) {

@@ -14,6 +14,7 @@ static bool ImportNumpy() {
 PYBIND11_MODULE(_core, m) {
   if (!ImportNumpy()) throw py::error_already_set();
   nonlin::RegisterRuntime(m);  // first: it chooses the instruction set
+  nonlin::RegisterContext(m);
   nonlin::RegisterBuffers(m);
   nonlin::RegisterActivations(m);
   nonlin::RegisterFunctions(m);

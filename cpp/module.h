@@ -11,6 +11,7 @@ void RegisterFunctions(pybind11::module_& m);    // of ufuncs
 void RegisterRows(pybind11::module_& m);         // generalised ufuncs
 void RegisterPlain(pybind11::module_& m);
 void RegisterLosses(pybind11::module_& m);
+void RegisterContext(pybind11::module_& m);  // the context variable
 void RegisterRuntime(pybind11::module_& m);
 
 }  // namespace nonlin

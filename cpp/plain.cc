@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "context.h"
 #include "halves.h"
 #include "module.h"
+#include "runtime/threads.h"
 
 namespace py = pybind11;
 
@@ -161,6 +163,7 @@ py::object Rows(PyObject* ufunc, PyObject* const* inputs, Py_ssize_t count, PyOb
 
 PyObject* CallRows(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
   try {
+    const CallLimit limit(LimitOfContext());
     return Rows(args[0], args + 1, count - 1, keywords).release().ptr();
   } catch (py::error_already_set& error) {
     error.restore();

@@ -3,20 +3,19 @@
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cfenv>
 #include <deque>
-#include <new>
 #include <string>
 #include <vector>
 
+#include "context.h"
 #include "halves.h"
 #include "kernels.h"
 #include "module.h"
 #include "numpy_api.h"
-#include "parallel.h"
 #include "promotion.h"
 #include "rows.h"
+#include "runtime/threads.h"
 
 namespace py = pybind11;
 
@@ -80,7 +79,8 @@ void AddUfunc(py::module_& m, const RowOperation& operation) {
     ufunc.signature += HasClasses(list.kinds[k]) ? "(n)" : "()";
   }
   for (int i = 0; i < kDTypes; ++i) {
-    ufunc.loops[i] = {&operation, static_cast<DType>(i), (i == kFloat64 ? 3 : 1) * operation.cost};
+    ufunc.loops[i] = {&operation, static_cast<DType>(i),
+                      (i == kFloat64 ? kDoubleCost : 1) * operation.cost * kCostLanes / FloatLanes()};
     ufunc.functions[i] = InnerLoop;
     ufunc.data[i] = &ufunc.loops[i];
   }
@@ -97,6 +97,7 @@ void AddUfunc(py::module_& m, const RowOperation& operation) {
   std::vector<int> types;
   for (int k = 0; k < list.count; ++k) types.push_back(NumpyType(list.kinds[k], BFloat16Number(), operation.float_scalars));
   AddBFloat16Loop(object, InnerLoop, types, ufunc.data[kDTypes - 1]);
+  LimitCalls(object);
   m.add_object(operation.name, py::reinterpret_steal<py::object>(object));
 }
 
@@ -106,8 +107,6 @@ void AddTable(py::module_& m, const RowTable& table) {
 
 }  // namespace
 
-constexpr size_t kSmallScratch = 16384;  // bytes, on the stack
-
 bool RunRows(const RowLoop& loop, const RowOperand* operands, size_t rows, size_t classes, size_t inner) {
   const size_t computed = IsHalf(loop.dtype) ? sizeof(float) : ItemSize(loop.dtype);
   const size_t bytes = loop.operation->scratch_size[loop.dtype](operands, classes) * computed;
@@ -115,17 +114,9 @@ bool RunRows(const RowLoop& loop, const RowOperand* operands, size_t rows, size_
   const bool stream = rows * classes * ItemSize(loop.dtype) >= stream_from;
   const size_t block_rows = inner > 1 ? inner : rows;
   const OperandList& list = loop.operation->operands;
-  constexpr double kRowCycles = 4;  // of a row, however few its classes
-  std::atomic<bool> failed{false};
-  ParallelFor(rows, 1, loop.cycles * classes + kRowCycles, [&](size_t begin, size_t end) {
-    constexpr std::align_val_t kAlignment{64};
-    alignas(64) char small[kSmallScratch];
-    const bool is_large = bytes > kSmallScratch;
-    void* scratch = is_large ? ::operator new(bytes, kAlignment, std::nothrow) : small;
-    if (scratch == nullptr) {
-      failed = true;
-      return;
-    }
+  constexpr double kRowCycles = 12;  // of a row, however few its classes
+  const double cycles = loop.cycles * classes + kRowCycles;
+  const bool done = ParallelForWithScratch(rows, 1, cycles, bytes, [&](size_t begin, size_t end, void* scratch) {
     const auto run = loop.operation->run[loop.dtype];
     for (size_t row = begin; row < end;) {
       const size_t block = row / block_rows, first = row % block_rows, last = std::min(block_rows, first + end - row);
@@ -138,13 +129,12 @@ bool RunRows(const RowLoop& loop, const RowOperand* operands, size_t rows, size_
       run(moved, classes, first, last, scratch, stream);
       row += last - first;
     }
-    if (is_large) ::operator delete(scratch, kAlignment);
   });
-  if (failed)
+  if (!done)
     Raise(PyExc_MemoryError,
           std::string(loop.operation->name) + ": no memory for a buffer of " + std::to_string(bytes) + " bytes");
   std::feclearexcept(FE_ALL_EXCEPT);  // NumPy would turn flags into warnings
-  return !failed;
+  return done;
 }
 
 const RowLoop& LoopOf(PyObject* ufunc, DType dtype) {

@@ -10,9 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "context.h"
 #include "kernels.h"
 #include "module.h"
-#include "parallel.h"
+#include "runtime/team.h"
+#include "runtime/threads.h"
 #include "targets.h"
 
 namespace py = pybind11;
@@ -54,6 +56,7 @@ double RunPass(const std::string& name, const Bytes& source, Bytes& target, size
   if (pass == end || misfit(from, bytes) || misfit(to, bytes) || static_cast<size_t>(target.nbytes()) != bytes) {
     throw py::value_error("not a pass, or not two arrays for one: " + name);
   }
+  const CallLimit limit(LimitOfContext());
   std::atomic<double> total{0};
   ParallelFor(bytes, kPassBytes, 1e9, [&](size_t begin, size_t stop) {
     double sum = 0;
@@ -65,10 +68,14 @@ double RunPass(const std::string& name, const Bytes& source, Bytes& target, size
 
 }  // namespace
 
+// By this symbol threadpoolctl tells this library from others of its name.
+extern "C" PYBIND11_EXPORT int nonlin_num_threads() { return MaxThreads(); }
+
 void RegisterRuntime(py::module_& m) {
   ChooseTarget();
+  InitThreads();
   m.attr("__version__") = NONLIN_VERSION;
-  m.def("get_num_threads", &MaxThreads);
+  m.def("get_num_threads", &MaxThreads, "Of the process.");
   m.def("set_num_threads", &SetMaxThreads);
   m.def("simd_target", &CurrentTarget);
   m.def("simd_targets", &SupportedTargets);
@@ -79,7 +86,7 @@ void RegisterRuntime(py::module_& m) {
     config["simd_target"] = CurrentTarget();
     config["simd_targets"] = SupportedTargets();
     config["threads"] = MaxThreads();
-    config["openmp"] = OpenMPRuntime();
+    config["threading"] = TeamLibrary();
     config["compiler"] = Compiler();
     config["highway"] = HighwayVersion();
     return config;

@@ -9,12 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "context.h"
 #include "halves.h"
 #include "kernels.h"
 #include "module.h"
 #include "numpy_api.h"
-#include "parallel.h"
 #include "promotion.h"
+#include "runtime/threads.h"
 #include "targets.h"
 
 namespace py = pybind11;
@@ -30,9 +31,10 @@ struct Loop {
   ResultTable* table;  // of a 16-bit function of one argument, or nullptr where it does not pay
 };
 
-constexpr npy_intp kBlock = 512;       // elements packed at a time where a stride is not contiguous
-constexpr size_t kChunkMultiple = 64;  // elements; keeps two threads off one cache line
-constexpr double kLookUpCycles = 1, kMinTableCycles = 1.5;
+constexpr npy_intp kBlock = 512;                              // elements packed at a time where a stride is not contiguous
+constexpr size_t kChunkMultiple = 64;                         // elements; keeps two threads off one cache line
+constexpr double kLookUpCycles = 0.7, kMinTableCost = 0.8;    // a table beats the formula, but for the cheapest ones
+constexpr double kBackwardCost = 1.4, kFromResultCost = 0.4;  // of forward's; of a gradient that needs no exponential
 
 // Strided data through contiguous blocks: the same kernel, the same bits.
 template <class T>
@@ -59,12 +61,16 @@ bool IsDirect(const Loop& loop, bool is_input, npy_intp step, npy_intp n) {
   return step == loop.item || n == 1 || (step == 0 && is_input);
 }
 
-// Elements [begin, end) of a call, as a kernel takes them.
+// What a block of an operand takes, in whole cache lines.
+size_t PackedBytes(const Loop& loop, npy_intp block) { return (block * loop.item + 63) / 64 * 64; }
+
+// Elements [begin, end) of a call, as a kernel takes them; through `scratch` where an operand is not direct.
 template <class Kernel>
 void RunRange(const Kernel& kernel, const Loop& loop, char* const* args, const npy_intp* steps, npy_intp begin, npy_intp end,
-              npy_intp block, bool stream) {
-  alignas(64) char packed[kMaxInputs + kMaxOutputs][kBlock * sizeof(double)];
+              npy_intp block, void* scratch, bool stream) {
+  char* packed[kMaxInputs + kMaxOutputs];
   const int nargs = loop.inputs + loop.outputs;
+  for (int k = 0; k < nargs; ++k) packed[k] = static_cast<char*>(scratch) + k * PackedBytes(loop, block);
   for (npy_intp i = begin; i < end; i += block) {
     const npy_intp n = std::min(block, end - i);
     const void* in[kMaxInputs];
@@ -89,6 +95,14 @@ void RunRange(const Kernel& kernel, const Loop& loop, char* const* args, const n
   }
 }
 
+// On this thread, with up to 8 elements at a time.
+template <class Kernel>
+void RunInSmallBlocks(const Kernel& kernel, const Loop& loop, char* const* args, const npy_intp* steps, npy_intp n,
+                      npy_intp block) {
+  alignas(64) char packed[(kMaxInputs + kMaxOutputs) * 8 * sizeof(double)];
+  RunRange(kernel, loop, args, steps, 0, n, block, packed, false);
+}
+
 // Whether an element's result is another element's input, as in np.ufunc.reduce and accumulate.
 bool IsSequential(const Loop& loop, char* const* args, const npy_intp* steps, npy_intp n) {
   const auto first = [&](int k) { return args[k] + std::min<npy_intp>(0, steps[k] * (n - 1)); };
@@ -109,10 +123,12 @@ void RunAll(const Kernel& kernel, const Loop& loop, char* const* args, const npy
   bool contiguous = true;
   for (int k = 0; k < loop.inputs + loop.outputs; ++k) contiguous &= IsDirect(loop, k < loop.inputs, steps[k], n);
   const bool stream = contiguous && static_cast<size_t>(n * loop.item) >= kStreamBytes;
-  ParallelFor(n, kChunkMultiple, cycles, [&](size_t begin, size_t end) {
-    const npy_intp block = contiguous ? static_cast<npy_intp>(end - begin) : kBlock;
-    RunRange(kernel, loop, args, steps, begin, end, block, stream);
-  });
+  const size_t bytes = contiguous ? 0 : (loop.inputs + loop.outputs) * PackedBytes(loop, std::min(kBlock, n));
+  const auto run = [&](size_t begin, size_t end, void* scratch) {
+    const npy_intp block = contiguous ? static_cast<npy_intp>(end - begin) : std::min(kBlock, n);
+    RunRange(kernel, loop, args, steps, begin, end, block, scratch, stream);
+  };
+  if (!ParallelForWithScratch(n, kChunkMultiple, cycles, bytes, run)) RunInSmallBlocks(kernel, loop, args, steps, n, 8);
 }
 
 // The loop's table, if it has one, made when it pays.
@@ -130,7 +146,7 @@ void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
   const Loop& loop = *static_cast<const Loop*>(data);
   const npy_intp n = dimensions[0];
   if (n > 1 && IsSequential(loop, args, steps, n)) {
-    RunRange(loop.kernel, loop, args, steps, 0, n, 1, false);
+    RunInSmallBlocks(loop.kernel, loop, args, steps, n, 1);
   } else if (const uint16_t* table = TableOf(loop, n)) {
     static const LookUpKernel kLookUp = GetLookUpKernel();
     const auto look_up = [=](const void* const* in, const size_t* in_steps, void* const* out, size_t count, bool stream) {
@@ -232,13 +248,14 @@ void AddUfunc(py::dict& ufuncs, const Activation& a, bool backward, const MapKer
   UfuncData& ufunc = all.emplace_back();
   ufunc.name = std::string(a.name) + (backward ? "_backward" : "");
   ufunc.doc = Documentation(a, backward);
-  const double cycles = std::max(a.cost, 1.0);  // memory's share
-  // Looking up beats the formula, but for the cheapest ones.
-  const bool has_table = inputs == 1 && a.cost >= kMinTableCycles;
+  const bool from_result = backward && std::strstr(a.backward_inputs, " y") != nullptr;
+  const double cost = from_result ? kFromResultCost : backward ? kBackwardCost * a.cost : a.cost;
+  const double cycles = cost * kCostLanes / FloatLanes();
+  const bool has_table = inputs == 1 && a.cost >= kMinTableCost;
   for (int i = 0; i < kDTypes; ++i) {
     const auto item = static_cast<npy_intp>(ItemSize(i));
     ResultTable* const table = IsHalf(i) && has_table ? &ufunc.tables[i] : nullptr;
-    ufunc.loops[i] = {kernels[i], inputs, outputs, item, i == kFloat64 ? 3 * cycles : cycles, table};
+    ufunc.loops[i] = {kernels[i], inputs, outputs, item, i == kFloat64 ? kDoubleCost * cycles : cycles, table};
     ufunc.functions[i] = InnerLoop;
     ufunc.data[i] = &ufunc.loops[i];
   }
@@ -248,6 +265,7 @@ void AddUfunc(py::dict& ufuncs, const Activation& a, bool backward, const MapKer
   if (object == nullptr) throw py::error_already_set();
   AddPromotion(object, inputs + outputs);
   AddBFloat16Loop(object, InnerLoop, std::vector<int>(inputs + outputs, BFloat16Number()), ufunc.data[kDTypes - 1]);
+  LimitCalls(object);
   ufuncs[ufunc.name.c_str()] = py::reinterpret_steal<py::object>(object);
 }
 

@@ -1,16 +1,12 @@
-"""Threads, instruction sets, forks, warnings."""
+"""Memory, instruction sets, configuration, warnings."""
 
 import asyncio
 import concurrent.futures
 import gc
 import os
-import pathlib
 import queue
-import signal
 import subprocess
 import sys
-import textwrap
-import threading
 from typing import Any
 
 import numpy as np
@@ -20,208 +16,8 @@ import nonlin as nl
 from nonlin import _core
 
 from . import oracle
+from .fresh import TESTS, printed, run
 from .oracle import FUNCTIONS, Function, assert_same_bits
-
-TESTS = pathlib.Path(__file__).parent
-
-
-def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A fresh interpreter, with a time limit instead of a hang."""
-    # Settings of this process must not leak into the one under test.
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("NONLIN_", "OMP_"))}
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, env=kept | environment, stdout=pipe, stderr=pipe, text=True, cwd=TESTS, start_new_session=True
-    ) as process:
-        try:
-            out, err = process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # its forks too
-            raise
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
-
-
-def printed(code: str, **environment: str) -> str:
-    result = run(code, **environment)
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
-
-
-# Threads
-
-
-def test_set_and_get() -> None:
-    for n in (1, 3, np.int64(2)):
-        nl.set_num_threads(n)
-        assert nl.get_num_threads() == n
-    for bad in (0, -1):
-        with pytest.raises(ValueError, match=str(bad)):
-            nl.set_num_threads(bad)
-    for bad in (1.5, "2", None):
-        with pytest.raises(TypeError):
-            nl.set_num_threads(bad)
-    assert nl.get_num_threads() == 2
-
-
-def test_context_manager() -> None:
-    nl.set_num_threads(2)
-    with nl.num_threads(3):
-        assert nl.get_num_threads() == 3
-        with nl.num_threads(1):
-            assert nl.get_num_threads() == 1
-        assert nl.get_num_threads() == 3
-    assert nl.get_num_threads() == 2
-    with pytest.raises(KeyError), nl.num_threads(3):
-        raise KeyError
-    assert nl.get_num_threads() == 2
-    with pytest.raises(ValueError, match="0"), nl.num_threads(0):
-        pass
-    assert nl.get_num_threads() == 2
-
-
-GET = "import nonlin; print(nonlin.get_num_threads())"
-
-
-def test_default_from_the_environment() -> None:
-    available = int(printed(GET))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    assert 1 <= available <= cores
-    assert int(printed(GET, NONLIN_NUM_THREADS="1")) == 1
-    assert int(printed(GET, OMP_NUM_THREADS="1")) == 1
-    assert int(printed(GET, NONLIN_NUM_THREADS="1", OMP_NUM_THREADS="2")) == 1
-    assert int(printed(GET, NONLIN_NUM_THREADS="2", OMP_NUM_THREADS="1")) == 1
-    assert int(printed(GET, NONLIN_NUM_THREADS="1000")) == available  # the least of all
-    assert int(printed(GET, OMP_NUM_THREADS="1,4")) == 1  # a list is for nested regions
-    for useless in ("", "0", "-2", "many"):
-        assert int(printed(GET, NONLIN_NUM_THREADS=useless)) == available
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no CPU affinity here")
-def test_default_from_the_affinity() -> None:
-    one = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})\n"
-    assert int(printed(one + GET)) == 1
-
-
-@pytest.mark.parametrize("f", FUNCTIONS.values(), ids=FUNCTIONS.keys())
-def test_thread_count_does_not_change_bits(f: Function, rng: np.random.Generator) -> None:
-    for dtype, n in ((np.float32, 300_007), (np.float64, 150_001), *((t, 150_001) for t in oracle.HALVES)):
-        arguments = f.points(rng, n, dtype)
-        results = []
-        for threads in (1, 2, 3, 4):
-            nl.set_num_threads(threads)
-            results.append(f.public(*arguments))
-        for result in results[1:]:
-            assert_same_bits(result, results[0])
-
-
-@pytest.mark.parametrize("shape", [(3000, 100), (40_000, 7), (2, 150_000), (1, 400_000)])
-@pytest.mark.parametrize("axis", [0, -1])
-@pytest.mark.parametrize("dtype", oracle.FLOATS, ids=str)
-def test_thread_count_does_not_change_bits_of_rows(dtype: Any, axis: int, shape: Any, rng: np.random.Generator) -> None:
-    if axis == 0:
-        shape = shape[::-1]
-    x = rng.standard_normal(shape).astype(dtype)
-    targets = rng.integers(0, shape[axis], np.delete(shape, axis))
-
-    def everything() -> tuple[np.ndarray, ...]:
-        y, log_y, lse = nl.softmax(x, axis), nl.log_softmax(x, axis), nl.logsumexp(x, axis)
-        backward = [nl.softmax_backward(x, y, axis), nl.log_softmax_backward(x, log_y, axis)]
-        return (
-            y,
-            log_y,
-            lse,
-            *backward,
-            nl.logsumexp_backward(lse, x, axis),
-            *nl.cross_entropy_with_grad(x, targets, axis=axis),
-        )
-
-    results = []
-    for threads in (1, 2, 3, 4):
-        nl.set_num_threads(threads)
-        results.append(everything())
-    for result in results[1:]:
-        assert_same_bits(result, results[0])
-
-
-def test_many_python_threads_at_once(rng: np.random.Generator) -> None:
-    nl.set_num_threads(2)
-    x = rng.standard_normal((200, 1000)).astype(np.float32)
-    targets = rng.integers(0, 1000, 200)
-    expected = nl.gelu(x), nl.softmax(x), *nl.cross_entropy_with_grad(x, targets)
-    start = threading.Barrier(8)
-
-    def work(_: int) -> None:
-        start.wait(timeout=30)
-        for _ in range(5):
-            assert_same_bits((nl.gelu(x), nl.softmax(x), *nl.cross_entropy_with_grad(x, targets)), expected)
-
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(work, range(8)))
-
-
-def test_setting_threads_while_others_compute(rng: np.random.Generator) -> None:
-    x = rng.standard_normal(200_000)
-    expected = nl.tanh(x)
-
-    def work(i: int) -> None:
-        nl.set_num_threads(1 + i % 4)
-        assert_same_bits(nl.tanh(x), expected)
-
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        list(pool.map(work, range(40)))
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("omp", ["", "active"])
-def test_fork_after_threaded_use_does_not_hang(omp: str) -> None:
-    code = """
-        import os, sys
-        import numpy as np
-        import nonlin as nl
-        nl.set_num_threads(2)
-        x = np.random.default_rng(0).standard_normal((1000, 1000))
-        expected = nl.gelu(x).tobytes(), nl.softmax(x).tobytes()
-        for generation in range(2):
-            child = os.fork()
-            if child == 0:
-                same = (nl.gelu(x).tobytes(), nl.softmax(x).tobytes()) == expected
-                grandchild = os.fork()
-                if grandchild == 0:
-                    os._exit(0 if same and nl.gelu(x).tobytes() == expected[0] else 1)
-                os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-            assert nl.gelu(x).tobytes() == expected[0]
-        print("done")
-    """
-    assert printed(code, **({"OMP_WAIT_POLICY": omp} if omp else {})) == "done"
-
-
-def test_fork_from_another_thread_and_multiprocessing() -> None:
-    code = """
-        import multiprocessing, threading
-        import numpy as np
-        import nonlin as nl
-
-        def work(seed):
-            x = np.random.default_rng(seed).standard_normal((1000, 1000))
-            return float(nl.softmax(nl.gelu(x)).sum())
-
-        if __name__ == "__main__":
-            nl.set_num_threads(2)
-            work(0)
-            thread = threading.Thread(target=work, args=(1,))
-            thread.start()
-            thread.join()
-            with multiprocessing.get_context("fork").Pool(2) as pool:
-                assert all(abs(total - 1000) < 1e-6 for total in pool.map(work, range(4)))
-            print("done")
-    """
-    if not hasattr(os, "fork"):
-        pytest.skip("no fork here")
-    assert printed(code) == "done"
-
 
 # Reuse of memory
 
@@ -612,7 +408,7 @@ def test_unknown_target_is_an_import_error(target: str) -> None:
 def test_show_config(capsys: pytest.CaptureFixture[str]) -> None:
     assert nl.show_config() is None
     text = capsys.readouterr().out
-    for part in (nl.__version__, nl.simd_target(), "OpenMP", "threads", "ompiler"):
+    for part in (nl.__version__, nl.simd_target(), _core.config()["threading"], "threads", "ompiler"):
         assert part in text
 
 

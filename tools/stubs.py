@@ -14,6 +14,7 @@ HEADER = '''\
 """Written by `make stubs`."""
 
 import typing
+from contextvars import ContextVar
 from typing import Any
 
 import numpy
@@ -21,7 +22,12 @@ import numpy.typing
 from numpy.typing import ArrayLike
 
 '''
-GENERICS = {"list": "list[dict[str, Any]]", "dict": "dict[str, Any]", "tuple": "tuple[Any, ...]"}
+GENERICS = {
+    "ContextVar": "ContextVar[int]",
+    "dict": "dict[str, Any]",
+    "list": "list[dict[str, Any]]",
+    "tuple": "tuple[Any, ...]",
+}
 
 
 def builtin(function: BuiltinFunctionType) -> str:
@@ -64,7 +70,8 @@ def declarations(module: ModuleType, names: list[str]) -> Iterator[str]:
             result = inspect.signature(value).return_annotation
             yield f"def {name}({', '.join(arguments(value))}) -> {result if isinstance(result, str) else 'Any'}: ..."
         else:
-            yield f"{name}: {type(value).__name__}"
+            kind = type(value).__name__
+            yield f"{name}: {GENERICS.get(kind, kind)}"
 
 
 def write(module: ModuleType, names: list[str], start: str = "") -> None:

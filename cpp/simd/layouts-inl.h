@@ -15,7 +15,7 @@
 
 #include "hwy/cache_control.h"
 #include "kernels.h"
-#include "parallel.h"
+#include "runtime/threads.h"
 #include "simd/pack-inl.h"
 #include "simd/vio-inl.h"
 #include "simd/vmath-inl.h"
@@ -173,7 +173,7 @@ constexpr size_t kBlockSteps = 256;  // in L1: the maximum of a block is found b
 
 // Classes of a row whose exponentials are kept: with the row and its result they fit L2. Rows above are huge.
 constexpr size_t kMaxKept = size_t{1} << 16;
-constexpr double kHugeCycles = 2;  // an element, for the division among threads
+constexpr double kHugeCycles = 1;  // an element, for the division among threads
 
 struct FullStep {
   static constexpr bool kTail = false;

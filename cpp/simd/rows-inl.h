@@ -248,7 +248,7 @@ struct RowLoops {
 
   // The entries of their classes as rows of one class.
   static void RunOwnEntries(const RowOperand* operands, size_t classes, size_t begin, size_t end, void* scratch) {
-    constexpr size_t kRows = 256;
+    constexpr size_t kRows = 64;  // on the stack of a thread, which may be small
     int64_t places[kRows], targets[kRows];
     S entries[kRows];
     T weights[kRows];

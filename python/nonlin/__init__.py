@@ -1,5 +1,6 @@
 """Activations, softmax and cross-entropy on NumPy arrays: fast, accurate, forward and backward."""
 
+from . import _startup, _threadpoolctl  # noqa: F401
 from ._core import __version__
 from .activations import *  # noqa: F403
 from .activations import __all__ as _activations

@@ -1,6 +1,7 @@
 """Written by `make stubs`."""
 
 import typing
+from contextvars import ContextVar
 from typing import Any
 
 import numpy
@@ -25,6 +26,7 @@ celu_backward: numpy.ufunc
 def close_handler(handler: object) -> None: ...
 def config() -> dict[str, Any]: ...
 
+context_limit: ContextVar[int]
 count_outside: numpy.ufunc
 count_outside_class: numpy.ufunc
 cross_entropy_class: numpy.ufunc
@@ -103,14 +105,14 @@ relu6: numpy.ufunc
 relu6_backward: numpy.ufunc
 relu_backward: numpy.ufunc
 
+def reusing_handler(max_bytes: typing.SupportsInt | typing.SupportsIndex) -> object: ...
+def rows(ufunc: numpy.ufunc, *operands: Any, **keywords: Any) -> Any: ...
 def run_pass(
     name: str,
     source: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
     target: numpy.typing.NDArray[numpy.uint8],
     repeats: typing.SupportsInt | typing.SupportsIndex,
 ) -> float: ...
-def reusing_handler(max_bytes: typing.SupportsInt | typing.SupportsIndex) -> object: ...
-def rows(ufunc: numpy.ufunc, *operands: Any, **keywords: Any) -> Any: ...
 
 selu: numpy.ufunc
 selu_backward: numpy.ufunc

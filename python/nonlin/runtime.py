@@ -26,8 +26,9 @@ def get_num_threads() -> int:
     Returns
     -------
     int
-        By default the least of the environment variables ``NONLIN_NUM_THREADS`` and ``OMP_NUM_THREADS``, the CPUs that
-        the process may run on, and the CPU quota of its control group.
+        That of the innermost `num_threads` block, else that of the process: by default the least of the environment
+        variables ``NONLIN_NUM_THREADS`` and ``OMP_NUM_THREADS``, the CPUs that the process might run on when nonlin was
+        imported, and the CPU quota of its control group.
 
     Examples
     --------
@@ -35,13 +36,14 @@ def get_num_threads() -> int:
     >>> nl.get_num_threads() >= 1
     True
     """
-    return _core.get_num_threads()
+    return _core.context_limit.get(None) or _core.get_num_threads()
 
 
 def set_num_threads(n: int) -> None:
-    """Set the largest number of threads that one call uses.
+    """Set the largest number of threads that one call uses: of the process, or of the `num_threads` block around it.
 
-    Results do not depend on it, not even in their last bit.
+    Results do not depend on it, not even in their last bit. Small calls use one thread whatever it is, and so do calls that
+    are made while another thread's call has the others.
 
     Parameters
     ----------
@@ -64,15 +66,27 @@ def set_num_threads(n: int) -> None:
     1
     >>> nl.set_num_threads(before)
     """
+    count = _checked_count(n)
+    if _core.context_limit.get(None) is None:
+        _core.set_num_threads(count)
+    else:
+        _core.context_limit.set(count)
+
+
+def _checked_count(n: int) -> int:
     count = operator.index(n)
     if count < 1:
         raise ValueError(f"n is {n}; it takes an integer of 1 or more")
-    _core.set_num_threads(min(count, 2**16))
+    return min(count, 2**16)
 
 
 @contextlib.contextmanager
 def num_threads(n: int) -> Iterator[None]:
     """Use at most `n` threads in a ``with`` block.
+
+    It holds in the present context, as `numpy.errstate` does: for calls of this thread, and for tasks of asyncio and calls
+    of `asyncio.to_thread` that are started inside. Other threads keep theirs. Methods of a ufunc, such as
+    ``nl.swiglu.outer``, take the number of the process.
 
     Parameters
     ----------
@@ -93,12 +107,11 @@ def num_threads(n: int) -> Iterator[None]:
     ...     nl.get_num_threads()
     1
     """
-    before = get_num_threads()
-    set_num_threads(n)
+    token = _core.context_limit.set(_checked_count(n))
     try:
         yield
     finally:
-        set_num_threads(before)
+        _core.context_limit.reset(token)
 
 
 class reuse_buffers:

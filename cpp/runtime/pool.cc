@@ -1,0 +1,241 @@
+// The team is a pool of this process: workers that wait for jobs, take part where they come in time, and are not missed
+// where they do not. The caller never waits for a worker that has not begun: between two products of a BLAS library, whose
+// own threads hold the cores, that takes the scheduler 4 to 8 ms, for work of 30 us.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <new>
+#include <thread>
+
+#include "hwy/cache_control.h"
+#include "runtime/team.h"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#include <signal.h>
+#endif
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+namespace nonlin {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+// How long a worker waits actively after a job. The next product of a BLAS library, on as many threads as there are cores,
+// pays for it in full.
+constexpr microseconds kSpin{10};
+// Estimated work from which it pays to wake workers: that costs the caller 9 us, and a worker begins 30 us later. In a
+// streak of calls, with gaps below kSpin, all its work counts, as workers then stay awake. A call for itself pays from 60 us
+// on, after 1 ms of idleness from 75, after 8 ms from 150; but where two cores have read what a product made, the next one
+// takes longer to overwrite it, by 20 us and more.
+constexpr double kStreakMicroseconds = 50, kLoneMicroseconds = 100, kPerIdleMicrosecond = 0.01, kMaxLoneMicroseconds = 150;
+// A worker that has begun may lose its core to another process, for milliseconds. Then calls are serial for a multiple of
+// the time that was lost, so that at most 1 / kRest of all time is.
+constexpr int kRest = 16;
+constexpr milliseconds kMaxRest{100};
+constexpr microseconds kPatience{20};
+constexpr milliseconds kBetweenMoves{1};
+constexpr std::chrono::seconds kBetweenTries{1};  // to create a thread, after the system refused
+
+// Keeps a worker off the CPU of the caller, where the system likes to wake it: it could only take turns with the caller
+// there, and while it waits actively nothing moves it.
+class Placement {
+ public:
+#ifdef __linux__
+  static void Init() { has_base = sched_getaffinity(0, sizeof(base), &base) == 0; }
+  static int CpuCount() { return has_base ? CPU_COUNT(&base) : 0; }
+  static int CurrentCpu() { return has_base ? sched_getcpu() : -1; }
+
+  Placement() {
+    if (has_base) sched_setaffinity(0, sizeof(base), &base);  // and not where the creating thread is pinned
+  }
+  void Avoid(int cpu) {
+    if (cpu < 0 || cpu == avoided_ || sched_getcpu() != cpu) return;
+    const Clock::time_point now = Clock::now();
+    if (now - moved_ < kBetweenMoves) return;
+    cpu_set_t others = base;
+    CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof(others), &others) != 0) return;
+    avoided_ = cpu;
+    moved_ = now;
+  }
+
+ private:
+  static cpu_set_t base;  // of the process, when it was read
+  static bool has_base;
+  int avoided_ = -1;
+  Clock::time_point moved_{};
+#else
+  static void Init() {}
+  static int CpuCount() { return 0; }
+  static int CurrentCpu() { return -1; }
+  void Avoid(int) {}
+#endif
+};
+#ifdef __linux__
+cpu_set_t Placement::base;
+bool Placement::has_base = false;
+#endif
+
+class Pool {
+ public:
+  void Run(const TeamJob& job);
+
+ private:
+  bool Pays(const TeamJob& job, Clock::time_point now);
+  void Offer(const TeamJob& job);
+  void AwaitHelpers(int helpers, Clock::time_point start);
+  void Hire(int workers, Clock::time_point now);
+  void Work(int place);
+  uint32_t AwaitRound(uint32_t seen, Placement& placement);
+
+  // What workers look at.
+  alignas(64) std::atomic<uint32_t> round_{0};  // of offers
+  std::atomic<int> caller_cpu_{-1};
+  alignas(64) std::atomic<int> places_{0};  // free in the job on offer; who takes one may read the job
+  const TeamJob* job_ = nullptr;
+  alignas(64) std::atomic<int> done_{0};  // workers that have left it
+  std::mutex mutex_;
+  std::condition_variable offered_;
+  std::atomic<int> asleep_{0};
+
+  // What only the caller looks at.
+  alignas(64) int workers_ = 0;
+  double streak_ = 0;  // microseconds of work in calls that follow each other closely
+  bool wakes_ = false;
+  Clock::time_point ended_{}, rest_until_{}, hire_from_{};
+};
+
+void Pool::Run(const TeamJob& job) {
+  const Clock::time_point start = Clock::now();
+  if (Pays(job, start)) {
+    Offer(job);
+    job.together(job.context, 0);
+    // Whoever has no place by now will not get one.
+    AwaitHelpers(job.threads - 1 - places_.exchange(0, std::memory_order_acq_rel), start);
+  } else {
+    job.alone(job.context);
+  }
+  ended_ = Clock::now();
+}
+
+// Whether a worker is awake, or is now made so.
+bool Pool::Pays(const TeamJob& job, Clock::time_point now) {
+  const Clock::duration idle = now - ended_;
+  const bool is_lone = idle >= kSpin;
+  streak_ = is_lone ? job.microseconds : streak_ + job.microseconds;
+  if (now < rest_until_) return false;
+  const double idle_microseconds = std::chrono::duration<double, std::micro>(idle).count();
+  const double lone = std::min(kLoneMicroseconds + kPerIdleMicrosecond * idle_microseconds, kMaxLoneMicroseconds);
+  const int wanted = job.threads - 1, awake = workers_ - asleep_.load();
+  wakes_ = awake < wanted && streak_ >= (is_lone ? lone : kStreakMicroseconds);
+  if (wakes_ && workers_ < wanted) Hire(wanted, now);
+  return wakes_ ? workers_ > 0 : awake > 0;
+}
+
+void Pool::Offer(const TeamJob& job) {
+  job_ = &job;
+  done_.store(0, std::memory_order_relaxed);
+  caller_cpu_.store(Placement::CurrentCpu(), std::memory_order_relaxed);
+  places_.store(job.threads - 1, std::memory_order_release);
+  round_.fetch_add(1);
+  if (wakes_ && asleep_.load() > 0) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      asleep_ = 0;  // not when they run again: until then they would be woken once more
+    }
+    offered_.notify_all();
+  }
+}
+
+void Pool::AwaitHelpers(int helpers, Clock::time_point start) {
+  if (done_.load(std::memory_order_acquire) >= helpers) return;
+  const Clock::time_point own = Clock::now();
+  Clock::time_point now = own;
+  while (done_.load(std::memory_order_acquire) < helpers) {
+    for (int i = 0; i < 16 && done_.load(std::memory_order_relaxed) < helpers; ++i) hwy::Pause();
+    now = Clock::now();
+    if (now - own > kPatience) std::this_thread::yield();  // maybe it is on this core
+  }
+  const Clock::duration lost = now - own - std::max<Clock::duration>(kPatience, (own - start) / 2);
+  if (lost > Clock::duration::zero()) rest_until_ = now + std::min<Clock::duration>(kRest * lost, kMaxRest);
+}
+
+void Pool::Hire(int workers, Clock::time_point now) {
+  if (now < hire_from_) return;
+#if defined(__unix__) || defined(__APPLE__)
+  sigset_t all, before;  // signals are for the threads of the program
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+#endif
+  try {
+    for (; workers_ < workers; ++workers_) std::thread(&Pool::Work, this, workers_ + 1).detach();
+  } catch (const std::exception&) {  // fewer will do
+    hire_from_ = now + kBetweenTries;
+  }
+#if defined(__unix__) || defined(__APPLE__)
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+#endif
+}
+
+void Pool::Work(int place) {
+  Placement placement;
+  for (uint32_t seen = round_.load() - 1;;) {
+    seen = AwaitRound(seen, placement);
+    placement.Avoid(caller_cpu_.load(std::memory_order_relaxed));
+    int places = places_.load(std::memory_order_relaxed);
+    while (places > 0 && !places_.compare_exchange_weak(places, places - 1, std::memory_order_acquire)) {
+    }
+    if (places <= 0) continue;
+    job_->together(job_->context, place);
+    done_.fetch_add(1, std::memory_order_release);
+  }
+}
+
+// Returns the round after `seen`, or a later one.
+uint32_t Pool::AwaitRound(uint32_t seen, Placement& placement) {
+  const Clock::time_point start = Clock::now();
+  for (;;) {
+    // With pauses alone: of two threads on a core that yield to each other, as those of BLAS do, one starves.
+    for (int i = 0; i < 16; ++i) {
+      const uint32_t round = round_.load(std::memory_order_acquire);
+      if (round != seen) return round;
+      hwy::Pause();
+    }
+    placement.Avoid(caller_cpu_.load(std::memory_order_relaxed));
+    if (Clock::now() - start < kSpin) continue;
+    std::unique_lock<std::mutex> lock(mutex_);
+    ++asleep_;
+    offered_.wait(lock, [&] { return round_.load() != seen; });
+  }
+}
+
+std::atomic<Pool*> pool{nullptr};  // made when it is needed, never ended: workers may look at it at any time
+
+}  // namespace
+
+void RunTeam(const TeamJob& job) {
+  if (pool.load(std::memory_order_relaxed) == nullptr) pool = new (std::nothrow) Pool;
+  Pool* const team = pool.load(std::memory_order_relaxed);
+  team == nullptr ? job.alone(job.context) : team->Run(job);
+}
+
+void InitTeam() {
+  Placement::Init();
+#if defined(__unix__) || defined(__APPLE__)
+  pthread_atfork(nullptr, nullptr, [] { pool = nullptr; });  // its threads are the parent's
+#endif
+}
+
+int AvailableCpus() { return Placement::CpuCount(); }
+const char* TeamLibrary() { return "pool"; }
+
+}  // namespace nonlin

@@ -1,0 +1,193 @@
+#include "runtime/threads.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cfenv>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+#include <thread>
+
+#include "runtime/team.h"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
+namespace nonlin {
+namespace {
+
+// The grain. Estimated costs are in cycles of about this length; what else is measured stands in pool.cc and openmp.cc.
+constexpr double kCyclesPerMicrosecond = 3000;
+constexpr double kThreadMicroseconds = 2;  // of work for each further thread
+constexpr double kChunkMicroseconds = 1;   // of a chunk at the least: claiming one costs some 20 ns
+constexpr size_t kChunksPerThread = 4;     // so that a thread which comes late or loses its core holds up little
+constexpr int kMaxTeam = 256;
+
+int FromEnvironment(const char* name, int fallback) {
+  const char* text = std::getenv(name);
+  if (text == nullptr) return fallback;
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);  // OMP_NUM_THREADS may go on with ",2": levels below the first
+  return end != text && value >= 1 && value <= 1 << 16 ? static_cast<int>(value) : fallback;
+}
+
+// CPUs that a container's quota grants, rounded up; a large number where there is no quota.
+int QuotaCount() {
+  double quota = -1, period = -1;
+  if (std::FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "r")) {  // version 2: "max 100000" or "150000 100000"
+    if (std::fscanf(file, "%lf %lf", &quota, &period) != 2) quota = -1;
+    std::fclose(file);
+  } else {
+    const char* const paths[] = {"/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"};
+    double* const values[] = {&quota, &period};
+    for (int i = 0; i < 2; ++i) {
+      if (std::FILE* part = std::fopen(paths[i], "r")) {
+        if (std::fscanf(part, "%lf", values[i]) != 1) *values[i] = -1;
+        std::fclose(part);
+      }
+    }
+  }
+  return quota > 0 && period > 0 ? std::max(1, static_cast<int>(std::ceil(quota / period))) : 1 << 16;
+}
+
+int DefaultThreads() {
+  const int cpus = AvailableCpus();
+  const int available =
+      std::min(cpus > 0 ? cpus : static_cast<int>(std::max(1u, std::thread::hardware_concurrency())), QuotaCount());
+  return std::min(
+      {available, FromEnvironment("NONLIN_NUM_THREADS", available), FromEnvironment("OMP_NUM_THREADS", available)});
+}
+
+std::atomic<int> process_limit{1};
+thread_local int call_limit = 0;
+
+// A thread's own memory while it works: small amounts on its stack.
+class Scratch {
+ public:
+  explicit Scratch(size_t bytes) {
+    if (bytes > sizeof(small_)) data_ = ::operator new(bytes, kAlignment, std::nothrow);
+  }
+  ~Scratch() {
+    if (data_ != small_) ::operator delete(data_, kAlignment);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  void* data() const { return data_; }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  alignas(64) char small_[4096];
+  void* data_ = small_;
+};
+
+// Neighbouring chunks, which many threads may claim: who has been given the share takes them from its front, others from
+// its back.
+class alignas(64) Share {
+ public:
+  void Reset(size_t begin, size_t end) { ends_.store(begin << 32 | end, std::memory_order_relaxed); }
+
+  bool Claim(bool own, size_t* chunk) {
+    uint64_t ends = ends_.load(std::memory_order_relaxed);
+    for (;;) {
+      const uint64_t begin = ends >> 32, end = ends & UINT32_MAX;
+      if (begin == end) return false;
+      if (ends_.compare_exchange_weak(ends, own ? ends + (uint64_t{1} << 32) : ends - 1, std::memory_order_relaxed)) {
+        *chunk = own ? begin : end - 1;
+        return true;
+      }
+    }
+  }
+
+ private:
+  std::atomic<uint64_t> ends_{0};
+};
+
+// The work that a team is at: one at a time in a process.
+std::atomic<bool> has_job{false};
+Share shares[kMaxTeam];
+
+struct Job {
+  const Work& work;
+  void* scratch;  // of the caller
+  size_t chunk, share_count;
+  std::fenv_t mode;  // the caller's rounding and its treatment of sub-normal numbers
+
+  void RunAlone() const { work.run(work.context, 0, work.n, scratch); }
+
+  void RunChunks(int place, void* memory) const {
+    for (size_t i = 0; i < share_count; ++i) {
+      Share& share = shares[(place + i) % share_count];
+      for (size_t index; share.Claim(i == 0, &index);) {
+        work.run(work.context, index * chunk, std::min((index + 1) * chunk, work.n), memory);
+      }
+    }
+  }
+
+  void Help(int place) const {
+    const Scratch own(work.scratch_bytes);
+    if (own.data() == nullptr) return;  // the others do it
+    std::fesetenv(&mode);
+    RunChunks(place, own.data());
+  }
+};
+
+// Divides the work among at most so many threads, and lets them run.
+void RunTogether(const Work& work, void* scratch, int threads, double microseconds) {
+  const size_t units = (work.n + work.multiple - 1) / work.multiple;
+  const size_t most = std::min({units, kChunksPerThread * threads, static_cast<size_t>(microseconds / kChunkMicroseconds)});
+  const size_t chunk_units = (units + most - 1) / most, chunks = (units + chunk_units - 1) / chunk_units;
+  Job job{work, scratch, chunk_units * work.multiple, std::min<size_t>(threads, chunks), {}};
+  for (size_t i = 0; i < job.share_count; ++i) {
+    shares[i].Reset(chunks * i / job.share_count, chunks * (i + 1) / job.share_count);
+  }
+  std::fegetenv(&job.mode);
+  const auto alone = [](void* context) { static_cast<Job*>(context)->RunAlone(); };
+  const auto together = [](void* context, int place) {
+    auto* const shared = static_cast<Job*>(context);
+    place == 0 ? shared->RunChunks(0, shared->scratch) : shared->Help(place);
+  };
+  RunTeam({static_cast<int>(job.share_count), microseconds, alone, together, &job});
+}
+
+}  // namespace
+
+void InitThreads() {
+  static const bool once = [] {
+    InitTeam();
+    process_limit = DefaultThreads();
+#if defined(__unix__) || defined(__APPLE__)
+    pthread_atfork(nullptr, nullptr, [] { has_job = false; });  // whose job it was, the child does not have
+#endif
+    return true;
+  }();
+  (void)once;
+}
+
+int MaxThreads() { return call_limit > 0 ? call_limit : process_limit.load(std::memory_order_relaxed); }
+void SetMaxThreads(int count) { process_limit = count; }
+
+CallLimit::CallLimit(int count) : before_(call_limit) { call_limit = count; }
+CallLimit::~CallLimit() { call_limit = before_; }
+
+bool RunInParallel(const Work& work) {
+  if (work.n == 0) return true;
+  const Scratch scratch(work.scratch_bytes);
+  if (scratch.data() == nullptr) return false;
+  const double microseconds = work.n * work.cycles / kCyclesPerMicrosecond;
+  const double useful = std::min(microseconds / kThreadMicroseconds, std::ceil(static_cast<double>(work.n) / work.multiple));
+  const int threads = static_cast<int>(std::min<double>({useful, static_cast<double>(MaxThreads()), kMaxTeam}));
+  // Whoever calls while another's job is under way works alone: it never waits in line.
+  if (threads < 2 || has_job.exchange(true, std::memory_order_acquire)) {
+    work.run(work.context, 0, work.n, scratch.data());
+    return true;
+  }
+  RunTogether(work, scratch.data(), threads, microseconds);
+  has_job.store(false, std::memory_order_release);
+  return true;
+}
+
+}  // namespace nonlin

@@ -1,0 +1,1 @@
+THREADS: str  # "pool", "openmp" or "none": what CMake was told; it writes the module

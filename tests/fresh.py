@@ -1,0 +1,33 @@
+"""Fresh interpreters, for what concerns a whole process."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+
+TESTS = pathlib.Path(__file__).parent
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter, with a time limit instead of a hang."""
+    # Settings of this process must not leak into the one under test.
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("NONLIN_", "OMP_"))}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, env=kept | environment, stdout=pipe, stderr=pipe, text=True, cwd=TESTS, start_new_session=True
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # its forks too
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def printed(code: str, **environment: str) -> str:
+    result = run(code, **environment)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
