@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import itertools
 import json
 import pathlib
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 import nonlin as nl
 from nonlin import _core
-from nonlin.bench import cases, ceilings, contenders
+from nonlin.bench import cases, ceilings, company, contenders
 
 from .oracle import FUNCTIONS
 
@@ -38,6 +39,10 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     loaders = [loader for loader in contenders.LOADERS if loader is not contenders.load_jax]
     monkeypatch.setattr(contenders, "LOADERS", loaders)
     monkeypatch.setattr(ceilings, "_seconds", lambda name, source, target: 1e-3)
+    programs = [company.between(8, "tanh"), company.attention(9, 4), company.training(6, 5, 4, 3)]
+    monkeypatch.setattr(company, "programs", lambda: programs)
+    for name, value in {"SAMPLE": 0, "ROUNDS": 1, "MIN_STEPS": 1, "MAX_STEPS": 2}.items():
+        monkeypatch.setattr(company, name, value)
 
 
 def run(*arguments: str) -> int:
@@ -135,6 +140,57 @@ def test_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         2 * nll.bytes_read / 100 + (nll.bytes_written - nll.bytes_read) / 25, rel=0.01
     )
     assert [ceilings.footprint(n) for n in (1, 65535, 65536, 2**40)] == [2**15, 2**15, 2**16, 2**27]
+
+
+def test_programs_in_company_agree() -> None:
+    """Those that are measured, in their sizes; scikit-learn's trains as with its own functions, which it keeps."""
+    pytest.importorskip("sklearn")
+    base = importlib.import_module("sklearn.neural_network._base")
+    before = dict(base.ACTIVATIONS), dict(base.DERIVATIVES)
+    programs = company.programs()
+    assert len(programs) == 8
+    for program in programs:
+        loops = company.compared_loops(program, None)
+        assert set(loops) == {"nonlin", "NumPy"}
+    assert before == (base.ACTIVATIONS, base.DERIVATIVES)
+
+
+def test_training_in_company_has_the_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its loss falls as the gradient says, whose parts are those of central differences."""
+    monkeypatch.setattr(company, "RATE", 0.1)
+    step = company.training(6, 5, 4, 3).build(company.of_nonlin()).step
+    losses = [step() for _ in range(200)]
+    assert losses[-1] < 0.1 * losses[0]
+    assert all(after < before for before, after in itertools.pairwise(losses))
+
+
+@pytest.mark.parametrize("wrong", ["softmax", "tanh"])
+def test_a_wrong_program_is_reported(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nl, wrong, lambda x, out: np.multiply(x, 1.1, out=out))
+    program = company.between(8, "tanh") if wrong == "tanh" else company.attention(9, 4)
+    with pytest.raises(AssertionError, match="nonlin and NumPy disagree"):
+        company.compared_loops(program, None)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_torch_agrees_in_company() -> None:
+    torch = pytest.importorskip("torch")
+    for program in company.programs():
+        assert "torch" in company.compared_loops(program, torch)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_company_is_measured(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = tmp_path / "run.json"
+    assert run("--filter", "8 wide|training", "--save", str(saved)) == 0
+    assert "In company" in capsys.readouterr().out
+    data = json.loads(saved.read_text())
+    assert data["cases"] == []
+    assert [c["circumstance"] for c in data["company"]] == 2 * list(company.CIRCUMSTANCES)
+    for c in data["company"]:
+        assert c["ratios"]["NumPy"] > 0
+        assert (c["of_parts"] is None) == c["program"].startswith("training")
+        assert c["seconds"]["nonlin"]["median"] > 0
 
 
 @pytest.mark.usefixtures("tiny")
@@ -237,13 +293,15 @@ def test_page(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     saved, page, readme = (tmp_path / name for name in ("run.json", "benchmarks.md", "README.md"))
-    readme.write_text("before\n<!-- benchmark -->\nold\n<!-- /benchmark -->\nafter\n")
+    marks = "".join(f"<!-- {mark} -->\nold\n<!-- /{mark} -->\n" for mark in ("company", "benchmark"))
+    readme.write_text(f"before\n{marks}after\n")
     for name, value in {"PAGE": page, "README": readme, "NAMES": ["relu 9", "missing 9"]}.items():
         monkeypatch.setattr(tool, name, value)
-    assert run("--filter", "^(relu|softmax)", "--save", str(saved)) == 0
+    assert run("--filter", "^(relu|softmax|product)", "--save", str(saved)) == 0
     tool.main(str(saved))
     text = page.read_text()
     for part in (
+        "| product, tanh, product, 8 wide, a core taken |",
         "## Elementwise, 9 elements",
         "| softmax, `out=` |",
         "## Rows, 4x5 axis=0",
@@ -262,6 +320,7 @@ def test_page(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_readme_has_the_marks_of_the_table() -> None:
     text = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
+    assert text.count("<!-- company -->\n| program | nonlin |") == text.count("<!-- /company -->") == 1
     assert text.count("<!-- benchmark -->\n| case | result | nonlin |") == text.count("<!-- /benchmark -->") == 1
 
 

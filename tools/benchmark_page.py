@@ -4,7 +4,6 @@ It writes the page docs/benchmarks.md, and README's table, between the comments 
 """
 
 import json
-import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -54,6 +53,16 @@ the contenders hold their time over nonlin's, the median over the rounds, **bold
 
 The limit holds neither the time of a call, which is most of the time of 100 elements, nor the page faults of a fresh result.
 The letter says what sets it: m for memory, e for exponentials.
+
+## In company
+
+Calls where they stand in programs: between matrix products of NumPy, whose threads want the same cores. Each program is
+timed as a whole, and so is torch doing all of it. *a core taken*: beside another process that keeps one core busy; *1 ms
+apart*: with a pause between the steps. *Of parts*: the time of a step over that of its products alone and its call alone on
+one thread. The training step is a network with gelu and cross-entropy, forward, backward and gradient descent;
+scikit-learn's is an epoch of `MLPClassifier((256, 128))` on its digits, with nonlin's functions in the place of its own.
+
+{company}
 
 ## Ceilings
 
@@ -126,6 +135,22 @@ def groups_of(run: Case) -> dict[str, list[Case]]:
     return groups
 
 
+def company_table(run: Case, circumstances: Iterable[str] = ()) -> str:
+    """Return a line for each program in each circumstance, or in some."""
+    chosen = [c for c in run["company"] if not circumstances or c["circumstance"] in circumstances]
+    peers = list(dict.fromkeys(peer for c in chosen for peer in c["ratios"]))
+    rows = [
+        [
+            f"{c['program']}, {c['circumstance']}",
+            duration(c["seconds"]["nonlin"]["median"]),
+            *(factor(c["ratios"][peer]) if peer in c["ratios"] else "" for peer in peers),
+            "" if c["of_parts"] is None else f"{c['of_parts']:.2f}x",
+        ]
+        for c in chosen
+    ]
+    return table(["program", "nonlin", *peers, "of parts"], rows)
+
+
 def summary(run: Case) -> str:
     """Return a line per size, and one for all."""
     peers = peers_of(run)
@@ -168,7 +193,9 @@ def machine(run: Case) -> str:
 def page(run: Case) -> str:
     """Return docs/benchmarks.md."""
     peers = peers_of(run)
-    text = INTRODUCTION.format(machine=machine(run), ceilings=ceilings(run), summary=summary(run))
+    text = INTRODUCTION.format(
+        machine=machine(run), company=company_table(run), ceilings=ceilings(run), summary=summary(run)
+    )
     for title, cases in groups_of(run).items():
         rows = [
             [
@@ -209,8 +236,12 @@ def main(path: str) -> None:
     """Write the page and the table."""
     run = json.loads(Path(path).read_text())
     PAGE.write_text(page(run))
-    marked = re.compile(r"(<!-- benchmark -->\n).*?(\n<!-- /benchmark -->)", re.DOTALL)
-    README.write_text(marked.sub(lambda match: match[1] + readme_table(run) + match[2], README.read_text()))
+    text = README.read_text()
+    for mark, lines in (("benchmark", readme_table(run)), ("company", company_table(run, ("alone", "a core taken")))):
+        start, end = f"<!-- {mark} -->\n", f"\n<!-- /{mark} -->"
+        before, _, rest = text.partition(start)
+        text = before + start + lines + end + rest.partition(end)[2]
+    README.write_text(text)
 
 
 if __name__ == "__main__":

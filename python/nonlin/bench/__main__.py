@@ -1,6 +1,7 @@
 """``python -m nonlin.bench``: measure, print a table, and write JSON and a picture where asked to."""
 
 import argparse
+import importlib
 import importlib.util
 import math
 import re
@@ -9,10 +10,11 @@ import time
 from pathlib import Path
 
 import nonlin
-from nonlin.bench import cases, ceilings, contenders
+from nonlin.bench import cases, ceilings, company, contenders
 from nonlin.bench.cases import Case
 
 SECONDS, QUICK_SECONDS = 130.0, 40.0  # of measuring, which the cases share
+COMPANY_ROUNDS = 40  # of a run without limit; a busy process beside them, they do not count as time of measuring
 OVERTIME = 1.2  # a slow machine leaves out what has not begun by then
 PICTURES = ".png", ".svg", ".pdf"
 
@@ -66,13 +68,20 @@ def select(options: argparse.Namespace) -> list[Case]:
     return [case for case in chosen if options.filter.search(case.name)]
 
 
+def select_company(options: argparse.Namespace) -> list[company.Comparison]:
+    """The programs of a run."""
+    if options.quick or options.dtype != "float32":
+        return []
+    return [comparison for comparison in company.comparisons() if options.filter.search(comparison.name)]
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    chosen = select(options)
+    chosen, in_company = select(options), select_company(options)
     if options.list:
-        print(*(case.name for case in chosen), sep="\n")
+        print(*(comparison.name for comparison in in_company), *(case.name for case in chosen), sep="\n")
         return 0
-    if not chosen:
+    if not chosen and not in_company:
         print(f"no case matches {options.filter.pattern!r}; --list prints them all", file=sys.stderr)
         return 2
     try:
@@ -94,14 +103,20 @@ def main(arguments: list[str] | None = None) -> int:
     competing = contenders.load(options.threads, compiled=options.compile)
     console.print(", ".join(f"{c.name} {c.version}" for c in competing), f"on {options.threads} thread(s), {options.dtype}")
     measurements, limits = [measure.Measurement(case) for case in chosen], ceilings.Ceilings(options.threads)
-    run = report.Run(measurements, competing, limits)
+    run = report.Run(measurements, competing, limits, comparisons=in_company)
 
     seconds = math.inf if options.full else QUICK_SECONDS if options.quick else SECONDS
-    start, others = time.perf_counter(), measure.others_cpu()
+    torch = next((importlib.import_module("torch") for c in competing if c.name == "torch"), None)
+    rounds = COMPANY_ROUNDS if options.full else company.ROUNDS
     visits = measure.schedule(measurements)
-    columns = TextColumn("{task.description:<36}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=len(visits))
+        task = progress.add_task("", total=len(in_company) + len(visits))
+        for comparison in in_company:
+            progress.update(task, description=comparison.name)
+            company.compare(comparison, torch, rounds)
+            progress.advance(task)
+        start, others = time.perf_counter(), measure.others_cpu()
         for number, measurement in enumerate(visits):
             spent = time.perf_counter() - start - sum(m.compiling for m in measurements)
             if spent > OVERTIME * seconds:
@@ -118,9 +133,9 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"Left out for lack of time: {', '.join(left_out)}. --full runs them all.")
     if options.save:
         report.save(run, options.save)
-    if options.plot:
+    if options.plot and chosen:
         plot.roofline(run).savefig(options.plot, dpi=plot.DPI)
-    if options.bars:
+    if options.bars and chosen:
         plot.bars(run).savefig(options.bars, dpi=plot.DPI)
     failures = [failure for m in run.measurements for failure in sorted(m.failures)]
     for failure in failures:

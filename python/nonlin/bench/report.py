@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nonlin import _core
+from nonlin.bench import company
 from nonlin.bench.cases import short
 from nonlin.bench.ceilings import PASSES, Ceilings
 from nonlin.bench.contenders import MODES, Contender
@@ -27,6 +28,7 @@ class Run:
     contenders: list[Contender]
     ceilings: Ceilings
     others: float | None = None  # CPUs that other processes kept busy meanwhile
+    comparisons: list[company.Comparison] = field(default_factory=list)  # in company
 
     @property
     def peers(self) -> list[str]:
@@ -74,7 +76,11 @@ def _ratio(ratio: float) -> str:
 
 
 def print_tables(run: Run, console: Console) -> None:
-    """One table per size, and a summary."""
+    """What was measured in company, one table per size, and a summary."""
+    if run.comparisons:
+        console.print(company_table(run.comparisons))
+    if not run.measurements:
+        return
     for title, ms in run.groups().items():
         table = Table(title=title, title_justify="left", title_style="bold")
         table.add_column("function", no_wrap=True)
@@ -117,6 +123,27 @@ def print_tables(run: Run, console: Console) -> None:
         console.print("  " + line, highlight=False)
     for line in sorted({line for m in run.measurements for line in m.missing}):
         console.print("[yellow]Not run:[/]", Text(line), highlight=False)
+
+
+def company_table(comparisons: list[company.Comparison]) -> Table:
+    """Programs, in all circumstances."""
+    peers = [peer for peer in company.peers(comparisons) if peer != "nonlin"]
+    table = Table(
+        title="In company",
+        caption="time: of a step, median. of parts: over its products alone and its call alone on one thread",
+        title_justify="left",
+        title_style="bold",
+    )
+    for heading in ("program", "circumstance"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("time", *peers, "of parts"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for c in comparisons:
+        ratios = [c.ratio(peer) for peer in peers]
+        cells = ["" if ratio is None else _ratio(ratio) for ratio in ratios]
+        parts = c.of_parts()
+        table.add_row(c.program.name, c.circumstance, _time(c.median()), *cells, "" if parts is None else f"{parts:.2f}x")
+    return table
 
 
 def rates(run: Run) -> Table:
@@ -201,6 +228,7 @@ def as_json(run: Run) -> dict[str, Any]:
             "exponentials_per_second": run.ceilings.median_exponentials(),
         },
         "cpus_busy_with_others": run.others,
+        "company": company.as_json(run.comparisons),
         "cases": cases,
     }
 
