@@ -430,9 +430,26 @@ def test_only_numpy_is_imported() -> None:
         before = set(sys.modules)
         import nonlin
         extra = {name.split(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)
-        print(*sorted(extra - {"numpy"}))
+        print(*sorted(extra - {"numpy", "_xxsubinterpreters"}))  # the latter is Python's, but not in its list
     """
     assert printed(code) == "nonlin"
+
+
+def test_a_subinterpreter_is_refused() -> None:
+    code = """
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        import nonlin
+
+        code = "import sys\\ntry:\\n import nonlin\\nexcept ImportError as error:\\n print(error, flush=True)"
+        for _ in range(2):
+            interpreters.run_string(interpreters.create(), code)
+        print(nonlin.relu(1.0))
+    """
+    refused = "nonlin cannot be imported in a sub-interpreter; import it in the main one"
+    assert printed(code).splitlines() == [refused, refused, "1.0"]
 
 
 def test_ml_dtypes_is_optional() -> None:

@@ -1,16 +1,37 @@
-"""What OpenMP's runtime reads from the environment when the extension brings it along; imported before anything else.
+"""What has to be settled before the extension is loaded, and with it its libraries; imported before anything else."""
 
-Its threads wait actively by default. Beside a BLAS library, whose threads want the same cores, each then waits for the
-scheduler, for milliseconds.
-"""
-
+import contextlib
+import importlib
 import os
 
 from ._build import THREADS
 
-if THREADS == "openmp" and not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+
+def _refuse_subinterpreters() -> None:
+    """Raise where loading the extension would wait for ever for the main interpreter's lock."""
+    for name in ("_interpreters", "_xxsubinterpreters"):  # from Python 3.13 on, and before
+        with contextlib.suppress(ModuleNotFoundError):
+            interpreters = importlib.import_module(name)
+            if interpreters.get_current() != interpreters.get_main():
+                raise ImportError("nonlin cannot be imported in a sub-interpreter; import it in the main one")
+            return
+
+
+def _load_with_passive_waiting() -> None:
+    """Load OpenMP's runtime with threads that wait passively, unless the user says otherwise.
+
+    By default they wait actively. Beside a BLAS library, whose threads want the same cores, each then waits for the
+    scheduler, for milliseconds.
+    """
+    if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+        return
     os.environ["OMP_WAIT_POLICY"] = "passive"
     try:
-        from . import _core  # noqa: F401
+        importlib.import_module("nonlin._core")
     finally:
         del os.environ["OMP_WAIT_POLICY"]  # for this runtime alone
+
+
+_refuse_subinterpreters()
+if THREADS == "openmp":
+    _load_with_passive_waiting()
