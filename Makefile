@@ -34,7 +34,7 @@ benchmarks: $(BUILT)
 	$(BIN)/python tools/benchmark_page.py build/benchmarks.json
 
 test: $(BUILT)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
 # Takes hours; goes on where it was stopped.
 ulp: $(BUILT)

@@ -165,7 +165,7 @@ void Pool::AwaitHelpers(int helpers, Clock::time_point start) {
     now = Clock::now();
     if (now - own > kPatience) std::this_thread::yield();  // maybe it is on this core
   }
-  const Clock::duration lost = now - own - std::max<Clock::duration>(kPatience, (own - start) / 2);
+  const Clock::duration lost = now - own - std::max<Clock::duration>(kPatience, own - start);
   if (lost > Clock::duration::zero()) rest_until_ = now + std::min<Clock::duration>(kRest * lost, kMaxRest);
 }
 

@@ -64,11 +64,13 @@ int DefaultThreads() {
 std::atomic<int> process_limit{1};
 thread_local int call_limit = 0;
 
-// A thread's own memory while it works: small amounts on its stack.
+// A thread's own memory while it works.
 class Scratch {
  public:
-  explicit Scratch(size_t bytes) {
-    if (bytes > sizeof(small_)) data_ = ::operator new(bytes, kAlignment, std::nothrow);
+  // `small` is taken where it will do.
+  explicit Scratch(size_t bytes, void* small = nullptr, size_t small_bytes = 0) : small_(small), data_(small) {
+    if (bytes > small_bytes) data_ = ::operator new(bytes, kAlignment, std::nothrow);
+    has_room_ = bytes == 0 || data_ != nullptr;
   }
   ~Scratch() {
     if (data_ != small_) ::operator delete(data_, kAlignment);
@@ -76,12 +78,13 @@ class Scratch {
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
+  bool has_room() const { return has_room_; }
   void* data() const { return data_; }
 
  private:
   static constexpr std::align_val_t kAlignment{64};
-  alignas(64) char small_[4096];
-  void* data_ = small_;
+  void *small_, *data_;
+  bool has_room_;
 };
 
 // Neighbouring chunks, which many threads may claim: who has been given the share takes them from its front, others from
@@ -128,8 +131,8 @@ struct Job {
   }
 
   void Help(int place) const {
-    const Scratch own(work.scratch_bytes);
-    if (own.data() == nullptr) return;  // the others do it
+    const Scratch own(work.scratch_bytes);  // OpenMP's threads may have stacks of a few KB
+    if (!own.has_room()) return;            // the others do it
     std::fesetenv(&mode);
     RunChunks(place, own.data());
   }
@@ -175,8 +178,9 @@ CallLimit::~CallLimit() { call_limit = before_; }
 
 bool RunInParallel(const Work& work) {
   if (work.n == 0) return true;
-  const Scratch scratch(work.scratch_bytes);
-  if (scratch.data() == nullptr) return false;
+  alignas(64) char small[4096];
+  const Scratch scratch(work.scratch_bytes, small, sizeof(small));
+  if (!scratch.has_room()) return false;
   const double microseconds = work.n * work.cycles / kCyclesPerMicrosecond;
   const double useful = std::min(microseconds / kThreadMicroseconds, std::ceil(static_cast<double>(work.n) / work.multiple));
   const int threads = static_cast<int>(std::min<double>({useful, static_cast<double>(MaxThreads()), kMaxTeam}));

@@ -203,17 +203,22 @@ HWY_INLINE Sum InChunks(const P& p, F sum_of, Merge merge) {
   const size_t steps = p.Steps();
   if constexpr (P::kInMemory) {
     if (p.classes > kMaxKept) {
-      constexpr size_t kMaxChunks = 64;
-      Sum sums[kMaxChunks];
+      // So many at once: their sums are on the stack, which in another thread may be small.
+      constexpr size_t kMaxChunks = 64, kChunksAtOnce = 16;
+      Sum sums[kChunksAtOnce], total;
       const F chunk = sum_of;
       const size_t length = HWY_MAX(kMaxKept / hn::Lanes(p.d) / 2, (steps + kMaxChunks - 1) / kMaxChunks);
-      const size_t count = (steps + length - 1) / length;
-      ParallelFor(count, 1, kHugeCycles * static_cast<double>(length * hn::Lanes(p.d)),
-                  [&](size_t begin, size_t end) HWY_ATTR {
-                    for (size_t i = begin; i < end; ++i) sums[i] = chunk(i * length, HWY_MIN((i + 1) * length, steps));
-                  });
-      for (size_t i = 1; i < count; ++i) sums[0] = merge(sums[0], sums[i]);
-      return sums[0];
+      const double cycles = kHugeCycles * static_cast<double>(length * hn::Lanes(p.d));
+      for (size_t first = 0; first * length < steps; first += kChunksAtOnce) {
+        const size_t count = HWY_MIN(kChunksAtOnce, (steps + length - 1) / length - first);
+        ParallelFor(count, 1, cycles, [&](size_t begin, size_t end) HWY_ATTR {
+          for (size_t i = begin; i < end; ++i) {
+            sums[i] = chunk((first + i) * length, HWY_MIN((first + i + 1) * length, steps));
+          }
+        });
+        for (size_t i = 0; i < count; ++i) total = first + i == 0 ? sums[0] : merge(total, sums[i]);
+      }
+      return total;
     }
   }
   return sum_of(0, steps);
