@@ -45,7 +45,7 @@ PROMISES = {check.__name__: check for check in (digits, distillation, language_m
 def test_example(example: pathlib.Path, tmp_path: pathlib.Path) -> None:
     if "sklearn" in example.read_text():
         pytest.importorskip("sklearn")
-    # The matrices are small: on a busy machine, threads that wait for each other take ten times as long.
+    # The matrices are small: on a busy machine, BLAS's threads, which wait for each other, take ten times as long.
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         [sys.executable, str(example)], capture_output=True, text=True, timeout=200, cwd=tmp_path, env=environment

@@ -470,7 +470,7 @@ def test_small_stacks() -> None:
     attributes = ctypes.create_string_buffer(64)
     libc = ctypes.CDLL(None)
     libc.pthread_attr_init(attributes)
-    libc.pthread_attr_setstacksize(attributes, ctypes.c_size_t(1 << 16))
+    libc.pthread_attr_setstacksize(attributes, ctypes.c_size_t(1 << 14))
     if hasattr(libc, "pthread_setattr_default_np"):
         libc.pthread_setattr_default_np(attributes)
     nl.set_num_threads(4)

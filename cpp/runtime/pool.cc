@@ -50,18 +50,18 @@ constexpr std::chrono::seconds kBetweenTries{1};  // to create a thread, after t
 class Placement {
  public:
 #ifdef __linux__
-  static void Init() { has_base = sched_getaffinity(0, sizeof(base), &base) == 0; }
-  static int CpuCount() { return has_base ? CPU_COUNT(&base) : 0; }
-  static int CurrentCpu() { return has_base ? sched_getcpu() : -1; }
+  static void Init() { has_base_ = sched_getaffinity(0, sizeof(base_), &base_) == 0; }
+  static int CpuCount() { return has_base_ ? CPU_COUNT(&base_) : 0; }
+  static int CurrentCpu() { return has_base_ ? sched_getcpu() : -1; }
 
   Placement() {
-    if (has_base) sched_setaffinity(0, sizeof(base), &base);  // and not where the creating thread is pinned
+    if (has_base_) sched_setaffinity(0, sizeof(base_), &base_);  // and not where the creating thread is pinned
   }
   void Avoid(int cpu) {
     if (cpu < 0 || cpu == avoided_ || sched_getcpu() != cpu) return;
     const Clock::time_point now = Clock::now();
     if (now - moved_ < kBetweenMoves) return;
-    cpu_set_t others = base;
+    cpu_set_t others = base_;
     CPU_CLR(cpu, &others);
     if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof(others), &others) != 0) return;
     avoided_ = cpu;
@@ -69,8 +69,8 @@ class Placement {
   }
 
  private:
-  static cpu_set_t base;  // of the process, when it was read
-  static bool has_base;
+  static cpu_set_t base_;  // of the process, when it was read
+  static bool has_base_;
   int avoided_ = -1;
   Clock::time_point moved_{};
 #else
@@ -81,8 +81,8 @@ class Placement {
 #endif
 };
 #ifdef __linux__
-cpu_set_t Placement::base;
-bool Placement::has_base = false;
+cpu_set_t Placement::base_;
+bool Placement::has_base_ = false;
 #endif
 
 class Pool {
@@ -147,13 +147,12 @@ void Pool::Offer(const TeamJob& job) {
   caller_cpu_.store(Placement::CurrentCpu(), std::memory_order_relaxed);
   places_.store(job.threads - 1, std::memory_order_release);
   round_.fetch_add(1);
-  if (wakes_ && asleep_.load() > 0) {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      asleep_ = 0;  // not when they run again: until then they would be woken once more
-    }
-    offered_.notify_all();
-  }
+  if (!wakes_ || asleep_.load() == 0) return;
+  std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+  if (!lock) return;  // a worker is about to sleep, and may have lost its core: next time
+  asleep_ = 0;        // not when they run again: until then they would be woken once more
+  lock.unlock();
+  offered_.notify_all();
 }
 
 void Pool::AwaitHelpers(int helpers, Clock::time_point start) {

@@ -87,6 +87,26 @@ class Scratch {
   bool has_room_;
 };
 
+// Whether this thread's stack is large enough for a kernel, whose frame may take 17 KB. OMP_STACKSIZE, or the limit that new
+// threads inherit, can make it smaller.
+bool HasStack() {
+#ifdef __linux__
+  static thread_local const bool has = [] {
+    constexpr size_t kLeastStack = size_t{48} << 10;
+    pthread_attr_t attributes;
+    size_t bytes = kLeastStack;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+      pthread_attr_getstacksize(&attributes, &bytes);
+      pthread_attr_destroy(&attributes);
+    }
+    return bytes >= kLeastStack;
+  }();
+  return has;
+#else
+  return true;
+#endif
+}
+
 // Neighbouring chunks, which many threads may claim: who has been given the share takes them from its front, others from
 // its back.
 class alignas(64) Share {
@@ -131,8 +151,9 @@ struct Job {
   }
 
   void Help(int place) const {
-    const Scratch own(work.scratch_bytes);  // OpenMP's threads may have stacks of a few KB
-    if (!own.has_room()) return;            // the others do it
+    if (!HasStack()) return;  // the others do it
+    const Scratch own(work.scratch_bytes);
+    if (!own.has_room()) return;
     std::fesetenv(&mode);
     RunChunks(place, own.data());
   }
