@@ -128,6 +128,7 @@ void RunAll(const Kernel& kernel, const Loop& loop, char* const* args, const npy
     const npy_intp block = contiguous ? static_cast<npy_intp>(end - begin) : std::min(kBlock, n);
     RunRange(kernel, loop, args, steps, begin, end, block, scratch, stream);
   };
+  const CallLimit limit(LimitOfLoop());
   if (!ParallelForWithScratch(n, kChunkMultiple, cycles, bytes, run)) RunInSmallBlocks(kernel, loop, args, steps, n, 8);
 }
 

@@ -244,6 +244,7 @@ def test_setting_inside_a_block_is_the_blocks() -> None:
         "nl.tanh(x)",
         "nl.tanh(x[:, ::2])",
         "nl.leaky_relu(x, 0.2)",
+        "nl.swiglu.outer(x[0, :3], x)",
         "nl.softmax(x)",
         "nl.softmax(x[:, ::2], axis=0)",
         "nl.softmax(x, where=x > 0)",

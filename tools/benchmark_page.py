@@ -36,10 +36,11 @@ Made by `make benchmarks`, from one run of `python -m nonlin.bench`.
 
 {machine}
 
-The contenders are called in turn, after their results were compared. *nonlin* is the median of its times. The columns of
-the contenders hold their time over nonlin's, the median over the rounds, **bold** where the contender is faster; one without
-`out=` stands there with a fresh result. NumPy stands for the formulas of `nonlin.reference`. JAX's functions are compiled
-(`jax.jit`), its arrays made beforehand, its results waited for, its pool of threads made as large as everyone's.
+The contenders are called in turn, each for a millisecond after a fifth of one to warm up, once their results were compared.
+*nonlin* is the median of its times. The columns of the contenders hold their time over nonlin's, the median over the rounds,
+**bold** where the contender is faster; one without `out=` stands there with a fresh result. NumPy stands for the formulas of
+`nonlin.reference`. JAX's functions are compiled (`jax.jit`), its arrays made beforehand, its results waited for, its pool of
+threads made as large as everyone's.
 
 *Of limit* is the least time that the machine allows, over nonlin's. That time is the larger of two:
 

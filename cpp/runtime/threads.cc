@@ -62,7 +62,7 @@ int DefaultThreads() {
 }
 
 std::atomic<int> process_limit{1};
-thread_local int call_limit = 0;
+thread_local int call_limit = -1;
 
 // A thread's own memory while it works.
 class Scratch {
@@ -196,6 +196,7 @@ void SetMaxThreads(int count) { process_limit = count; }
 
 CallLimit::CallLimit(int count) : before_(call_limit) { call_limit = count; }
 CallLimit::~CallLimit() { call_limit = before_; }
+int CallLimit::Current() { return call_limit; }
 
 bool RunInParallel(const Work& work) {
   if (work.n == 0) return true;

@@ -16,6 +16,7 @@ class CallLimit {
   ~CallLimit();
   CallLimit(const CallLimit&) = delete;
   CallLimit& operator=(const CallLimit&) = delete;
+  static int Current();  // of the innermost, or -1 where there is none
 
  private:
   int before_;

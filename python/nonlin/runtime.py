@@ -85,8 +85,7 @@ def num_threads(n: int) -> Iterator[None]:
     """Use at most `n` threads in a ``with`` block.
 
     It holds in the present context, as `numpy.errstate` does: for calls of this thread, and for tasks of asyncio and calls
-    of `asyncio.to_thread` that are started inside. Other threads keep theirs. Methods of a ufunc, such as
-    ``nl.swiglu.outer``, take the number of the process.
+    of `asyncio.to_thread` that are started inside. Other threads keep theirs.
 
     Parameters
     ----------
@@ -107,7 +106,7 @@ def num_threads(n: int) -> Iterator[None]:
     ...     nl.get_num_threads()
     1
     """
-    token = _core.context_limit.set(_checked_count(n))
+    token = _core.limit_context(_checked_count(n))
     try:
         yield
     finally:

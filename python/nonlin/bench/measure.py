@@ -16,6 +16,7 @@ from nonlin.bench.ceilings import Ceilings, Limit
 from nonlin.bench.contenders import Call, Contender
 
 SAMPLE = 1e-3  # seconds; a sample of a short call is as many calls as this takes
+WARM_UP = 0.2  # of a sample, before it: brings data to the caches, and threads to life
 MIN_ROUNDS, MAX_ROUNDS = 3, 10  # in one visit to a case
 SMALL = 1 << 22  # bytes; a case up to this size is visited often
 COMPARED = 1 << 20  # entries that are compared of a larger result
@@ -100,7 +101,7 @@ class Sampler:
 
     def sample(self) -> None:
         if self.repeats > 1:
-            self.call.seconds(1)  # brings data to the caches, and threads to life
+            self.call.seconds(max(1, round(WARM_UP * self.repeats)))
         self.seconds.append(self.call.seconds(self.repeats) / self.repeats)
 
 
