@@ -38,9 +38,9 @@ constexpr microseconds kSpin{10};
 // takes longer to overwrite it, by 20 us and more.
 constexpr double kStreakMicroseconds = 50, kLoneMicroseconds = 100, kPerIdleMicrosecond = 0.01, kMaxLoneMicroseconds = 150;
 // A worker that has begun may lose its core to another process, for milliseconds. Then calls are serial for a multiple of
-// the time that was lost, so that at most 1 / kRest of all time is.
-constexpr int kRest = 16;
-constexpr milliseconds kMaxRest{100};
+// the time that was lost: a larger one when it happens again soon after.
+constexpr int kMinRest = 2, kMaxRest = 16;
+constexpr milliseconds kSoon{50}, kLongestRest{100};
 constexpr microseconds kPatience{20};
 constexpr milliseconds kBetweenMoves{1};
 constexpr std::chrono::seconds kBetweenTries{1};  // to create a thread, after the system refused
@@ -111,6 +111,7 @@ class Pool {
   alignas(64) int workers_ = 0;
   double streak_ = 0;  // microseconds of work in calls that follow each other closely
   bool wakes_ = false;
+  int rest_ = kMinRest;
   Clock::time_point ended_{}, rest_until_{}, hire_from_{};
 };
 
@@ -165,7 +166,9 @@ void Pool::AwaitHelpers(int helpers, Clock::time_point start) {
     if (now - own > kPatience) std::this_thread::yield();  // maybe it is on this core
   }
   const Clock::duration lost = now - own - std::max<Clock::duration>(kPatience, own - start);
-  if (lost > Clock::duration::zero()) rest_until_ = now + std::min<Clock::duration>(kRest * lost, kMaxRest);
+  if (lost <= Clock::duration::zero()) return;
+  rest_ = now - rest_until_ < kSoon ? std::min(2 * rest_, kMaxRest) : kMinRest;
+  rest_until_ = now + std::min<Clock::duration>(rest_ * lost, kLongestRest);
 }
 
 void Pool::Hire(int workers, Clock::time_point now) {

@@ -68,6 +68,9 @@ kl_divergence_with_logits_backward: numpy.ufunc
 kl_divergence_with_logits_with_grad: numpy.ufunc
 leaky_relu: numpy.ufunc
 leaky_relu_backward: numpy.ufunc
+
+def limit_context(count: typing.SupportsInt | typing.SupportsIndex) -> object: ...
+
 log_sigmoid: numpy.ufunc
 log_sigmoid_backward: numpy.ufunc
 log_softmax: numpy.ufunc

@@ -49,6 +49,7 @@ class Contender:
     array: Callable[[Array], Any] = lambda array: array  # the contender's own view of an array
     numpy: Callable[[Any], Array] = np.asarray  # and back
     compiles: bool = False  # the first call of a case takes long
+    settles: float = 0.0  # seconds for which its threads wait actively after a call, and take a core from who comes next
 
     def modes(self, case: Case) -> list[str]:
         """Those of ``"fresh"`` and ``"out="`` that it has for a case."""
@@ -290,7 +291,7 @@ def load_torch(threads: int) -> Contender:
         bits: Array = tensor.view(torch.int16).numpy()
         return bits.view(as_dtype("bfloat16"))
 
-    return Contender("torch", torch.__version__, expressions, names, array, numpy)
+    return Contender("torch", torch.__version__, expressions, names, array, numpy, settles=6e-3)
 
 
 def load_compiled(threads: int) -> Contender:

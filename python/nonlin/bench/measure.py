@@ -98,11 +98,14 @@ class Sampler:
     call: Call
     repeats: int
     seconds: list[float]
+    settles: float = 0.0
 
     def sample(self) -> None:
         if self.repeats > 1:
             self.call.seconds(max(1, round(WARM_UP * self.repeats)))
         self.seconds.append(self.call.seconds(self.repeats) / self.repeats)
+        if self.repeats > 1 and self.settles:
+            time.sleep(self.settles)
 
 
 def prepare(measurement: Measurement, contenders: Sequence[Contender]) -> Iterator[Sampler]:
@@ -130,7 +133,8 @@ def prepare(measurement: Measurement, contenders: Sequence[Contender]) -> Iterat
                 continue
             key = contender.name, mode
             measurement.expressions[key] = call.expression
-            yield Sampler(call, 1 if elapsed > 40 * SAMPLE else repeats(call), measurement.seconds.setdefault(key, []))
+            times = measurement.seconds.setdefault(key, [])
+            yield Sampler(call, 1 if elapsed > 40 * SAMPLE else repeats(call), times, contender.settles)
 
 
 def repeats(call: Call) -> int:
