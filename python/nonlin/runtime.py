@@ -5,7 +5,7 @@ import operator
 import sys
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from . import _core
 
@@ -106,7 +106,7 @@ def num_threads(n: int) -> Iterator[None]:
     ...     nl.get_num_threads()
     1
     """
-    token = _core.limit_context(_checked_count(n))
+    token: Any = _core.limit_context(_checked_count(n))
     try:
         yield
     finally:
