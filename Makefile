@@ -43,7 +43,7 @@ ulp: $(BUILT)
 # The threads' part alone, without Python, by callers in each other's way; CXX=clang++ takes the other compiler.
 tsan: $(DEPS)
 	tools/install_highway.sh
-	$(BIN)/cmake --preset tsan --log-level=WARNING
+	$(BIN)/cmake --fresh --preset tsan --log-level=WARNING
 	$(BIN)/cmake --build --preset tsan
 	TSAN_OPTIONS="halt_on_error=1 die_after_fork=0" build/tsan/stress_threads
 
