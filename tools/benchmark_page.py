@@ -32,7 +32,7 @@ Case = dict[str, Any]
 INTRODUCTION = """\
 # Benchmarks
 
-Made by `make benchmarks`, from one run of `python -m nonlin.bench`.
+Made by `make benchmarks`, from `python -m nonlin.bench`.
 
 {machine}
 

@@ -32,11 +32,11 @@ using std::chrono::milliseconds;
 // How long a worker waits actively after a job. The next product of a BLAS library, on as many threads as there are cores,
 // pays for it in full.
 constexpr microseconds kSpin{10};
-// Estimated work from which it pays to wake workers: that costs the caller 9 us, and a worker begins 30 us later. In a
-// streak of calls, with gaps below kSpin, all its work counts, as workers then stay awake. A call for itself pays from 60 us
-// on, after 1 ms of idleness from 75, after 8 ms from 150; but where two cores have read what a product made, the next one
-// takes longer to overwrite it, by 20 us and more.
-constexpr double kStreakMicroseconds = 50, kLoneMicroseconds = 100, kPerIdleMicrosecond = 0.01, kMaxLoneMicroseconds = 150;
+// Estimated work from which it pays to wake workers: that costs the caller 9 to 30 us, and a worker begins 30 us later. In a
+// streak of calls, with gaps below kSpin, all its work counts, as workers then stay awake. A call by itself is ahead from 60
+// us on, after 8 ms of idleness from 150; but where two cores have read what a product made, the next one takes longer to
+// overwrite it, by 20 to 100 us.
+constexpr double kStreakMicroseconds = 50, kLoneMicroseconds = 150;
 // A worker that has begun may lose its core to another process, for milliseconds. Then calls are serial for a multiple of
 // the time that was lost: a larger one when it happens again soon after.
 constexpr int kMinRest = 2, kMaxRest = 16;
@@ -130,14 +130,11 @@ void Pool::Run(const TeamJob& job) {
 
 // Whether a worker is awake, or is now made so.
 bool Pool::Pays(const TeamJob& job, Clock::time_point now) {
-  const Clock::duration idle = now - ended_;
-  const bool is_lone = idle >= kSpin;
+  const bool is_lone = now - ended_ >= kSpin;
   streak_ = is_lone ? job.microseconds : streak_ + job.microseconds;
   if (now < rest_until_) return false;
-  const double idle_microseconds = std::chrono::duration<double, std::micro>(idle).count();
-  const double lone = std::min(kLoneMicroseconds + kPerIdleMicrosecond * idle_microseconds, kMaxLoneMicroseconds);
   const int wanted = job.threads - 1, awake = workers_ - asleep_.load();
-  wakes_ = awake < wanted && streak_ >= (is_lone ? lone : kStreakMicroseconds);
+  wakes_ = awake < wanted && streak_ >= (is_lone ? kLoneMicroseconds : kStreakMicroseconds);
   if (wakes_ && workers_ < wanted) Hire(wanted, now);
   return wakes_ ? workers_ > 0 : awake > 0;
 }
