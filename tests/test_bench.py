@@ -156,7 +156,7 @@ def test_programs_in_company_agree() -> None:
 
 
 def test_training_in_company_has_the_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its loss falls as the gradient says, whose parts are those of central differences."""
+    """With a rate that counts, its loss falls in every step, and nearly to nothing: a wrong gradient would not do that."""
     monkeypatch.setattr(company, "RATE", 0.1)
     step = company.training(6, 5, 4, 3).build(company.of_nonlin()).step
     losses = [step() for _ in range(200)]
