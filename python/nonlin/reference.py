@@ -6,6 +6,7 @@ extension, and there is no ``out``.
 """
 
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -461,28 +462,77 @@ LOWEST_LOG = -100.0  # of a probability
 LOWEST_DIVISOR = 1e-12  # in place of a probability, in gradients
 
 
-def _divisor(divisor: Any, reduction: str) -> Any:
-    """``divisor`` for the mean, else 1."""
+class _Terms(NamedTuple):
+    """A loss before its reduction, and its gradient: functions, so that only what is wanted is computed.
+
+    The loss comes first: its gradient may overwrite what both are made of.
+    """
+
+    loss: Callable[[], Array]  # of each row or entry
+    slope: Callable[[], Array]  # the gradient of each
+    divisor: Any  # of the mean
+    axis: int | None = None  # that rows have and their losses lack
+    only: tuple[Array, Array] | None = None  # an array of the argument's shape, and the classes that alone have a slope
+
+
+def _divisor(terms: _Terms, reduction: str) -> Any:
+    """The divisor for the mean, else 1."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
-    return divisor if reduction == "mean" else np.float64(1)
+    return terms.divisor if reduction == "mean" else np.float64(1)
 
 
-@_quiet
-def _reduce(loss: Array, divisor: Any, reduction: str) -> Array:
-    divisor = _divisor(divisor, reduction)
+def _reduce(terms: _Terms, reduction: str) -> Array:
+    loss, divisor = terms.loss(), _divisor(terms, reduction)
     return loss if reduction == "none" else (loss.sum(dtype=np.float64) / divisor).astype(loss.dtype)
 
 
-@_quiet
-def _chain(slope: Array, divisor: Any, reduction: str, grad: Any = 1.0, axis: int | None = None) -> Array:
-    """The gradient from that of the single losses; ``axis`` is the one that rows have and their losses lack."""
-    factor = _float(grad) / (_divisor(divisor, reduction) or 1)  # nothing counts where the divisor is 0
+def _chain(terms: _Terms, reduction: str, grad: Any = 1.0) -> Array:
+    """The gradient, by the chain rule."""
+    slope = terms.slope()
+    factor = _float(grad) / (_divisor(terms, reduction) or 1)  # nothing counts where the divisor is 0
     factor = np.asarray(factor).astype(slope.dtype)
-    if factor.ndim and axis is not None:
-        factor = np.expand_dims(factor, axis)
-    slope *= factor
-    return np.asarray(slope)
+    slope *= np.expand_dims(factor, terms.axis) if factor.ndim and terms.axis is not None else factor
+    if terms.only is None:
+        return np.asarray(slope)
+    x, k = terms.only
+    gradient = np.zeros_like(x)
+    np.put_along_axis(gradient, k, slope, terms.axis)
+    return gradient
+
+
+def _functions(
+    terms: Callable[..., _Terms], gradient: str
+) -> tuple[Callable[..., Array], Callable[..., Array], Callable[..., tuple[Array, Array]]]:
+    """The public functions of a loss, its gradient, and both at once: ``terms`` has their arguments and the formula."""
+
+    @_quiet
+    def forward(*args: Any, reduction: str = "mean", **options: Any) -> Array:
+        return _reduce(terms(*args, **options), reduction)
+
+    @_quiet
+    def backward(grad: Any, *args: Any, reduction: str = "mean", **options: Any) -> Array:
+        return _chain(terms(*args, **options), reduction, grad)
+
+    @_quiet
+    def with_grad(*args: Any, reduction: str = "mean", **options: Any) -> tuple[Array, Array]:
+        both = terms(*args, **options)
+        return _reduce(both, reduction), _chain(both, reduction)
+
+    parameters = list(inspect.signature(terms).parameters.values())
+    parameters.append(inspect.Parameter("reduction", inspect.Parameter.KEYWORD_ONLY, default="mean", annotation=str))
+    grad = inspect.Parameter("grad", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Array)
+    pair = 'The loss and its gradient; for ``reduction="none"`` the gradient of the sum.'
+    f: Any
+    for f, ending, given, result, doc in (
+        (forward, "", parameters, Array, terms.__doc__),
+        (backward, "_backward", [grad, *parameters], Array, f"``grad`` times {gradient}."),
+        (with_grad, "_with_grad", parameters, tuple[Array, Array], pair),
+    ):
+        f.__name__ = f.__qualname__ = terms.__name__.removeprefix("_") + ending
+        f.__signature__ = inspect.Signature(given, return_annotation=result)
+        f.__doc__ = doc
+    return forward, backward, with_grad
 
 
 def _weighted(t: Array, x: Array) -> Array:
@@ -524,207 +574,116 @@ def _softmax_minus(t: Array, p: Array, log_p: Array, axis: int) -> Array:
     return np.asarray(p * (t.sum(axis, keepdims=True) - t) + t * np.expm1(log_p))
 
 
-@_quiet
 def _cross_entropy(
     logits: Array,
     targets: Array,
-    axis: int,
-    weight: Array | None,
-    ignore_index: int,
-    label_smoothing: float,
-    z_loss: float,
-    want_grad: bool = True,
-) -> tuple[Array, Array, Any]:
-    """The losses of the rows, their gradients where wanted, and the divisor of the mean."""
+    *,
+    axis: int = -1,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+) -> _Terms:
+    """``logsumexp(z) - z_k`` of the class k, or ``sum(y (logsumexp(z) - z))`` of the probabilities y."""
     logits, axis = _rows(logits, axis)
     k, t, counted, w, divisor = _targets(targets, logits, axis, weight, ignore_index)
     m, z, e, r = _normaliser(logits, axis)
     log_sum = np.log1p(r)
     smooth = w * (label_smoothing / logits.shape[axis])
-    loss = z_loss * (m + log_sum) ** 2 if z_loss else np.zeros_like(m)
-    z_slope = 2 * z_loss * (m + log_sum) if z_loss else np.zeros_like(m)
     if label_smoothing:
         t = (1 - label_smoothing) * t
-
     if k is None:
         if label_smoothing:
             t = t + smooth
         z -= log_sum
-        loss -= _expectation(t, z, axis)
-        if want_grad:
-            p = e / (1 + r)
-            e = _softmax_minus(t, p, z, axis)
-            if z_loss:
-                e += z_slope * p
+        log_p = z
     else:
         log_p = np.take_along_axis(z, k, axis) - log_sum
-        loss -= _weighted(t, log_p)
-        if label_smoothing:
-            loss -= _expectation(smooth, z - log_sum, axis)
-        if want_grad:
-            rest = smooth.sum() + z_slope
-            e *= (t + rest) / (1 + r)
-            np.put_along_axis(e, k, t * np.expm1(log_p) + rest * np.exp(log_p), axis)
+
+    def loss() -> Array:
+        loss = z_loss * (m + log_sum) ** 2 if z_loss else np.zeros_like(m)
+        if k is None:
+            loss -= _expectation(t, log_p, axis)
+        else:
+            loss -= _weighted(t, log_p)
             if label_smoothing:
-                e -= smooth
+                loss -= _expectation(smooth, z - log_sum, axis)
+        return np.asarray(loss if counted is None else np.where(counted, loss, 0)).squeeze(axis)
 
-    if counted is not None:
-        loss = np.where(counted, loss, 0)
-        if want_grad:
-            e = np.where(counted, e, 0)
-    return loss.squeeze(axis), e, divisor
+    def slope() -> Array:
+        z_slope = 2 * z_loss * (m + log_sum) if z_loss else np.zeros_like(m)
+        if k is None:
+            p = e / (1 + r)
+            slope = _softmax_minus(t, p, log_p, axis)
+            if z_loss:
+                slope += z_slope * p
+        else:
+            slope = e
+            rest = smooth.sum() + z_slope
+            slope *= (t + rest) / (1 + r)
+            np.put_along_axis(slope, k, t * np.expm1(log_p) + rest * np.exp(log_p), axis)
+            if label_smoothing:
+                slope -= smooth
+        return slope if counted is None else np.where(counted, slope, 0)
 
-
-def cross_entropy(
-    logits: Array,
-    targets: Array,
-    *,
-    axis: int = -1,
-    weight: Array | None = None,
-    ignore_index: int = -100,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    reduction: str = "mean",
-) -> Array:
-    """``logsumexp(z) - z_k`` of the class k, or ``sum(y (logsumexp(z) - z))`` of the probabilities y."""
-    options = axis, weight, ignore_index, label_smoothing, z_loss
-    loss, _, divisor = _cross_entropy(logits, targets, *options, want_grad=False)
-    return _reduce(loss, divisor, reduction)
+    return _Terms(loss, slope, divisor, axis)
 
 
-def cross_entropy_backward(
-    grad: Array,
-    logits: Array,
-    targets: Array,
-    *,
-    axis: int = -1,
-    weight: Array | None = None,
-    ignore_index: int = -100,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    reduction: str = "mean",
-) -> Array:
-    """``grad`` times ``p - onehot(k)``, or ``p sum(y) - y``; with z_loss also ``2 z_loss logsumexp(z) p``."""
-    _, slope, divisor = _cross_entropy(logits, targets, axis, weight, ignore_index, label_smoothing, z_loss)
-    return _chain(slope, divisor, reduction, grad, axis)
+cross_entropy, cross_entropy_backward, cross_entropy_with_grad = _functions(
+    _cross_entropy, "``p - onehot(k)``, or ``p sum(y) - y``; with z_loss also ``2 z_loss logsumexp(z) p``"
+)
 
 
-def cross_entropy_with_grad(
-    logits: Array,
-    targets: Array,
-    *,
-    axis: int = -1,
-    weight: Array | None = None,
-    ignore_index: int = -100,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    reduction: str = "mean",
-) -> tuple[Array, Array]:
-    """The loss and its gradient; for ``reduction="none"`` the gradient of the sum."""
-    loss, slope, divisor = _cross_entropy(logits, targets, axis, weight, ignore_index, label_smoothing, z_loss)
-    return _reduce(loss, divisor, reduction), _chain(slope, divisor, reduction)
-
-
-@_quiet
 def _likelihood(
     x: Array,
     targets: Array,
     axis: int,
     weight: Array | None,
     ignore_index: int,
-    reduction: str,
     log: Callable[[Array], Array],
-) -> Array:
-    """The loss ``-sum(t log(x))``."""
+    slope: Callable[[Array, Array], Array],
+) -> _Terms:
+    """The loss ``-sum(t log(x))``, whose gradient is ``slope(t, x)``."""
     x, axis = _rows(x, axis)
     k, t, _, _, divisor = _targets(targets, x, axis, weight, ignore_index)
     chosen = x if k is None else np.take_along_axis(x, k, axis)
-    return _reduce(_expectation(-t, log(chosen), axis).squeeze(axis), divisor, reduction)
+    return _Terms(
+        lambda: _expectation(-t, log(chosen), axis).squeeze(axis),
+        lambda: slope(t, chosen),
+        divisor,
+        axis,
+        None if k is None else (x, k),
+    )
 
 
-@_quiet
-def _likelihood_backward(
-    grad: Array,
-    x: Array,
-    targets: Array,
-    axis: int,
-    weight: Array | None,
-    ignore_index: int,
-    reduction: str,
-    slope: Callable[[Array, Array], Array],
-) -> Array:
-    """The gradient of `_likelihood`: ``slope(t, x)``, for classes at their own entries alone."""
-    x, axis = _rows(x, axis)
-    k, t, _, _, divisor = _targets(targets, x, axis, weight, ignore_index)
-    if k is None:
-        return _chain(slope(t, x), divisor, reduction, grad, axis)
-    gradient = np.zeros_like(x)
-    entries = slope(t, np.take_along_axis(x, k, axis))
-    np.put_along_axis(gradient, k, _chain(entries, divisor, reduction, grad, axis), axis)
-    return gradient
-
-
-def nll_loss(
-    log_probs: Array,
-    targets: Array,
-    *,
-    axis: int = -1,
-    weight: Array | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-) -> Array:
+def _nll_loss(
+    log_probs: Array, targets: Array, *, axis: int = -1, weight: Array | None = None, ignore_index: int = -100
+) -> _Terms:
     """``-l_k`` of the class k, or ``-sum(y l)`` of the probabilities y."""
-    return _likelihood(log_probs, targets, axis, weight, ignore_index, reduction, np.asarray)
+    return _likelihood(log_probs, targets, axis, weight, ignore_index, np.asarray, lambda t, _: -t)
 
 
-def nll_loss_backward(
-    grad: Array,
-    log_probs: Array,
-    targets: Array,
-    *,
-    axis: int = -1,
-    weight: Array | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-) -> Array:
-    """``grad`` times ``-onehot(k)``, or ``-y``."""
-    options = axis, weight, ignore_index, reduction
-    return _likelihood_backward(grad, log_probs, targets, *options, lambda t, _: -t)
+nll_loss, nll_loss_backward, _ = _functions(_nll_loss, "``-onehot(k)``, or ``-y``")
 
 
 def _clamped_log(p: Array) -> Array:
     return np.asarray(np.maximum(np.log(p), LOWEST_LOG))
 
 
-def categorical_cross_entropy(
-    probs: Array,
-    targets: Array,
-    *,
-    axis: int = -1,
-    weight: Array | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-) -> Array:
+def _categorical_cross_entropy(
+    probs: Array, targets: Array, *, axis: int = -1, weight: Array | None = None, ignore_index: int = -100
+) -> _Terms:
     """``-log(p_k)`` of the class k, or ``-sum(y log(p))`` of the probabilities y, no logarithm below -100."""
-    return _likelihood(probs, targets, axis, weight, ignore_index, reduction, _clamped_log)
-
-
-def categorical_cross_entropy_backward(
-    grad: Array,
-    probs: Array,
-    targets: Array,
-    *,
-    axis: int = -1,
-    weight: Array | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-) -> Array:
-    """``grad`` times ``-onehot(k) / p``, or ``-y / p``, no divisor below 1e-12."""
 
     def slope(t: Array, p: Array) -> Array:
         return _weighted(-t, 1 / np.maximum(p, LOWEST_DIVISOR))
 
-    return _likelihood_backward(grad, probs, targets, axis, weight, ignore_index, reduction, slope)
+    return _likelihood(probs, targets, axis, weight, ignore_index, _clamped_log, slope)
+
+
+categorical_cross_entropy, categorical_cross_entropy_backward, _ = _functions(
+    _categorical_cross_entropy, "``-onehot(k) / p``, or ``-y / p``, no divisor below 1e-12"
+)
 
 
 def _elements(x: Array, targets: Array, weight: Array | None) -> tuple[Array, Array, Any]:
@@ -733,135 +692,90 @@ def _elements(x: Array, targets: Array, weight: Array | None) -> tuple[Array, Ar
     return x, np.asarray(targets).astype(x.dtype, copy=False), None if weight is None else np.asarray(weight, x.dtype)
 
 
-@_quiet
-def binary_cross_entropy(probs: Array, targets: Array, *, weight: Array | None = None, reduction: str = "mean") -> Array:
+def _binary_cross_entropy(probs: Array, targets: Array, *, weight: Array | None = None) -> _Terms:
     """``-(y log(p) + (1 - y) log(1 - p))``, no logarithm below -100."""
     p, y, w = _elements(probs, targets, weight)
-    loss = np.asarray((y - 1) * np.maximum(np.log1p(-p), LOWEST_LOG) - y * _clamped_log(p))
-    return _reduce(loss if w is None else loss * w, np.float64(p.size), reduction)
+
+    def loss() -> Array:
+        loss = np.asarray((y - 1) * np.maximum(np.log1p(-p), LOWEST_LOG) - y * _clamped_log(p))
+        return loss if w is None else loss * w
+
+    def slope() -> Array:
+        q = 1 - p
+        slope = (p - y) / (p * q)
+        ends = np.minimum(p, q) < LOWEST_DIVISOR
+        if ends.any():
+            slope = np.where(ends, (1 - y) / np.maximum(q, LOWEST_DIVISOR) - y / np.maximum(p, LOWEST_DIVISOR), slope)
+        return np.asarray(slope if w is None else slope * w)
+
+    return _Terms(loss, slope, np.float64(p.size))
 
 
-@_quiet
-def binary_cross_entropy_backward(
-    grad: Array, probs: Array, targets: Array, *, weight: Array | None = None, reduction: str = "mean"
-) -> Array:
-    """``grad`` times ``(p - y) / (p (1 - p)) = (1 - y) / (1 - p) - y / p``, no divisor of these two below 1e-12."""
-    p, y, w = _elements(probs, targets, weight)
-    q = 1 - p
-    slope = (p - y) / (p * q)
-    ends = np.minimum(p, q) < LOWEST_DIVISOR
-    if ends.any():
-        slope = np.where(ends, (1 - y) / np.maximum(q, LOWEST_DIVISOR) - y / np.maximum(p, LOWEST_DIVISOR), slope)
-    return _chain(slope if w is None else slope * w, np.float64(p.size), reduction, grad)
+binary_cross_entropy, binary_cross_entropy_backward, _ = _functions(
+    _binary_cross_entropy, "``(p - y) / (p (1 - p)) = (1 - y) / (1 - p) - y / p``, no divisor of these two below 1e-12"
+)
 
 
-@_quiet
-def _binary(
-    logits: Array, targets: Array, weight: Array | None, pos_weight: Array | None, want_loss: bool, want_grad: bool
-) -> tuple[Array, Array]:
-    """The losses ``a softplus(x) + b softplus(-x)`` and their gradients ``a sigmoid(x) - b sigmoid(-x)``."""
+def _binary_cross_entropy_with_logits(
+    logits: Array, targets: Array, *, weight: Array | None = None, pos_weight: Array | None = None
+) -> _Terms:
+    """``(1 - y) softplus(x) + pos_weight y softplus(-x)``."""
     x, y, w = _elements(logits, targets, weight)
     a, b = 1 - y, y if pos_weight is None else y * np.asarray(pos_weight, x.dtype)
     if w is not None:
         a, b = a * w, b * w
     e = np.exp(-np.abs(x))
-    loss = slope = x
-    if want_loss:
+
+    def loss() -> Array:
         log_sum = np.log1p(e)
-        loss = np.asarray(_weighted(a, np.maximum(x, 0) + log_sum) + _weighted(b, np.maximum(-x, 0) + log_sum))
-    if want_grad:
+        return np.asarray(_weighted(a, np.maximum(x, 0) + log_sum) + _weighted(b, np.maximum(-x, 0) + log_sum))
+
+    def slope() -> Array:
         one = e.dtype.type(1)
-        slope = (a * np.where(x < 0, e, one) - b * np.where(x < 0, one, e)) / (1 + e)
-    return loss, slope
+        return np.asarray((a * np.where(x < 0, e, one) - b * np.where(x < 0, one, e)) / (1 + e))
+
+    return _Terms(loss, slope, np.float64(x.size))
 
 
-def binary_cross_entropy_with_logits(
-    logits: Array,
-    targets: Array,
-    *,
-    weight: Array | None = None,
-    pos_weight: Array | None = None,
-    reduction: str = "mean",
-) -> Array:
-    """``(1 - y) softplus(x) + pos_weight y softplus(-x)``."""
-    loss, _ = _binary(logits, targets, weight, pos_weight, want_loss=True, want_grad=False)
-    return _reduce(loss, np.float64(loss.size), reduction)
+(
+    binary_cross_entropy_with_logits,
+    binary_cross_entropy_with_logits_backward,
+    binary_cross_entropy_with_logits_with_grad,
+) = _functions(_binary_cross_entropy_with_logits, "``(1 - y) sigmoid(x) - pos_weight y sigmoid(-x)``")
 
 
-def binary_cross_entropy_with_logits_backward(
-    grad: Array,
-    logits: Array,
-    targets: Array,
-    *,
-    weight: Array | None = None,
-    pos_weight: Array | None = None,
-    reduction: str = "mean",
-) -> Array:
-    """``grad`` times ``(1 - y) sigmoid(x) - pos_weight y sigmoid(-x)``."""
-    _, slope = _binary(logits, targets, weight, pos_weight, want_loss=False, want_grad=True)
-    return _chain(slope, np.float64(slope.size), reduction, grad)
-
-
-def binary_cross_entropy_with_logits_with_grad(
-    logits: Array,
-    targets: Array,
-    *,
-    weight: Array | None = None,
-    pos_weight: Array | None = None,
-    reduction: str = "mean",
-) -> tuple[Array, Array]:
-    """The loss and its gradient; for ``reduction="none"`` the gradient of the sum."""
-    loss, slope = _binary(logits, targets, weight, pos_weight, want_loss=True, want_grad=True)
-    return _reduce(loss, np.float64(loss.size), reduction), _chain(slope, np.float64(slope.size), reduction)
-
-
-@_quiet
-def kl_divergence(p: Array, q: Array, *, axis: int = -1, reduction: str = "mean") -> Array:
+def _kl_divergence(p: Array, q: Array, *, axis: int = -1) -> _Terms:
     """``sum(p log(p / q))``, 0 where p is 0."""
+    q = _float(q)
     p, axis = _rows(p, axis)
-    loss = _expectation(p, np.log(p) - np.log(_float(q)), axis).squeeze(axis)
-    return _reduce(loss, np.float64(loss.size), reduction)
+    return _Terms(
+        lambda: _expectation(p, np.log(p) - np.log(q), axis).squeeze(axis),
+        lambda: np.where(p == 0, 0, -p / q),
+        np.float64(p.size // p.shape[axis]),
+        axis,
+    )
 
 
-@_quiet
-def kl_divergence_backward(grad: Array, p: Array, q: Array, *, axis: int = -1, reduction: str = "mean") -> Array:
-    """``grad`` times ``-p / q``, 0 where p is 0."""
-    p, axis = _rows(p, axis)
-    slope = np.where(p == 0, 0, -p / _float(q))
-    return _chain(slope, np.float64(p.size // p.shape[axis]), reduction, grad, axis)
+kl_divergence, kl_divergence_backward, _ = _functions(_kl_divergence, "``-p / q``, 0 where p is 0")
 
 
-@_quiet
-def _kl_divergence(p: Array, logits: Array, axis: int, want_grad: bool = True) -> tuple[Array, Array]:
-    """The divergences of the rows, and their gradients where wanted."""
-    logits, axis = _rows(logits, axis)
+def _kl_divergence_with_logits(p: Array, logits: Array, *, axis: int = -1) -> _Terms:
+    """``sum(p (log(p) + logsumexp(z) - z))``, 0 where p is 0."""
     p = _float(p)
+    logits, axis = _rows(logits, axis)
     _, log_q, e, r = _normaliser(logits, axis)
     log_q -= np.log1p(r)
-    loss = _expectation(p, np.log(p) - log_q, axis).squeeze(axis)
-    return loss, _softmax_minus(p, e / (1 + r), log_q, axis) if want_grad else e
+    return _Terms(
+        lambda: _expectation(p, np.log(p) - log_q, axis).squeeze(axis),
+        lambda: _softmax_minus(p, e / (1 + r), log_q, axis),
+        np.float64(logits.size // logits.shape[axis]),
+        axis,
+    )
 
 
-def kl_divergence_with_logits(p: Array, logits: Array, *, axis: int = -1, reduction: str = "mean") -> Array:
-    """``sum(p (log(p) + logsumexp(z) - z))``, 0 where p is 0."""
-    loss, _ = _kl_divergence(p, logits, axis, want_grad=False)
-    return _reduce(loss, np.float64(loss.size), reduction)
-
-
-def kl_divergence_with_logits_backward(
-    grad: Array, p: Array, logits: Array, *, axis: int = -1, reduction: str = "mean"
-) -> Array:
-    """``grad`` times ``softmax(z) sum(p) - p``."""
-    loss, slope = _kl_divergence(p, logits, axis)
-    return _chain(slope, np.float64(loss.size), reduction, grad, axis)
-
-
-def kl_divergence_with_logits_with_grad(
-    p: Array, logits: Array, *, axis: int = -1, reduction: str = "mean"
-) -> tuple[Array, Array]:
-    """The loss and its gradient; for ``reduction="none"`` the gradient of the sum."""
-    loss, slope = _kl_divergence(p, logits, axis)
-    return _reduce(loss, np.float64(loss.size), reduction), _chain(slope, np.float64(loss.size), reduction)
+kl_divergence_with_logits, kl_divergence_with_logits_backward, kl_divergence_with_logits_with_grad = _functions(
+    _kl_divergence_with_logits, "``softmax(z) sum(p) - p``"
+)
 
 
 @_quiet
