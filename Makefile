@@ -13,7 +13,7 @@ DEPS    := $(VENV)/.deps
 BUILT   := $(VENV)/.built
 DOCS    := $(VENV)/.docs
 SOURCES := $(shell find cpp cmake python -type f ! -name '*.pyc') CMakeLists.txt pyproject.toml README.md LICENSE
-CXX_SOURCES := $(shell find cpp tests -name '*.h' -o -name '*.cc')
+CXX_SOURCES := $(shell find cpp tests -name "*.h" -o -name "*.cc" -o -name "*.def")
 
 # Prints the build requirements, the dependencies and those extras of pyproject.toml that follow.
 REQUIREMENTS := $(BIN)/python tools/requirements.py

@@ -3,13 +3,13 @@
 import importlib
 import inspect
 
-MODULES = {
-    "activations": "Elementwise functions",
-    "softmax": "Row-wise functions",
-    "losses": "Losses",
-    "linear": "Losses of a linear layer",
-    "runtime": "Runtime",
-    "testing": "Gradient checks",
+MODULES = {  # by the name of the page
+    "activations": ("_activations", "Elementwise functions"),
+    "softmax": ("_softmax", "Row-wise functions"),
+    "losses": ("_losses", "Losses"),
+    "linear": ("_linear", "Losses of a linear layer"),
+    "runtime": ("_runtime", "Runtime"),
+    "testing": ("testing", "Gradient checks"),
 }
 
 
@@ -26,4 +26,4 @@ def page(module_name: str, title: str) -> str:
 
 def pages() -> dict[str, str]:
     """Return all pages, by file name."""
-    return {f"{name}.rst": page(name, title) for name, title in MODULES.items()}
+    return {f"{name}.rst": page(*module) for name, module in MODULES.items()}

@@ -1,5 +1,6 @@
-"""Fixtures and markers for all tests."""
+"""Fixtures and options for all tests."""
 
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,8 +9,25 @@ import pytest
 import nonlin as nl
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "every_target: runs once more under each SIMD target, by test_runtime.py")
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--sample", metavar="I/N", help="of each function's tests only a part, the I-th of N; I is 0 to N - 1")
+
+
+def sample(ids: list[str], i: int, n: int) -> set[str]:
+    """The I-th of N parts, the same in every run and at least one of each function; all parts together are everything."""
+    functions: dict[str, list[str]] = {}
+    for name in sorted(ids, key=lambda name: zlib.crc32(name.encode())):
+        functions.setdefault(name.split("[")[0], []).append(name)
+    return {name for names in functions.values() for name in names[i % len(names) :: n]}
+
+
+@pytest.hookimpl(trylast=True)  # after -m
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    part = config.getoption("--sample", default=None)
+    if part:
+        chosen = sample([item.nodeid for item in items], *map(int, part.split("/")))
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in chosen])
+        items[:] = [item for item in items if item.nodeid in chosen]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import nonlin as nl
-from nonlin import _core, activations, losses, reference
+from nonlin import _activations, _core, reference
 
 from .oracle import FUNCTIONS, Function, as_tuple
 
@@ -95,10 +95,21 @@ def test_rows_and_losses_have_the_signature_of_their_formula(name: str) -> None:
     assert given == signature(getattr(reference, name))
 
 
+@pytest.mark.parametrize("row", _core.losses(), ids=lambda row: row["name"])
+def test_losses_have_the_arguments_and_options_of_the_table(row: dict[str, Any]) -> None:
+    for ending in ("", "_backward", *(["_with_grad"] if row["with_grad"] else [])):
+        parameters = inspect.signature(getattr(nl, row["name"] + ending)).parameters.values()
+        positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        assert positional == ["grad"] * (ending == "_backward") + row["arguments"]
+        assert keywords == row["options"] + ["out"] * (ending != "")
+        assert len(parameters) == len(positional) + len(keywords)
+
+
 @pytest.mark.parametrize(
     ("module", "names"),
-    [(_core, dir(_core)), (activations, activations.__all__), (losses, losses.__all__)],
-    ids=["_core", "activations", "losses"],
+    [(_core, dir(_core)), (_activations, _activations.__all__)],
+    ids=["_core", "_activations"],
 )
 def test_stubs_are_those_that_make_stubs_writes(module: ModuleType, names: list[str]) -> None:
     names = [name for name in names if not name.startswith("_")]

@@ -16,6 +16,7 @@ import nonlin as nl
 from nonlin import _core
 
 from . import oracle
+from .conftest import sample
 from .fresh import TESTS, printed, run
 from .oracle import FUNCTIONS, Function, assert_same_bits
 
@@ -363,14 +364,29 @@ def test_simd_targets() -> None:
     assert len(set(nl.simd_targets())) == len(nl.simd_targets())
 
 
+PARTS = 4  # of the tests marked every_target, one for each target in turn
+
+
+def test_samples_together_are_all_tests() -> None:
+    ids = ["f", *(f"g[{i}]" for i in range(3)), *(f"h[{i}]" for i in range(100))]
+    samples = [sample(ids, i, PARTS) for i in range(PARTS)]
+    assert set().union(*samples) == set(ids)
+    for part in samples:
+        assert {name[0] for name in part} == {"f", "g", "h"}
+        assert len(part) == 1 + 1 + 25
+
+
 @pytest.mark.skipif("NONLIN_SIMD_TARGET" in os.environ, reason="this is one of the runs that it starts")
 @pytest.mark.parametrize("target", nl.simd_targets())
 def test_target_can_be_forced_and_passes(target: str) -> None:
-    """The tests marked every_target."""
+    """The tests marked every_target: a sample, another one for each target, or with NONLIN_EVERY_TARGET=all all of them."""
     assert printed("import nonlin; print(nonlin.simd_target())", NONLIN_SIMD_TARGET=target) == target
     if target == nl.simd_target():
         return  # this process is that run
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-m", "every_target", "-p", "no:cacheprovider", str(TESTS)]
+    files = [str(file) for file in sorted(TESTS.glob("test_*.py")) if "every_target" in file.read_text()]
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-m", "every_target", "-p", "no:cacheprovider", *files]
+    if os.environ.get("NONLIN_EVERY_TARGET") != "all":
+        command.append(f"--sample={nl.simd_targets().index(target) % PARTS}/{PARTS}")
     environment = os.environ | {"NONLIN_SIMD_TARGET": target}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, cwd=TESTS.parent)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-1000:]

@@ -1,14 +1,14 @@
 """Write the type stubs of the modules whose names come from a table: ``make stubs``."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from nonlin import _core, activations, losses
+from nonlin import _activations, _core
 
 HEADER = '''\
 """Written by `make stubs`."""
@@ -37,25 +37,13 @@ def builtin(function: BuiltinFunctionType) -> str:
 
 
 def annotated(parameter: inspect.Parameter) -> str:
-    """Return a parameter with its type. Elementwise functions tell none: options are strings, all else is broadcast."""
+    """Return a parameter of an elementwise function with its type: options are strings, all else is broadcast."""
     if parameter.kind is inspect.Parameter.VAR_KEYWORD:
         return f"**{parameter.name}: Any"
-    if isinstance(parameter.annotation, str):
-        kind = parameter.annotation
-    else:
-        kind = "str" if isinstance(parameter.default, str) else "ArrayLike"
-    text = f"{parameter.name}: {kind}"
-    return text if parameter.default is inspect.Parameter.empty else f"{text} = {parameter.default!r}"
-
-
-def arguments(function: Callable[..., Any]) -> Iterator[str]:
-    """Yield the parameters of a function, keyword-only ones behind a star."""
-    before = None
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and before is not inspect.Parameter.KEYWORD_ONLY:
-            yield "*"
-        before = parameter.kind
-        yield annotated(parameter)
+    if parameter.default is inspect.Parameter.empty:
+        return f"{parameter.name}: ArrayLike"
+    kind = "str" if isinstance(parameter.default, str) else "ArrayLike"
+    return f"{parameter.name}: {kind} = {parameter.default!r}"
 
 
 def declarations(module: ModuleType, names: list[str]) -> Iterator[str]:
@@ -67,8 +55,8 @@ def declarations(module: ModuleType, names: list[str]) -> Iterator[str]:
         elif isinstance(value, BuiltinFunctionType) and getattr(value, "__text_signature__", None) is None:
             yield builtin(value)
         elif inspect.isroutine(value):
-            result = inspect.signature(value).return_annotation
-            yield f"def {name}({', '.join(arguments(value))}) -> {result if isinstance(result, str) else 'Any'}: ..."
+            parameters = map(annotated, inspect.signature(value).parameters.values())
+            yield f"def {name}({', '.join(parameters)}) -> Any: ..."
         else:
             kind = type(value).__name__
             yield f"{name}: {GENERICS.get(kind, kind)}"
@@ -82,5 +70,4 @@ def write(module: ModuleType, names: list[str], start: str = "") -> None:
 
 if __name__ == "__main__":
     write(_core, ["__version__", *(name for name in dir(_core) if not name.startswith("_"))])
-    for module in (activations, losses):
-        write(module, module.__all__, f"__all__ = {module.__all__}\n\n")
+    write(_activations, _activations.__all__, f"__all__ = {_activations.__all__}\n\n")

@@ -107,7 +107,7 @@ HWY_INLINE V MaxOf(const P& p, const S* row, size_t begin, size_t end, V start) 
     m2 = hn::Max(LoadFrom(p.d, row + p.Offset(i + 2)), m2);
     m3 = hn::Max(LoadFrom(p.d, row + p.Offset(i + 3)), m3);
   }
-  ForEach(p, row, i, end, filler, [&](size_t, V v, auto) HWY_ATTR { m0 = hn::Max(v, m0); });
+  ForEach(p, row, i, end, filler, [&](size_t, V v, auto) NONLIN_LOOP { m0 = hn::Max(v, m0); });
   return p.Max(hn::Max(hn::Max(m0, m1), hn::Max(m2, m3)));
 }
 
@@ -129,7 +129,7 @@ struct RowTotals {
     constexpr size_t kRunSteps = Scale::kShort ? 64 : P::kRunSteps;  // with 64, 16 bits are 5 % faster
     for (size_t run = begin; run < end; run += kRunSteps) {
       V sum = zero, other = zero;  // take turns: half as many roundings one on another
-      ForEach(p, row, run, HWY_MIN(run + kRunSteps, end), filler, [&](size_t i, V v, auto step) HWY_ATTR {
+      ForEach(p, row, run, HWY_MIN(run + kRunSteps, end), filler, [&](size_t i, V v, auto step) NONLIN_LOOP {
         if constexpr (P::kInMemory) hwy::Prefetch(reinterpret_cast<const char*>(row + p.Offset(i)) + ahead);
         V e = scale.Exp(d, v);
         keep(i, e);
@@ -212,7 +212,7 @@ HWY_INLINE RowSum<ScaleOf<P>> SumRow(const P& p, const S* row) {
       if (begin > first) state.Raise(d, scale, max, new_scale);
       state.max = max;
       scale = new_scale;
-      state.totals.template Add<true>(p, row, begin, end, scale, max, p.Ahead(end - begin), [](size_t, V) HWY_ATTR {});
+      state.totals.template Add<true>(p, row, begin, end, scale, max, p.Ahead(end - begin), [](size_t, V) NONLIN_LOOP {});
     }
     return state;
   };
@@ -253,7 +253,7 @@ struct RowExponentials {
     const P policy = p;
     T* const to = kept;
     totals.template Add<kRest>(policy, row, 0, p.Steps(), scale, max, p.Ahead(p.Steps()),
-                               [=](size_t i, V e) HWY_ATTR { policy.StoreRow(e, to, i); });
+                               [=](size_t i, V e) NONLIN_LOOP { policy.StoreRow(e, to, i); });
     return totals.Finish(p, scale, max);
   }
 
@@ -263,11 +263,11 @@ struct RowExponentials {
     const P policy = p;
     if (!P::kInMemory || kept != nullptr) {
       const T* const from = kept;
-      FillSteps(policy, out, 0, policy.Steps(), [=](size_t i) HWY_ATTR { return f(i, policy.LoadRow(from, i)); });
+      FillSteps(policy, out, 0, policy.Steps(), [=](size_t i) NONLIN_LOOP { return f(i, policy.LoadRow(from, i)); });
     } else if constexpr (P::kInMemory) {
       const S* const from = row;
       const auto scale = sum.scale;
-      FillHugeRow(policy, out, [=](size_t i) HWY_ATTR { return f(i, scale.Exp(policy.d, policy.LoadRow(from, i))); });
+      FillHugeRow(policy, out, [=](size_t i) NONLIN_LOOP { return f(i, scale.Exp(policy.d, policy.LoadRow(from, i))); });
     }
   }
 };

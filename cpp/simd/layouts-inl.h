@@ -15,10 +15,10 @@
 
 #include "hwy/cache_control.h"
 #include "kernels.h"
-#include "runtime/threads.h"
+#include "simd/memory-inl.h"
 #include "simd/pack-inl.h"
-#include "simd/vio-inl.h"
 #include "simd/vmath-inl.h"
+#include "tuning.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nonlin {
@@ -35,7 +35,8 @@ struct Along {
   static constexpr bool kInMemory = true;  // not in a buffer
   D d;
   size_t classes;
-  bool stream;  // results past the caches
+  bool stream;          // results past the caches
+  const RowPlan& plan;  // of a huge row
 
   size_t Steps() const { return (classes + hn::Lanes(d) - 1) / hn::Lanes(d); }
   size_t FullSteps() const { return classes / hn::Lanes(d); }
@@ -43,10 +44,7 @@ struct Along {
   size_t Offset(size_t step) const { return step * hn::Lanes(d); }
 
   // Bytes from an entry to what is read after `steps` steps. If that is near, the processor fetches it without being told.
-  ptrdiff_t Ahead(size_t steps) const {
-    constexpr size_t kNearSteps = 128;
-    return steps > kNearSteps ? static_cast<ptrdiff_t>(Offset(steps) * sizeof(S)) : 0;
-  }
+  ptrdiff_t Ahead(size_t steps) const { return steps > kNearSteps ? static_cast<ptrdiff_t>(Offset(steps) * sizeof(S)) : 0; }
 
   // Where to keep what becomes a result. Its own memory is read on the way to be written, meanwhile; past the caches it is
   // not.
@@ -154,7 +152,6 @@ struct Across {
   }
   auto Counts(const Class& c) const { return hn::RebindMask(d, hn::Gt(c.places, hn::Set(DI(), -1))); }
   V LoadAt(const T* rows, const Class& c) const {
-    constexpr size_t kMaxLookedThrough = 16;  // classes up to which it is faster to look at every step
     if (classes <= kMaxLookedThrough) {
       V picked = LoadRow(rows, 0);
       for (size_t i = 1; i < classes; ++i) picked = hn::IfThenElse(Is(c, i), LoadRow(rows, i), picked);
@@ -169,12 +166,6 @@ struct Across {
   void StoreScalar(V v, T* scalars) const { hn::StoreU(v, d, scalars); }
 };
 
-constexpr size_t kBlockSteps = 256;  // in L1: the maximum of a block is found before its sum
-
-// Classes of a row whose exponentials are kept: with the row and its result they fit L2. Rows above are huge.
-constexpr size_t kMaxKept = size_t{1} << 16;
-constexpr double kHugeCycles = 1;  // an element, for the division among threads
-
 struct FullStep {
   static constexpr bool kTail = false;
 };
@@ -183,7 +174,7 @@ struct TailStep {
 };
 
 // f(step, v, FullStep or TailStep) for the steps [begin, end) of a row; lanes behind its end hold `filler`. Two or four
-// steps at a time, which help in map-inl.h, gain nothing here (0.94 to 1.02), in sums of logarithms neither.
+// steps at a time, which help in elementwise-inl.h, gain nothing here (0.94 to 1.02), in sums of logarithms neither.
 template <class P, class S, class F>
 HWY_INLINE void ForEach(const P& p, const S* row, size_t begin, size_t end, typename P::T filler, F f) {
   const size_t full = HWY_MIN(end, p.FullSteps());
@@ -192,10 +183,17 @@ HWY_INLINE void ForEach(const P& p, const S* row, size_t begin, size_t end, type
   if (i < end) f(i, LoadTail(p.d, row + p.Offset(i), p.TailLanes(), filler), TailStep());
 }
 
-// A lambda of a loop over a row: inline, as the closure of a call takes stores, which queue behind those of the row before
-// where these wait for their lines; it has cost a third of the time. For threads another lambda takes it in.
+// A lambda of a loop over a row is inlined. As the closure of a call it takes stores, which queue behind those of the row
+// before where these wait for their lines: that has cost a third of the time.
 #undef NONLIN_LOOP
 #define NONLIN_LOOP HWY_ATTR __attribute__((always_inline))
+
+// f(begin, end) on ranges that make up [0, n), on threads that are free.
+template <class F>
+HWY_INLINE void ForRangesOf(const RowPlan& plan, size_t n, double cycles, const F& f) {
+  const auto call = [](const void* context, size_t begin, size_t end) { (*static_cast<const F*>(context))(begin, end); };
+  plan.for_ranges(n, cycles, call, &f);
+}
 
 // The sums of a huge row's chunks, merged in their order, which threads do not change; else that of all steps at once.
 template <class Sum, class P, class F, class Merge>
@@ -203,15 +201,13 @@ HWY_INLINE Sum InChunks(const P& p, F sum_of, Merge merge) {
   const size_t steps = p.Steps();
   if constexpr (P::kInMemory) {
     if (p.classes > kMaxKept) {
-      // So many at once: their sums are on the stack, which in another thread may be small.
-      constexpr size_t kMaxChunks = 64, kChunksAtOnce = 16;
       Sum sums[kChunksAtOnce], total;
       const F chunk = sum_of;
-      const size_t length = HWY_MAX(kMaxKept / hn::Lanes(p.d) / 2, (steps + kMaxChunks - 1) / kMaxChunks);
+      const size_t length = p.plan.chunk_steps;
       const double cycles = kHugeCycles * static_cast<double>(length * hn::Lanes(p.d));
       for (size_t first = 0; first * length < steps; first += kChunksAtOnce) {
         const size_t count = HWY_MIN(kChunksAtOnce, (steps + length - 1) / length - first);
-        ParallelFor(count, 1, cycles, [&](size_t begin, size_t end) HWY_ATTR {
+        ForRangesOf(p.plan, count, cycles, [&](size_t begin, size_t end) HWY_ATTR {
           for (size_t i = begin; i < end; ++i) {
             sums[i] = chunk((first + i) * length, HWY_MIN((first + i + 1) * length, steps));
           }
@@ -234,14 +230,16 @@ HWY_INLINE void StreamSteps(const P& p, S* out, size_t begin, size_t end, F f) {
                              hn::Set(di, static_cast<hn::TFromD<decltype(di)>>(lanes - 1)));
   const auto indices = hn::IndicesFromVec(p.d, order);
   const auto first = hn::FirstN(p.d, tail);
-  S* to = out + p.Offset(begin);
-  const auto v = f(begin);
-  StoreTail(v, p.d, to, head);
-  to += head;
-  auto last = hn::TableLookupLanes(v, indices);
-  for (size_t i = begin + 1; i < end; ++i, to += lanes) {
-    const auto next = hn::TableLookupLanes(f(i), indices);
-    StoreOrStream(hn::IfThenElse(first, last, next), p.d, to, true);
+  S* to = out + p.Offset(begin) + head;
+  auto last = hn::Zero(p.d);
+  for (size_t i = begin; i < end; ++i) {
+    const auto v = f(i), next = hn::TableLookupLanes(v, indices);
+    if (HWY_UNLIKELY(i == begin)) {
+      StoreTail(v, p.d, to - head, head);
+    } else {
+      StoreOrStream(hn::IfThenElse(first, last, next), p.d, to, true);
+      to += lanes;
+    }
     last = next;
   }
   StoreTail(last, p.d, to, tail);
@@ -257,14 +255,20 @@ HWY_INLINE void FillSteps(const P& p, S* out, size_t begin, size_t end, F f) {
       begin = full;
     }
   }
-  for (size_t i = begin; i < full; ++i) StoreTo(f(i), p.d, out + p.Offset(i));
-  if (full < end) StoreTail(f(full), p.d, out + p.Offset(full), p.TailLanes());
+  for (size_t i = begin; i < end; ++i) {  // one place for f, which may be long: 0.5 MB in all
+    const auto v = f(i);
+    if (HWY_LIKELY(i < full)) {
+      StoreTo(v, p.d, out + p.Offset(i));
+    } else {
+      StoreTail(v, p.d, out + p.Offset(i), p.TailLanes());
+    }
+  }
 }
 
 // The same for a huge row, on as many threads as are free.
 template <class P, class S, class F>
 HWY_INLINE void FillHugeRow(const P& p, S* out, F f) {
-  ParallelFor(p.Steps(), 1, kHugeCycles * hn::Lanes(p.d), [=](size_t begin, size_t end) HWY_ATTR {
+  ForRangesOf(p.plan, p.Steps(), kHugeCycles * hn::Lanes(p.d), [=](size_t begin, size_t end) HWY_ATTR {
     FillSteps(p, out, begin, end, f);
     if (p.stream) hwy::FlushStream();
   });
@@ -281,7 +285,7 @@ HWY_INLINE void FillRow(const P& p, S* out, F f) {
 // out = f(step, v) over a whole row; `out` may be `row`.
 template <class P, class S, class To, class F>
 HWY_INLINE void TransformRow(const P& p, const S* row, To* out, F f) {
-  FillRow(p, out, [=](size_t i) HWY_ATTR { return f(i, p.LoadRow(row, i)); });
+  FillRow(p, out, [=](size_t i) NONLIN_LOOP { return f(i, p.LoadRow(row, i)); });
 }
 
 // Sums over a row of the kSums terms that f(step, v, terms) sets. Runs keep the rounding error from growing with the row;
@@ -295,7 +299,7 @@ HWY_INLINE void SumsOf(const P& p, const S* row, V* sums, F f) {
   for (size_t begin = 0; begin < steps; begin += P::kRunSteps) {
     V run[kSums];
     for (V& sum : run) sum = zero;
-    ForEach(p, row, begin, HWY_MIN(begin + P::kRunSteps, steps), 0, [&](size_t i, V v, auto step) HWY_ATTR {
+    ForEach(p, row, begin, HWY_MIN(begin + P::kRunSteps, steps), 0, [&](size_t i, V v, auto step) NONLIN_LOOP {
       V terms[kSums];
       f(i, v, terms);
       for (size_t k = 0; k < kSums; ++k) {
@@ -319,7 +323,7 @@ template <class P, class S, class F>
 HWY_INLINE hn::Vec<typename P::D> SumOf(const P& p, const S* row, F f) {
   using V = hn::Vec<typename P::D>;
   V sum;
-  SumsOf<1>(p, row, &sum, [=](size_t i, V v, V* term) HWY_ATTR { *term = f(i, v); });
+  SumsOf<1>(p, row, &sum, [=](size_t i, V v, V* term) NONLIN_LOOP { *term = f(i, v); });
   return sum;
 }
 

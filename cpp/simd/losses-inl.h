@@ -1,4 +1,4 @@
-// Losses and their gradients, on the row kernels. A loss is a struct with kernels `OfRow`, for a target of an entry each,
+// Losses and their gradients, as row operations. A loss is a struct with kernels `OfRow`, for a target of an entry each,
 // and `OfClass`, for a target that is a class; its row in losses.def makes it functions.
 
 #if defined(NONLIN_SIMD_LOSSES_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -65,22 +65,23 @@ struct SumOfTerms : RowFormula {
     const T* weight = r.template Row<kWeight>();
     const T* pos_weight = nullptr;
     if constexpr (Formula::kHasPosWeight) pos_weight = r.template Row<kFirstOption>();
-    const auto entry = [=](const T* row, size_t i) HWY_ATTR { return row == nullptr ? one : p.LoadRow(row, i); };
-    const auto term = [=](size_t i, V v, V w)
-                          HWY_ATTR { return TimesOrZero(d, w, Formula::Term(d, v, p.LoadRow(y, i), entry(pos_weight, i))); };
+    const auto entry = [=](const T* row, size_t i) NONLIN_LOOP { return row == nullptr ? one : p.LoadRow(row, i); };
+    const auto term = [=](size_t i, V v, V w) NONLIN_LOOP {
+      return TimesOrZero(d, w, Formula::Term(d, v, p.LoadRow(y, i), entry(pos_weight, i)));
+    };
     if constexpr (kWant == Want::kLoss) {
-      const V loss = SumOf(p, x, [=](size_t i, V v) HWY_ATTR { return term(i, v, entry(weight, i)); });
+      const V loss = SumOf(p, x, [=](size_t i, V v) NONLIN_LOOP { return term(i, v, entry(weight, i)); });
       p.StoreScalar(loss, r.template Row<At::kLoss>());
     } else {
       const V upstream = p.LoadScalar(r.template Row<At::kUpstream>());
       auto* out = r.template Row<At::kGradient>();
-      const auto slope = [=](size_t i, V v, V w) HWY_ATTR {
+      const auto slope = [=](size_t i, V v, V w) NONLIN_LOOP {
         return TimesOrZero(d, hn::Mul(upstream, w), Formula::Slope(d, v, p.LoadRow(y, i), entry(pos_weight, i)));
       };
       if constexpr (kWant == Want::kGradient) {
-        TransformRow(p, x, out, [=](size_t i, V v) HWY_ATTR { return slope(i, v, entry(weight, i)); });
+        TransformRow(p, x, out, [=](size_t i, V v) NONLIN_LOOP { return slope(i, v, entry(weight, i)); });
       } else {
-        const V loss = SumOf(p, x, [=](size_t i, V v) HWY_ATTR {
+        const V loss = SumOf(p, x, [=](size_t i, V v) NONLIN_LOOP {
           const V w = entry(weight, i), value = term(i, v, w), gradient = slope(i, v, w);
           p.StoreRow(gradient, out, i);  // last: the result may be the target's memory
           return value;
@@ -119,14 +120,18 @@ struct TermOfClass : RowFormula {
       const V upstream = p.LoadScalar(r.template Row<At::kUpstream>());
       const V slope = hn::Mul(upstream, TimesOrZero(d, w, Formula::Slope(d, v, one, one)));
       const V own = hn::IfThenElseZero(counts, slope);
-      FillRow(p, out, [=](size_t i) HWY_ATTR { return p.Replace(target, i, zero, own); });
+      FillRow(p, out, [=](size_t i) NONLIN_LOOP { return p.Replace(target, i, zero, own); });
     }
   }
 };
 
-template <class Formula>
-struct TermLoss {
+struct LossFormula {
+  static constexpr bool kOfProbabilities = false;  // which are refused outside [0, 1]
   static constexpr bool kHasPosWeight = false;
+};
+
+template <class Formula>
+struct TermLoss : LossFormula {
   template <Want kWant>
   using OfRow = SumOfTerms<Formula, kWant>;
   template <Want kWant>
@@ -166,7 +171,7 @@ struct CountOutside : RowFormula {
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
-    const V count = SumOf(p, r.template Row<0>(), [=](size_t, V v) HWY_ATTR { return CountOneOutside(p.d, v); });
+    const V count = SumOf(p, r.template Row<0>(), [=](size_t, V v) NONLIN_LOOP { return CountOneOutside(p.d, v); });
     p.StoreScalar(count, r.template Row<1>());
   }
 };
@@ -183,6 +188,7 @@ struct CountOutsideOfClass : RowFormula {
 };
 
 struct CategoricalCrossEntropy : TermLoss<CategoricalCrossEntropy> {
+  static constexpr bool kOfProbabilities = true;
   template <class D, class V>
   static V Term(D d, V p, V y, V) {
     return hn::Neg(TimesOrZero(d, y, LimitedLog(d, Round(Log(d, p)))));
@@ -194,6 +200,7 @@ struct CategoricalCrossEntropy : TermLoss<CategoricalCrossEntropy> {
 };
 
 struct BinaryCrossEntropy : TermLoss<BinaryCrossEntropy> {
+  static constexpr bool kOfProbabilities = true;
   template <class D, class V>
   static V Term(D d, V p, V y, V) {
     const V zero = hn::Zero(d), one = hn::Set(d, 1);
@@ -314,13 +321,13 @@ struct CrossEntropyOfClass : RowFormula {
     const V log = IfFiniteElseNaN(d, sum.max, LogOfSum(d, sum.rest));
     const V lse = hn::Add(sum.max, log);
     const V target_weight = weight == nullptr ? one : p.LoadAt(weight, target);
-    const auto weight_of = [=](size_t i) HWY_ATTR { return weight == nullptr ? one : p.LoadRow(weight, i); };
+    const auto weight_of = [=](size_t i) NONLIN_LOOP { return weight == nullptr ? one : p.LoadRow(weight, i); };
 
     if constexpr (kWant != Want::kGradient) {
       V loss = TimesOrZero(d, hn::Mul(options.keep, target_weight), hn::Add(hn::Sub(sum.max, target_logit), log));
       if (options.smooth) {
         const V spread =
-            SumOf(p, z, [=](size_t i, V v) HWY_ATTR { return TimesOrZero(d, weight_of(i), hn::Sub(sum.max, v)); });
+            SumOf(p, z, [=](size_t i, V v) NONLIN_LOOP { return TimesOrZero(d, weight_of(i), hn::Sub(sum.max, v)); });
         loss = hn::MulAdd(options.uniform, hn::MulAdd(weight_sum, log, spread), loss);
       }
       loss = hn::MulAdd(hn::Mul(options.z_loss, lse), lse, loss);
@@ -340,12 +347,12 @@ struct CrossEntropyOfClass : RowFormula {
       const V top = IfFiniteElseNaN(d, sum.max, hn::Mul(grad, hn::NegMulAdd(OneMinusTop(sum), total, others)));
       const V own_entry = hn::IfThenElse(hn::Eq(target_logit, sum.max), top, hn::NegMulAdd(grad, own, usual));
       if (options.smooth) {
-        exponentials.Transform(out, [=](size_t i, V e) HWY_ATTR {
+        exponentials.Transform(out, [=](size_t i, V e) NONLIN_LOOP {
           const V g = hn::NegMulAdd(uniform, weight_of(i), softmax(e));
           return hn::IfThenElseZero(counts, p.Replace(target, i, g, own_entry));
         });
       } else {
-        exponentials.Transform(out, [=](size_t i, V e) HWY_ATTR {
+        exponentials.Transform(out, [=](size_t i, V e) NONLIN_LOOP {
           return hn::IfThenElseZero(counts, p.Replace(target, i, softmax(e), own_entry));
         });
       }
@@ -378,21 +385,21 @@ struct CrossEntropyOfProbabilities : RowFormula {
     const auto& sum = exponentials.sum;
     const V log = IfFiniteElseNaN(d, sum.max, LogOfSum(d, sum.rest));
     const V lse = hn::Add(sum.max, log);
-    const auto target = [=](size_t i) HWY_ATTR {
+    const auto target = [=](size_t i) NONLIN_LOOP {
       const V t = hn::MulAdd(options.keep, p.LoadRow(y, i), options.uniform);
       return weight == nullptr ? t : hn::Mul(t, p.LoadRow(weight, i));
     };
-    const auto at_maximum = [=](V v, V t) HWY_ATTR { return hn::IfThenElseZero(hn::Eq(v, sum.max), t); };
-    const auto elsewhere = [=](V v, V t) HWY_ATTR { return hn::IfThenZeroElse(hn::Eq(v, sum.max), t); };
+    const auto at_maximum = [=](V v, V t) NONLIN_LOOP { return hn::IfThenElseZero(hn::Eq(v, sum.max), t); };
+    const auto elsewhere = [=](V v, V t) NONLIN_LOOP { return hn::IfThenZeroElse(hn::Eq(v, sum.max), t); };
     V sums[3];
     if constexpr (kWant == Want::kGradient) {
-      SumsOf<2>(p, z, sums, [=](size_t i, V v, V* terms) HWY_ATTR {
+      SumsOf<2>(p, z, sums, [=](size_t i, V v, V* terms) NONLIN_LOOP {
         const V t = target(i);
         terms[0] = at_maximum(v, t);
         terms[1] = elsewhere(v, t);
       });
     } else {
-      SumsOf<3>(p, z, sums, [=](size_t i, V v, V* terms) HWY_ATTR {
+      SumsOf<3>(p, z, sums, [=](size_t i, V v, V* terms) NONLIN_LOOP {
         const V t = target(i), distance = hn::Sub(sum.max, v);
         terms[0] = at_maximum(v, t);
         terms[1] = elsewhere(v, t);
@@ -412,7 +419,7 @@ struct CrossEntropyOfProbabilities : RowFormula {
       const V top_loss = hn::Mul(IfFiniteElseNaN(d, sum.max, OneMinusTop(sum)), total);
       const V others = hn::Add(below, z_term);
       const auto likely = hn::Lt(sum.rest.hi, hn::Set(d, 1));  // p > 1 / 2
-      exponentials.Transform(r.template Row<At::kGradient>(), [=](size_t i, V e) HWY_ATTR {
+      exponentials.Transform(r.template Row<At::kGradient>(), [=](size_t i, V e) NONLIN_LOOP {
         const V v = p.LoadRow(z, i), t = target(i), g = softmax(e);
         const V top = hn::Mul(grad, hn::Sub(hn::Add(hn::Sub(at_top, t), others), top_loss));
         return hn::IfThenElse(hn::And(hn::Eq(v, sum.max), likely), top, hn::NegMulAdd(grad, t, g));
@@ -421,17 +428,58 @@ struct CrossEntropyOfProbabilities : RowFormula {
   }
 };
 
-struct CrossEntropy {
+struct CrossEntropy : LossFormula {
   template <Want kWant>
   using OfRow = CrossEntropyOfProbabilities<kWant, false>;
   template <Want kWant>
   using OfClass = CrossEntropyOfClass<kWant>;
 };
 
-struct KlDivergenceWithLogits {
+struct KlDivergenceWithLogits : LossFormula {
   template <Want kWant>
   using OfRow = CrossEntropyOfProbabilities<kWant, true>;
 };
+
+// ---------------------------------------------------------------- tables
+
+template <class Operation, class S, class Scalar>
+LossKernel LossKernelOf() {
+  return {TraitsOf<Operation>(), KernelsOf<Operation, S, Scalar>()};
+}
+
+template <template <Want> class Kernel, class CountOutside, bool kWithGrad, bool kOfProbabilities, class S, class Scalar>
+LossKernelsOfTargets KernelsOfTargets() {
+  LossKernelsOfTargets kernels{};
+  kernels.functions[kLoss] = LossKernelOf<Kernel<Want::kLoss>, S, Scalar>();
+  kernels.functions[kBackward] = LossKernelOf<Kernel<Want::kGradient>, S, Scalar>();
+  if constexpr (kWithGrad) kernels.functions[nonlin::kWithGrad] = LossKernelOf<Kernel<Want::kBoth>, S, Scalar>();
+  if constexpr (kOfProbabilities) kernels.count_outside = LossKernelOf<CountOutside, S, Scalar>();
+  return kernels;
+}
+
+template <class Formula, Targets kTargets, bool kWithGrad, class S, class Scalar>
+LossKernels LossKernelsOf() {
+  constexpr bool kOfProbabilities = Formula::kOfProbabilities;
+  LossKernels kernels{};
+  kernels.of_row = KernelsOfTargets<Formula::template OfRow, CountOutside, kWithGrad, kOfProbabilities, S, Scalar>();
+  if constexpr (kTargets == Targets::kClassesOrRows) {
+    kernels.of_class =
+        KernelsOfTargets<Formula::template OfClass, CountOutsideOfClass, kWithGrad, kOfProbabilities, S, Scalar>();
+  }
+  return kernels;
+}
+
+// For rows of type S; losses and options have type Scalar.
+template <class S, class Scalar>
+const LossKernels* LossTable() {
+  static const LossKernels kTable[] = {
+#define NONLIN_LOSS(name, Formula, targets, first, second, options, with_grad, cost) \
+  LossKernelsOf<Formula, targets, with_grad, S, Scalar>(),
+#include "losses.def"
+#undef NONLIN_LOSS
+  };
+  return kTable;
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace nonlin

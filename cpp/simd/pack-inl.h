@@ -11,17 +11,16 @@
 
 #include "hwy/cache_control.h"
 #include "kernels.h"
-#include "simd/vio-inl.h"
+#include "simd/memory-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nonlin {
 namespace HWY_NAMESPACE {
 
-// Groups of rows side by side in a buffer: class j of row i of a group at [j * lanes + i]. An odd number of vectors lies
-// between two groups, as caches hold few lines at the same place of a page.
+// Groups of rows side by side in a buffer: class j of row i of a group at [j * lanes + i].
 struct GroupLayout {
   size_t classes, lanes;
-  size_t Step() const { return (classes | 1) * lanes; }
+  size_t Step() const { return GroupStep(classes, lanes); }
 };
 
 #if HWY_HAVE_SCALABLE || HWY_TARGET == HWY_SCALAR
@@ -131,10 +130,35 @@ HWY_INLINE void LanesToRows(const T* buffer, size_t classes, char* first, ptrdif
 }
 #endif
 
+// A row of neighbouring classes, to a buffer in the type in which it is computed.
+template <class S, class T>
+HWY_INLINE void WidenRow(const S* from, size_t classes, T* buffer) {
+  const hn::ScalableTag<T> d;
+  const size_t lanes = hn::Lanes(d);
+  size_t j = 0;
+  for (; j + lanes <= classes; j += lanes) hn::StoreU(LoadFrom(d, from + j), d, buffer + j);
+  for (; j < classes; ++j) buffer[j] = LoadOne(from + j);
+}
+
+// And back.
+template <class S, class T>
+HWY_INLINE void NarrowRow(const T* buffer, size_t classes, S* to) {
+  const hn::ScalableTag<T> d;
+  const size_t lanes = hn::Lanes(d);
+  size_t j = 0;
+  for (; j + lanes <= classes; j += lanes) StoreTo(hn::LoadU(d, buffer + j), d, to + j);
+  for (; j < classes; ++j) StoreOne(buffer[j], to + j);
+}
+
 // Copies `count` rows from memory to groups in a buffer; lanes behind the last row hold what one in the array holds, or 0.
 template <class S, class T>
 HWY_INLINE void PackOneByOne(const RowOperand& o, const GroupLayout& g, size_t row, size_t count, T* buffer) {
   const char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
+  if constexpr (!std::is_same_v<S, uint8_t>) {
+    if (count == 1 && g.lanes == 1 && o.item == sizeof(S)) {
+      return WidenRow(reinterpret_cast<const S*>(first), g.classes, buffer);
+    }
+  }
   for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step()) {
     for (size_t k = 0; k < g.lanes; ++k) {
       const char* from = first + static_cast<ptrdiff_t>(HWY_MIN(i + k, count - 1)) * o.row;
@@ -173,10 +197,9 @@ HWY_NOINLINE void PackRows(const RowOperand& o, const GroupLayout& layout, size_
 }
 
 // Fetches what PackRows will read of a group: neighbouring rows class by class, others as if there was nothing between them.
-template <class S>
-HWY_INLINE void PrefetchRows(const RowOperand& o, const GroupLayout& g, size_t row) {
+HWY_INLINE void PrefetchRows(const RowOperand& o, const GroupLayout& g, size_t item, size_t row) {
   const ptrdiff_t lines = static_cast<ptrdiff_t>(g.classes);
-  const ptrdiff_t step = o.row == sizeof(S) ? o.item : o.row * static_cast<ptrdiff_t>(g.lanes) / lines;
+  const ptrdiff_t step = o.row == static_cast<ptrdiff_t>(item) ? o.item : o.row * static_cast<ptrdiff_t>(g.lanes) / lines;
   const char* from = o.data + static_cast<ptrdiff_t>(row) * o.row;
   for (ptrdiff_t j = 0; j < lines; ++j) hwy::Prefetch(from + j * step);
 }
@@ -205,6 +228,9 @@ HWY_INLINE void PackIndices(const RowOperand& o, size_t row, size_t count, size_
 template <class S, class T>
 HWY_INLINE void UnpackOneByOne(const RowOperand& o, const GroupLayout& g, size_t row, size_t count, const T* buffer) {
   char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
+  if (count == 1 && g.lanes == 1 && o.item == sizeof(S)) {
+    return NarrowRow(buffer, g.classes, reinterpret_cast<S*>(first));
+  }
   for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step()) {
     for (size_t k = i; k < HWY_MIN(i + g.lanes, count); ++k) {
       char* to = first + static_cast<ptrdiff_t>(k) * o.row;

@@ -45,7 +45,7 @@ struct Softmax : RowFormula {
     }
   };
   static constexpr bool kOfExponentials = true;
-  static constexpr size_t kTogether = 20;
+  static constexpr size_t kShortSteps = 20;
 };
 
 struct LogSoftmax : RowFormula {
@@ -75,7 +75,7 @@ struct LogSoftmax : RowFormula {
     HWY_INLINE V operator()(size_t, V v) const { return hn::Sub(hn::Sub(v, high), low); }
   };
   static constexpr bool kOfExponentials = false;
-  static constexpr size_t kTogether = 32;
+  static constexpr size_t kShortSteps = 32;
 };
 
 struct LogSumExp : RowFormula {
@@ -150,9 +150,9 @@ struct SoftmaxBackward : RowFormula {
     using V = typename P::V;
     const auto* grad = r.template Row<0>();
     const auto* y = r.template Row<1>();
-    const V dot = SumOf(p, grad, [=](size_t i, V g) HWY_ATTR { return hn::Mul(g, p.LoadRow(y, i)); });
+    const V dot = SumOf(p, grad, [=](size_t i, V g) NONLIN_LOOP { return hn::Mul(g, p.LoadRow(y, i)); });
     TransformRow(p, grad, r.template Row<2>(),
-                 [=](size_t i, V g) HWY_ATTR { return hn::Mul(p.LoadRow(y, i), hn::Sub(g, dot)); });
+                 [=](size_t i, V g) NONLIN_LOOP { return hn::Mul(p.LoadRow(y, i), hn::Sub(g, dot)); });
   }
 };
 
@@ -166,8 +166,8 @@ struct LogSoftmaxBackward : RowFormula {
     const auto* grad = r.template Row<0>();
     const auto* y = r.template Row<1>();
     const V zero = hn::Zero(d), one = hn::Set(d, 1);
-    const V total = SumOf(p, grad, [](size_t, V g) HWY_ATTR { return g; });
-    TransformRow(p, grad, r.template Row<2>(), [=](size_t i, V g) HWY_ATTR {
+    const V total = SumOf(p, grad, [](size_t, V g) NONLIN_LOOP { return g; });
+    TransformRow(p, grad, r.template Row<2>(), [=](size_t i, V g) NONLIN_LOOP {
       return hn::NegMulAdd(ExpTimes(d, Two<V>{p.LoadRow(y, i), zero}, Two<V>{one, zero}), total, g);
     });
   }
@@ -182,7 +182,7 @@ struct LogSumExpBackward : RowFormula {
     auto* out = r.template Row<2>();
     const auto exponentials = ExponentialsOf<!P::kShort>(p, r.template Row<1>(), p.Keep(out, r.buffer));
     const ScaledSoftmax gradient(p.d, exponentials.sum, p.LoadScalar(r.template Row<0>()));
-    exponentials.Transform(out, [=](size_t, V e) HWY_ATTR { return gradient(e); });
+    exponentials.Transform(out, [=](size_t, V e) NONLIN_LOOP { return gradient(e); });
   }
 };
 
@@ -208,13 +208,13 @@ struct Masked : RowFormula {
     auto* x = r.template Row<0>();  // a packed copy
     const auto* mask = r.template Row<1>();
     TransformRow(p, x, x,
-                 [=](size_t i, V v) HWY_ATTR { return hn::IfThenElse(hn::Eq(p.LoadRow(mask, i), zero), lowest, v); });
+                 [=](size_t i, V v) NONLIN_LOOP { return hn::IfThenElse(hn::Eq(p.LoadRow(mask, i), zero), lowest, v); });
     Operation::Run(p, WithoutMask<R>{r});
     if constexpr (kRowResult) {
       auto* out = r.template Row<2>();
       const V masked = Operation::OfMasked(d);
       TransformRow(p, out, out,
-                   [=](size_t i, V v) HWY_ATTR { return hn::IfThenElse(hn::Eq(p.LoadRow(mask, i), zero), masked, v); });
+                   [=](size_t i, V v) NONLIN_LOOP { return hn::IfThenElse(hn::Eq(p.LoadRow(mask, i), zero), masked, v); });
     }
   }
 };

@@ -1,6 +1,6 @@
 // Vector maths on Highway vectors of float or double.
 //
-// Included once per instruction set (see kernels_map.cc), hence the toggled guard. No memory beyond constants, no threads,
+// Included once per instruction set (see elementwise.cc), hence the toggled guard. No memory beyond constants, no threads,
 // no Python, and nothing from the standard library: its inline functions would be compiled for the wrong instruction set.
 //
 // Results that need more than one rounding are carried as an unevaluated sum of two lanes, `Two`. What may underflow is

@@ -1,16 +1,19 @@
 """Activations, softmax and cross-entropy on NumPy arrays: fast, accurate, forward and backward."""
 
-from . import _startup, _threadpoolctl  # noqa: F401
-from ._core import __version__
-from .activations import *  # noqa: F403
-from .activations import __all__ as _activations
-from .linear import *  # noqa: F403
-from .linear import __all__ as _linear
-from .losses import *  # noqa: F403
-from .losses import __all__ as _losses
-from .runtime import *  # noqa: F403
-from .runtime import __all__ as _runtime
-from .softmax import *  # noqa: F403
-from .softmax import __all__ as _softmax
+from . import _startup  # noqa: F401
 
-__all__ = ["__version__", *_activations, *_softmax, *_losses, *_linear, *_runtime]
+# isort: split
+from . import _activations, _linear, _losses, _runtime, _softmax, _threadpoolctl  # noqa: F401
+from ._activations import *  # noqa: F403
+from ._core import __version__
+from ._linear import *  # noqa: F403
+from ._losses import *  # noqa: F403
+from ._runtime import *  # noqa: F403
+from ._softmax import *  # noqa: F403
+
+__all__ = ["__version__"]
+__all__ += _activations.__all__
+__all__ += _softmax.__all__
+__all__ += _losses.__all__
+__all__ += _linear.__all__
+__all__ += _runtime.__all__

@@ -1,0 +1,181 @@
+#include "python/dtypes.h"
+
+#include <pybind11/numpy.h>
+
+#include <cstdarg>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "python/context.h"
+
+namespace py = pybind11;
+
+namespace nonlin {
+namespace {
+
+int BFloat16Number() {
+  static const int kNumber = [] {
+    try {
+      return py::dtype::from_args(py::module_::import("ml_dtypes").attr("bfloat16")).num();
+    } catch (const py::error_already_set& error) {
+      if (!error.matches(PyExc_ImportError)) throw;
+      return -1;
+    }
+  }();
+  return kNumber;
+}
+
+bool IsAbstract(const PyArray_DTypeMeta* dtype) {  // of a Python number, which does not widen a float
+  return dtype == &PyArray_PyLongDType || dtype == &PyArray_PyFloatDType || dtype == &PyArray_IntAbstractDType ||
+         dtype == &PyArray_FloatAbstractDType;
+}
+
+bool IsInteger(const PyArray_DTypeMeta* dtype) {
+  return PyTypeNum_ISBOOL(dtype->type_num) || PyTypeNum_ISINTEGER(dtype->type_num);
+}
+
+bool IsFloat(const PyArray_DTypeMeta* dtype) {
+  return dtype == &PyArray_FloatDType || dtype == &PyArray_DoubleDType || dtype == &PyArray_HalfDType ||
+         (BFloat16Number() >= 0 && dtype->type_num == BFloat16Number());
+}
+
+// The type that all inputs are brought to, a new reference, or null.
+PyArray_DTypeMeta* LoopType(PyArray_DTypeMeta* const* given, int count) {
+  PyArray_DTypeMeta* arrays[NPY_MAXARGS];
+  int n = 0;
+  for (int i = 0; i < count; ++i) {
+    if (!IsAbstract(given[i])) arrays[n++] = given[i];
+  }
+  PyArray_DTypeMeta* common = n == 0 ? nullptr : PyArray_PromoteDTypeSequence(n, arrays);
+  PyErr_Clear();
+  PyArray_DTypeMeta* loop = nullptr;
+  if (n == 0 || (common != nullptr && IsInteger(common))) loop = &PyArray_DoubleDType;
+  if (common != nullptr && IsFloat(common)) loop = common;
+  Py_XINCREF(loop);
+  Py_XDECREF(common);
+  return loop;
+}
+
+int Promote(PyObject* object, PyArray_DTypeMeta* const given[], PyArray_DTypeMeta* const signature[],
+            PyArray_DTypeMeta* promoted[]) {
+  const auto* ufunc = reinterpret_cast<PyUFuncObject*>(object);
+  PyArray_DTypeMeta* loop = LoopType(given, ufunc->nin);
+  if (loop == nullptr) {
+    py::list names;
+    for (int i = 0; i < ufunc->nin; ++i) names.append(reinterpret_cast<PyTypeObject*>(given[i])->tp_name);
+    PyErr_Format(PyExc_TypeError,
+                 "%s: the inputs have dtypes %S; they take float16, bfloat16, float32, float64, booleans and integers",
+                 ufunc->name, names.ptr());
+    return -1;
+  }
+  for (int i = 0; i < ufunc->nargs; ++i) {
+    promoted[i] = signature[i] != nullptr ? signature[i] : loop;
+    Py_INCREF(promoted[i]);
+  }
+  Py_DECREF(loop);
+  return 0;
+}
+
+void AddPromotion(PyObject* ufunc, int operands) {
+  py::tuple any(operands);
+  for (int i = 0; i < operands; ++i) any[i] = py::none();
+  const auto promoter = Checked(PyCapsule_New(reinterpret_cast<void*>(&Promote), "numpy._ufunc_promoter", nullptr));
+  if (PyUFunc_AddPromoter(ufunc, any.ptr(), promoter.ptr()) < 0) throw py::error_already_set();
+}
+
+}  // namespace
+
+int NumberOfType(int dtype) {
+  constexpr int kNumbers[] = {NPY_FLOAT, NPY_DOUBLE, NPY_HALF};
+  return dtype == kBFloat16 ? BFloat16Number() : kNumbers[dtype];
+}
+
+int TypeOfNumber(int number) {
+  for (int dtype = 0; dtype < kDTypes; ++dtype) {
+    if (number == NumberOfType(dtype) && number >= 0) return dtype;
+  }
+  return -1;
+}
+
+void Raise(PyObject* type, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  PyErr_FormatV(type, format, arguments);
+  va_end(arguments);
+  throw py::error_already_set();
+}
+
+py::object Checked(PyObject* object) {
+  if (object == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(object);
+}
+
+QuietErrors::QuietErrors() : state_(py::module_::import("numpy").attr("errstate")(py::arg("all") = "ignore")) {
+  state_.attr("__enter__")();
+}
+
+QuietErrors::~QuietErrors() {
+  const py::error_scope error;
+  state_.attr("__exit__")(py::none(), py::none(), py::none());
+}
+
+py::object AsArray(PyObject* value) {
+  if (PyArray_CheckExact(value)) return py::reinterpret_borrow<py::object>(value);
+  return Checked(PyArray_FromAny(value, nullptr, 0, 0, NPY_ARRAY_ENSUREARRAY, nullptr));
+}
+
+py::object Cast(PyObject* object, int number, int flags) {
+  auto* const array = ArrayOf(object);
+  const int wanted = flags | NPY_ARRAY_ALIGNED;
+  const bool same_type = PyArray_TYPE(array) == number && PyArray_ISNOTSWAPPED(array);
+  if (same_type && PyArray_CHKFLAGS(array, wanted)) return py::reinterpret_borrow<py::object>(object);
+  const QuietErrors quiet;
+  return Checked(PyArray_FromArray(array, PyArray_DescrFromType(number), wanted | NPY_ARRAY_FORCECAST));
+}
+
+py::object FloatArray(const char* name, PyObject* value) {
+  py::object array = AsArray(value);
+  const int number = PyArray_TYPE(ArrayOf(array.ptr()));
+  if (PyTypeNum_ISBOOL(number) || PyTypeNum_ISINTEGER(number)) return Cast(array.ptr(), NPY_DOUBLE);
+  if (TypeOfNumber(number) == -1) {
+    Raise(PyExc_TypeError, "%s has dtype %S; it takes float16, bfloat16, float32, float64, booleans or integers", name,
+          reinterpret_cast<PyObject*>(PyArray_DESCR(ArrayOf(array.ptr()))));
+  }
+  return PyArray_ISBEHAVED_RO(ArrayOf(array.ptr())) ? array : Cast(array.ptr(), number);
+}
+
+py::object NewUfunc(const Ufunc& ufunc) {
+  // What NumPy points to as long as a ufunc lives: for ever.
+  struct Registered {
+    PyUFuncGenericFunction loops[kDTypes];
+    void* data[kDTypes];
+    std::vector<char> types;
+  };
+  static std::deque<Registered>& all = *new std::deque<Registered>;
+  Registered& registered = all.emplace_back();
+  const int operands = ufunc.inputs + ufunc.outputs;
+  for (int i = 0; i < kDTypes; ++i) {
+    registered.loops[i] = ufunc.loop;
+    registered.data[i] = ufunc.data[i];
+  }
+  for (const int number : {NPY_FLOAT, NPY_DOUBLE, NPY_HALF}) {
+    for (int k = 0; k < operands; ++k)
+      registered.types.push_back(static_cast<char>(ufunc.type_of(ufunc.data[0], k, number)));
+  }
+  const py::object made = Checked(PyUFunc_FromFuncAndDataAndSignature(
+      registered.loops, registered.data, registered.types.data(), kBFloat16, ufunc.inputs, ufunc.outputs, PyUFunc_None,
+      ufunc.name, ufunc.doc, 0, ufunc.signature));
+  if (ufunc.promotes) AddPromotion(made.ptr(), operands);
+  if (BFloat16Number() >= 0) {  // NumPy takes this loop apart from those of its own types
+    std::vector<int> types;
+    for (int k = 0; k < operands; ++k) types.push_back(ufunc.type_of(ufunc.data[0], k, BFloat16Number()));
+    auto* const object = reinterpret_cast<PyUFuncObject*>(made.ptr());
+    if (PyUFunc_RegisterLoopForType(object, BFloat16Number(), ufunc.loop, types.data(), ufunc.data[kBFloat16]) < 0)
+      throw py::error_already_set();
+  }
+  LimitCalls(made.ptr());
+  return made;
+}
+
+}  // namespace nonlin

@@ -1,0 +1,187 @@
+#include "runtime/rows.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "runtime/float_status.h"
+#include "runtime/threads.h"
+#include "tuning.h"
+
+namespace nonlin {
+namespace {
+
+bool AreContiguous(const RowTraits& traits, DType dtype, const RowOperand* operands, size_t classes) {
+  for (int k = 0; k < traits.operands.count; ++k) {
+    const Operand kind = traits.operands.kinds[k];
+    if (!HasClasses(kind) || kind == Operand::kMaskIn || IsAbsent(kind, operands[k], classes)) continue;
+    const size_t item = ItemSize(IsRow(kind) ? dtype : ComputedType(dtype));
+    if (operands[k].item != static_cast<ptrdiff_t>(item)) return false;
+  }
+  return true;
+}
+
+// Whether a result takes an operand's memory.
+bool IsOverwriting(const OperandList& list, const RowOperand* operands) {
+  for (int out = 0; out < list.count; ++out) {
+    if (list.kinds[out] != Operand::kRowOut) continue;
+    for (int k = 0; k < out; ++k) {
+      if (operands[k].data == operands[out].data) return true;
+    }
+  }
+  return false;
+}
+
+// Short rows leave few lanes empty, none where stores have no masks.
+bool AreShort(const RowTraits& traits, size_t classes, size_t lanes) {
+  if (classes < 2 * lanes || classes > traits.short_steps * lanes) return false;
+  const size_t filled = (classes + lanes - 1) / lanes * lanes;
+  return traits.has_masked_stores ? 5 * filled <= 6 * classes : filled == classes;
+}
+
+void RunRanges(size_t n, double cycles, void (*f)(const void* context, size_t begin, size_t end), const void* context) {
+  ParallelFor(n, 1, cycles, [=](size_t begin, size_t end) { f(context, begin, end); });
+}
+
+// Buffers for groups of rows, one for each operand.
+void PlanBuffers(const OperandList& list, size_t item, RowPlan* plan) {
+  const size_t groups = plan->rows / plan->lanes;
+  for (int k = 0; k < list.count; ++k) {
+    const Operand kind = list.kinds[k];
+    const size_t step = HasClasses(kind) ? GroupStep(plan->classes, plan->lanes) : plan->lanes;
+    plan->offsets[k] = plan->scratch_bytes;
+    plan->scratch_bytes += groups * step * (kind == Operand::kIndexIn ? sizeof(int64_t) : item);
+  }
+}
+
+RowPlan PlanRows(const RowOperation& operation, DType dtype, const RowOperand* operands, size_t rows, size_t classes) {
+  const RowTraits& traits = operation.traits;
+  const OperandList& list = traits.operands;
+  const size_t item = ItemSize(ComputedType(dtype)), lanes = dtype == kFloat64 ? traits.double_lanes : traits.float_lanes;
+  RowPlan plan;
+  plan.dtype = dtype;
+  plan.all_classes = classes;
+  plan.classes = traits.own_entry_only ? 1 : classes;
+  plan.lanes = plan.rows = 1;
+  plan.fetches = false;
+  plan.scratch_bytes = plan.chunk_steps = 0;
+  plan.for_ranges = RunRanges;
+  plan.cycles = (dtype == kFloat64 ? kDoubleCost : 1) * operation.cycles * classes + kRowCycles;
+  const size_t stream_from = classes < kMinStreamedClasses ? kStreamBytesFromBuffers : kStreamBytes;
+  plan.stream =
+      rows * classes * ItemSize(dtype) >= stream_from && Has(list, Operand::kRowOut) && !IsOverwriting(list, operands);
+  if (plan.classes > kMaxKept) {
+    const size_t steps = (classes + lanes - 1) / lanes;
+    plan.chunk_steps = std::max(kMaxKept / lanes / 2, (steps + kMaxChunks - 1) / kMaxChunks);
+  }
+
+  const bool contiguous = AreContiguous(traits, dtype, operands, plan.classes);
+  const bool is_wide = contiguous && plan.classes > traits.narrow * lanes && !Has(list, Operand::kMaskIn);
+  if (contiguous && AreShort(traits, plan.classes, lanes)) {
+    plan.layout = Layout::kShortRows;
+    const size_t row_bytes = (plan.classes + lanes - 1) / lanes * lanes * item;
+    plan.rows = std::min(lanes, std::max<size_t>(kShortRowsBytes / row_bytes, 1));
+    plan.scratch_bytes = plan.rows * row_bytes;
+  } else if (is_wide && operation.kernels[dtype].in_place != nullptr) {
+    plan.layout = Layout::kInPlace;
+    plan.stream = plan.stream && classes >= kMinStreamedClasses;
+    plan.scratch_bytes = Has(list, Operand::kRowOut) && classes <= kMaxKept ? classes * item : 0;
+  } else if (!is_wide && plan.classes <= kMaxSideBySide) {
+    plan.layout = Layout::kSideBySide;
+    plan.lanes = lanes;
+    plan.fetches = plan.classes <= kFetchedClasses || (contiguous && plan.classes <= traits.narrow * lanes);
+    const size_t group_bytes = plan.classes * lanes * item;
+    const size_t fitting = std::max<size_t>((plan.fetches ? kNearBytes : kFarBytes) / group_bytes, 1);
+    plan.rows = lanes * std::min({kMaxGroups, fitting, (rows + lanes - 1) / lanes});
+    PlanBuffers(list, item, &plan);
+  } else {
+    plan.layout = Layout::kOneByOne;
+    plan.stream = false;
+    PlanBuffers(list, item, &plan);
+  }
+  return plan;
+}
+
+// Whether axis i + 1 follows axis i without a gap, in all operands.
+bool AreOne(const RowArrays& arrays, int operands, int i) {
+  for (int k = 0; k < operands; ++k) {
+    const ptrdiff_t* strides = arrays.operands[k].strides;
+    if (strides[i] != strides[i + 1] * static_cast<ptrdiff_t>(arrays.shape[i + 1])) return false;
+  }
+  return true;
+}
+
+void MoveAxis(RowArrays& arrays, int operands, int from, int to) {
+  arrays.shape[to] = arrays.shape[from];
+  for (int k = 0; k < operands; ++k) arrays.operands[k].strides[to] = arrays.operands[k].strides[from];
+}
+
+void SwapAxes(RowArrays& arrays, int operands, int i, int j) {
+  std::swap(arrays.shape[i], arrays.shape[j]);
+  for (int k = 0; k < operands; ++k) std::swap(arrays.operands[k].strides[i], arrays.operands[k].strides[j]);
+}
+
+// As few outer axes as will do, and at least one; those with small strides of the first operand come last.
+void MergeAxes(RowArrays& arrays, int operands) {
+  if (arrays.axes == 1) return;
+  int axes = 0;
+  for (int i = 0; i < arrays.axes; ++i) {
+    if (arrays.shape[i] != 1) MoveAxis(arrays, operands, i, axes++);
+  }
+  const ptrdiff_t* strides = arrays.operands[0].strides;
+  for (int i = 1; i < axes; ++i) {
+    for (int j = i; j > 0 && std::abs(strides[j - 1]) < std::abs(strides[j]); --j) SwapAxes(arrays, operands, j - 1, j);
+  }
+  for (int i = axes - 2; i >= 0; --i) {
+    if (!AreOne(arrays, operands, i)) continue;
+    arrays.shape[i + 1] *= arrays.shape[i];
+    for (int j = i; j + 1 < axes; ++j) MoveAxis(arrays, operands, j + 1, j);
+    --axes;
+  }
+  if (axes == 0) {
+    arrays.shape[axes++] = 1;
+    for (int k = 0; k < operands; ++k) arrays.operands[k].strides[0] = 0;
+  }
+  arrays.axes = axes;
+}
+
+}  // namespace
+
+size_t RowArrays::Rows() const {
+  size_t rows = 1;
+  for (int i = 0; i < axes; ++i) rows *= shape[i];
+  return rows;
+}
+
+bool RunRows(const RowOperation& operation, DType dtype, RowArrays& arrays, size_t* bytes) {
+  const int count = operation.traits.operands.count;
+  MergeAxes(arrays, count);
+  const size_t rows = arrays.Rows(), last = arrays.axes - 1, block_rows = arrays.shape[last];
+  RowOperand first[kMaxRowOperands];
+  for (int k = 0; k < count; ++k) {
+    first[k] = {arrays.operands[k].data, arrays.operands[k].strides[last], arrays.operands[k].item};
+  }
+  if (rows == 0) return true;
+  const RowPlan plan = PlanRows(operation, dtype, first, rows, arrays.classes);
+  const auto run = operation.kernels[dtype].run;
+  const bool done =
+      ParallelForWithScratch(rows, 1, plan.cycles, plan.scratch_bytes, [&](size_t begin, size_t end, void* scratch) {
+        if (arrays.axes == 1) return run(operation, plan, first, begin, end, scratch);
+        for (size_t row = begin; row < end;) {
+          const size_t start = row % block_rows, stop = std::min(block_rows, start + end - row);
+          RowOperand block[kMaxRowOperands];
+          std::copy_n(first, count, block);
+          size_t rest = row / block_rows;
+          for (size_t i = last; i-- > 0; rest /= arrays.shape[i]) {
+            const auto place = static_cast<ptrdiff_t>(rest % arrays.shape[i]);
+            for (int k = 0; k < count; ++k) block[k].data += place * arrays.operands[k].strides[i];
+          }
+          run(operation, plan, block, start, stop, scratch);
+          row += stop - start;
+        }
+      });
+  *bytes = plan.scratch_bytes;
+  ClearFloatStatus();
+  return done;
+}
+
+}  // namespace nonlin

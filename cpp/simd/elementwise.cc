@@ -1,0 +1,61 @@
+// Elementwise kernels. Highway includes this file again for every instruction set; what stands after HWY_ONCE is
+// compiled once.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "simd/elementwise.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels.h"
+#include "simd/activations16-inl.h"
+#include "simd/elementwise-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nonlin {
+namespace HWY_NAMESPACE {
+
+template <template <class> class Call, class Activation, size_t kInputs>
+constexpr ElementwiseKernels KernelsOf() {
+  return {Map<Call<Activation>, float, kInputs>, Map<Call<Activation>, double, kInputs>,
+          Map<Call<Short<Activation, Float16>>, Float16, kInputs>,
+          Map<Call<Short<Activation, PureBFloat16>>, PureBFloat16, kInputs>};
+}
+
+const ActivationKernels* ActivationTable() {
+  static const ActivationKernels kTable[] = {
+#define NONLIN_ACTIVATION(name, Struct, inputs, slope, ...) \
+  {KernelsOf<ForwardOf, Struct, inputs.count>(), KernelsOf<BackwardOf, Struct, BackwardInputs(inputs, slope).count>()},
+#include "activations.def"
+#undef NONLIN_ACTIVATION
+  };
+  return kTable;
+}
+
+LookUpKernel LookUpTable() { return LookUp; }
+
+size_t LanesOfFloat() { return hn::Lanes(hn::ScalableTag<float>()); }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace nonlin
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace nonlin {
+
+HWY_EXPORT(ActivationTable);
+HWY_EXPORT(LookUpTable);
+HWY_EXPORT(LanesOfFloat);
+
+const ActivationKernels* GetActivationKernels() { return HWY_DYNAMIC_DISPATCH(ActivationTable)(); }
+
+LookUpKernel GetLookUpKernel() { return HWY_DYNAMIC_DISPATCH(LookUpTable)(); }
+
+size_t FloatLanes() { return HWY_DYNAMIC_DISPATCH(LanesOfFloat)(); }
+
+const Activation kActivations[] = {
+#define NONLIN_ACTIVATION(name, Struct, ...) {#name, __VA_ARGS__},
+#include "activations.def"
+#undef NONLIN_ACTIVATION
+};
+const int kActivationCount = sizeof(kActivations) / sizeof(kActivations[0]);
+
+}  // namespace nonlin
+#endif  // HWY_ONCE

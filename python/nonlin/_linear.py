@@ -1,0 +1,309 @@
+"""Losses of a linear layer whose logits never exist whole: rows go through in chunks."""
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import _core
+from ._dtypes import float_array, is_real, working_dtype
+
+__all__ = ["linear_cross_entropy", "linear_cross_entropy_with_grad"]
+
+_MIN_ROWS = 172  # of a chunk of wide rows
+_CHUNK_BYTES = 4 << 20  # of a chunk of narrow rows
+_BLOCK_BYTES = 4 << 20  # of the scratch in which products are made that are then added to grad_weight
+
+
+def _chunk_rows(rows: int, row_bytes: int) -> int:
+    """Return how many rows of logits to hold at once, when the caller leaves it open.
+
+    Every chunk reads `weight` twice and adds to all of grad_weight, at the price of the arithmetic of some 20 rows: hence up
+    to `_MIN_ROWS`, 1/24 of 4096. Of narrow rows as many as stay in the cache, so that the fixed cost of a chunk does not
+    count. All chunks have the same size, but for rounding.
+    """
+    most = max(_MIN_ROWS, _CHUNK_BYTES // row_bytes)
+    chunks = -(-rows // most)
+    return -(-rows // chunks) if rows else 1
+
+
+def _checked_chunk_rows(chunk_rows: Any) -> int:
+    if isinstance(chunk_rows, bool | np.bool):
+        raise TypeError(f"chunk_rows is {chunk_rows}; it takes an integer of 1 or more, or None")
+    try:
+        size = operator.index(chunk_rows)
+    except TypeError:
+        raise TypeError(f"chunk_rows is {chunk_rows!r}; it takes an integer of 1 or more, or None") from None
+    if size < 1:
+        raise ValueError(f"chunk_rows is {size}; it takes an integer of 1 or more, or None")
+    return size
+
+
+def _per_class(name: str, value: ArrayLike | None, classes: int) -> np.ndarray | None:
+    if value is None:
+        return None
+    array = float_array(name, value)
+    if array.shape != (classes,):
+        raise ValueError(f"{name} has shape {array.shape}; it takes one number per class, shape ({classes},)")
+    return array
+
+
+def _for_blas(a: np.ndarray) -> np.ndarray:
+    """`a`, or a contiguous copy of it where each product would make one of its own."""
+    for matrix in (a, a.T):
+        row, entry = matrix.strides
+        if a.flags.aligned and entry == a.itemsize and row >= matrix.shape[1] * entry and row % entry == 0:
+            return a
+    return np.ascontiguousarray(a)
+
+
+# Lost: the first rows' logits made transposed in grad_weight, which needs no buffer: a loss along a strided axis costs 6 %.
+def _add_product(total: np.ndarray, a: np.ndarray, b: np.ndarray, scratch: np.ndarray) -> None:
+    """``total += a @ b`` by blocks of rows: NumPy's products cannot add to their output."""
+    for start in range(0, len(total), len(scratch)):
+        block = total[start : start + len(scratch)]
+        block += np.matmul(a[start : start + len(scratch)], b, out=scratch[: len(block)])
+
+
+def _chunks(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    targets: np.ndarray,
+    chunk_rows: int,
+    divisor: float | None,
+    options: dict[str, Any],
+) -> tuple[np.ndarray, Any]:
+    """Return the rows' losses; with a divisor also the gradients of x, weight and bias, of the losses' sum over it."""
+    (rows, features), classes, dtype = x.shape, len(weight), x.dtype
+    losses = np.empty(rows, dtype)
+    buffer = np.empty((min(chunk_rows, rows), classes), dtype)
+    if divisor is not None:
+        grad_x, grad_weight = np.empty_like(x), np.zeros((classes, features), dtype)
+        grad_bias = None if bias is None else np.zeros(classes, dtype)
+        block = min(classes, max(1, _BLOCK_BYTES // max(1, features * dtype.itemsize)))
+        scratch = np.empty((block, features), dtype)
+    for start in range(0, rows, chunk_rows):
+        chunk = slice(start, start + chunk_rows)
+        logits = np.matmul(x[chunk], weight.T, out=buffer[: rows - start])
+        if bias is not None:
+            logits += bias
+        if divisor is None:
+            losses[chunk] = _core.cross_entropy(logits, targets[chunk], **options)
+            continue
+        losses[chunk], g = _core.cross_entropy_with_grad(logits, targets[chunk], out=logits, divisor=divisor, **options)
+        np.matmul(g, weight, out=grad_x[chunk])
+        if start == 0:
+            np.matmul(g.T, x[chunk], out=grad_weight)
+        else:
+            _add_product(grad_weight, g.T, x[chunk], scratch)
+        if grad_bias is not None:
+            grad_bias += np.sum(g, axis=0)
+    return losses, None if divisor is None else (grad_x, grad_weight, grad_bias)
+
+
+@np.errstate(all="ignore")
+def _linear_cross_entropy(
+    x: ArrayLike,
+    weight: ArrayLike,
+    targets: ArrayLike,
+    bias: ArrayLike | None,
+    class_weight: ArrayLike | None,
+    reduction: str,
+    chunk_rows: int | None,
+    *,
+    with_grad: bool,
+    **options: Any,
+) -> tuple[Any, Any]:
+    """Return the loss and, where wanted, its gradients. All arguments are checked before anything is computed."""
+    a, w = float_array("x", x), float_array("weight", weight)
+    if a.ndim == 0:
+        raise ValueError(f"x has shape {a.shape}; it takes an axis of features, shape (..., features)")
+    *batch, features = a.shape
+    if w.ndim != 2 or w.shape[1] != features or len(w) == 0:
+        raise ValueError(
+            f"weight has shape {w.shape}; it takes (classes, features) with 1 class or more and the {features} features of x"
+        )
+    classes = len(w)
+    b = _per_class("bias", bias, classes)
+    kept = np.result_type(a.dtype, w.dtype, *(() if b is None else (b.dtype,)))
+    dtype = working_dtype(kept)
+    factors = _per_class("class_weight", class_weight, classes)
+    options["weight"] = None if factors is None else factors.astype(dtype, copy=False)
+
+    target = np.asarray(targets)
+    logits = np.broadcast_to(np.zeros((), dtype), (*batch, classes))  # stand for all of them, without memory
+    soft = is_real(target.dtype) and target.shape == logits.shape  # become `dtype` in chunks, not here
+    divisor = _core.cross_entropy_divisor(logits, logits if soft else target, axis=-1, reduction=reduction, **options)
+    rows = math.prod(batch)
+    size = _chunk_rows(rows, classes * dtype.itemsize) if chunk_rows is None else _checked_chunk_rows(chunk_rows)
+
+    losses, grads = _chunks(
+        _for_blas(a.astype(dtype, copy=False).reshape(rows, features)),
+        _for_blas(w.astype(dtype, copy=False)),
+        None if b is None else b.astype(dtype, copy=False),
+        target.reshape(rows, *target.shape[len(batch) :]),
+        size,
+        divisor if with_grad else None,
+        {**options, "axis": -1, "reduction": "none"},
+    )
+    loss = losses.reshape(batch)[()] if reduction == "none" else _core.reduce(losses, divisor)
+    if not with_grad:
+        return loss, None
+    grad_x, *others = grads
+    grads = grad_x.reshape(*batch, features), *others
+    return loss, tuple(None if g is None else g.astype(kept, copy=False) for g in grads)
+
+
+def linear_cross_entropy(
+    x: ArrayLike,
+    weight: ArrayLike,
+    targets: ArrayLike,
+    *,
+    bias: ArrayLike | None = None,
+    class_weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+    chunk_rows: int | None = None,
+) -> Any:
+    """Cross-entropy of a linear layer, ``cross_entropy(x @ weight.T + bias, targets)``, in little memory.
+
+    The logits are made in chunks of rows, by NumPy's matrix product; all of them never exist at once.
+
+    Parameters
+    ----------
+    x : array_like
+        Shape (..., features). Floats are kept, booleans and integers give float64; where `x`, `weight` and
+        `bias` differ, all of them become ``np.result_type``.
+    weight : array_like
+        Shape (classes, features), 1 class or more.
+    targets : array_like
+        Integers with the shape of `x` without its last axis: classes. Or floats of shape (..., classes): probabilities,
+        which are not checked to sum to one.
+    bias : array_like, optional
+        Shape (classes,).
+    class_weight : array_like, optional
+        A factor for each class, shape (classes,): `weight` of `cross_entropy`.
+    ignore_index, label_smoothing, z_loss, reduction
+        As for `cross_entropy`.
+    chunk_rows : int, optional
+        How many rows of logits there are at once, 1 or more. By default enough for fast products: 172, more where there are
+        few classes. The result is the same for every number but for rounding.
+
+    Returns
+    -------
+    scalar or ndarray
+        The loss as `cross_entropy` returns it; for ``"none"`` an array of the rows' losses, of the shape of `x` without its
+        last axis.
+
+    Raises
+    ------
+    IndexError
+        If a class is outside [0, classes) and not `ignore_index`: names the first one.
+    ValueError
+        For wrong shapes, no classes, an unknown `reduction`, `label_smoothing` outside [0, 1], `chunk_rows` below 1.
+    TypeError
+        For dtypes that are not taken, and a `chunk_rows` that is no integer.
+
+    Notes
+    -----
+    The number of threads of nonlin does not change the result. That of the BLAS library behind NumPy's products may change
+    its last bits, and so may `chunk_rows`.
+
+    Examples
+    --------
+    >>> import nonlin as nl
+    >>> x, weight = [[1.0, 2.0], [0.5, -1.0]], [[2.0, 0.0], [0.0, 0.5], [0.1, 0.0]]
+    >>> print(nl.linear_cross_entropy(x, weight, [0, 2]).round(3))
+    0.922
+
+    References
+    ----------
+    docs/formulas.md, Losses, and A layer, and the whole backward pass; for GPUs: Hsu et al. (2024), Liger Kernel,
+    arXiv:2410.10989, and Wijmans et al. (2024), Cut your losses in large-vocabulary language models, arXiv:2411.09009.
+    """
+    loss, _ = _linear_cross_entropy(
+        x,
+        weight,
+        targets,
+        bias,
+        class_weight,
+        reduction,
+        chunk_rows,
+        with_grad=False,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        z_loss=z_loss,
+    )
+    return loss
+
+
+def linear_cross_entropy_with_grad(
+    x: ArrayLike,
+    weight: ArrayLike,
+    targets: ArrayLike,
+    *,
+    bias: ArrayLike | None = None,
+    class_weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+    chunk_rows: int | None = None,
+) -> tuple[Any, tuple[Any, Any, Any]]:
+    """Return `linear_cross_entropy` and its gradients, making every logit once.
+
+    Parameters
+    ----------
+    x, weight, targets, bias, class_weight, ignore_index, label_smoothing, z_loss, reduction, chunk_rows
+        As for `linear_cross_entropy`.
+
+    Returns
+    -------
+    loss : scalar or ndarray
+        As `linear_cross_entropy` returns it.
+    grads : tuple
+        The gradients ``(grad_x, grad_weight, grad_bias)``, of the shapes of `x`, `weight` and `bias`, and of the dtype of
+        the loss; `grad_bias` is None without `bias`. For ``"none"`` they are those of the sum.
+
+    Raises
+    ------
+    IndexError, ValueError, TypeError
+        As `linear_cross_entropy`.
+
+    Notes
+    -----
+    Beyond inputs and results it takes the memory of `chunk_rows` rows of logits and about 4 MB.
+
+    Examples
+    --------
+    >>> import nonlin as nl
+    >>> x, weight = [[1.0, 2.0], [0.5, -1.0]], [[2.0, 0.0], [0.0, 0.5], [0.1, 0.0]]
+    >>> loss, (grad_x, grad_weight, grad_bias) = nl.linear_cross_entropy_with_grad(x, weight, [0, 2])
+    >>> print(loss.round(3), grad_bias)
+    0.922 None
+    >>> grad_x.round(3)
+    array([[-0.336,  0.061],
+           [ 0.583,  0.035]])
+
+    References
+    ----------
+    As `linear_cross_entropy`.
+    """
+    return _linear_cross_entropy(
+        x,
+        weight,
+        targets,
+        bias,
+        class_weight,
+        reduction,
+        chunk_rows,
+        with_grad=True,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        z_loss=z_loss,
+    )
