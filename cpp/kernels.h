@@ -1,5 +1,5 @@
-// The seam between kernels and everything above them: plain pointers and numbers, and the tables. Neither a SIMD type nor a
-// Python type crosses it. Kernels are compiled once per instruction set; the tables hold those of the set in use.
+// The interface between kernels and everything above them: plain pointers, numbers, and tables. No SIMD type and no Python
+// type crosses it. Kernels are compiled once per instruction set; the tables hold the kernels of the set in use.
 #pragma once
 
 #include <array>
@@ -8,7 +8,7 @@
 
 namespace nonlin {
 
-// 16-bit types are only stored: kernels compute in float.
+// The 16-bit types are storage only: kernels compute in float.
 enum DType : int { kFloat32, kFloat64, kFloat16, kBFloat16, kDTypes };
 
 constexpr bool Is16Bit(int dtype) { return dtype >= kFloat16; }
@@ -21,8 +21,8 @@ size_t FloatLanes();  // of the instruction set in use
 
 constexpr int kMaxInputs = 4, kMaxOutputs = 2;
 
-// Contiguous arrays of n elements. steps[i] is 1, or 0 for an input of one value that serves all n. An output may be an
-// input's very array. `stream` stores past the caches.
+// Runs on contiguous arrays of n elements. steps[i] is 1, or 0 if input i is a single value for all n. An output may be the
+// same array as an input. With `stream`, results are stored past the caches.
 using ElementwiseKernel = void (*)(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n,
                                    bool stream);
 
@@ -32,7 +32,7 @@ struct ActivationKernels {
   ElementwiseKernels forward, backward;
 };
 
-// An argument of an activation. One with a default is a parameter: a keyword of the Python function.
+// An argument of an activation. An argument with a default is a parameter, a keyword of the Python function.
 struct Input {
   constexpr Input(const char* name = nullptr) : name(name) {}
   constexpr Input(const char* name, double value) : name(name), is_parameter(true), value(value) {}
@@ -60,7 +60,7 @@ constexpr InputList Inputs(Items... items) {
 
 enum class Slope { kOfArgument, kOfResult };  // what a gradient is computed from
 
-// "grad" and what the gradient is computed from
+// "grad", followed by the arguments or the result.
 constexpr InputList BackwardInputs(const InputList& inputs, Slope slope) {
   InputList list = Inputs("grad");
   if (slope == Slope::kOfResult) {
@@ -71,19 +71,20 @@ constexpr InputList BackwardInputs(const InputList& inputs, Slope slope) {
   return list;
 }
 
-// Bounds of the forward error.
+// Bounds of the forward error, in ULP.
 struct Ulp {
   constexpr Ulp(double float32, double float64) : float32(float32), float64(float64) {}
   double float32, float64;
 };
+constexpr Ulp kBackwardUlp(2.0, 4.0);  // of every gradient, where `grad` is 1
 
-// Of the docstring: the results for the arguments (-2, 0, 2), with grad 1 and up 3.
+// The docstring's example: results for the arguments (-2, 0, 2), with grad 1 and up 3.
 struct Example {
   constexpr Example(const char* forward, const char* backward) : forward(forward), backward(backward) {}
   const char *forward, *backward;
 };
 
-// Of another activation's row, whose function takes this one for a value of an option.
+// Marks a row as a form of another activation, whose function selects it by the value of an option.
 struct FormOf {
   constexpr FormOf(const char* name, const char* option, const char* usual, const char* value, const char* description)
       : name(name), option(option), usual(usual), value(value), description(description) {}
@@ -96,7 +97,7 @@ struct Activation {
   InputList inputs;
   Slope slope;
   Ulp ulp;
-  double cost;  // of an element, forward; see tuning.h
+  double cost;  // cycles per element, forward; see tuning.h
   const char *summary, *source;
   Example example;
   FormOf form = {};
@@ -106,7 +107,7 @@ extern const Activation kActivations[];
 extern const int kActivationCount;
 const ActivationKernels* GetActivationKernels();  // in the order of kActivations
 
-// to[i] = table[from[i]] for n numbers of 16 bits.
+// to[i] = table[from[i]] for n 16-bit numbers.
 using LookUpKernel = void (*)(const uint16_t* table, const uint16_t* from, uint16_t* to, size_t n, bool stream);
 LookUpKernel GetLookUpKernel();
 
@@ -119,7 +120,7 @@ enum class Operand {
   kMaskIn,      // (n), boolean
   kScalarIn,    // ()
   kScalarOut,   // ()
-  kIndexIn,     // (), int64: a class, or negative for a row that does not count
+  kIndexIn,     // (), int64: a class, or negative for an ignored row
 };
 
 constexpr int kMaxRowOperands = 10;
@@ -151,70 +152,71 @@ struct RowOperand {
   ptrdiff_t row, item;  // strides in bytes
 };
 
-// NumPy gives stride 0 to a single class too.
+// With a single class, stride 0 does not mean absent: NumPy may give it to any operand.
 constexpr bool IsAbsent(Operand kind, const RowOperand& o, size_t classes) {
   return kind == Operand::kOptionalIn && o.item == 0 && classes > 1;
 }
 
 enum class Layout {
-  kInPlace,     // one by one where they are, each over many lanes
-  kShortRows,   // where they are, as many together as there are lanes
-  kSideBySide,  // through a buffer, a row in a lane
-  kOneByOne,    // through a buffer, each over many lanes
+  kInPlace,     // in memory, one row at a time, its classes in the lanes
+  kShortRows,   // in memory, as many rows at a time as there are lanes
+  kSideBySide,  // through a buffer, one row per lane
+  kOneByOne,    // through a buffer, one row at a time, its classes in the lanes
 };
 
-// From a group of rows side by side to the next, in elements. An odd number of vectors, as caches hold few lines at the same
-// place of a page.
+// Distance from one group of rows side by side to the next, in elements. It is an odd number of vectors, as caches hold few
+// lines with the same offset in a page.
 constexpr size_t GroupStep(size_t classes, size_t lanes) { return (classes | 1) * lanes; }
 
-// Runs f(context, begin, end) on ranges that make up [0, n), on threads that are free.
+// Runs f(context, begin, end) on ranges that together cover [0, n), on threads that are free.
 using ForRanges = void (*)(size_t n, double cycles, void (*f)(const void* context, size_t begin, size_t end),
                            const void* context);
 
-// How the rows of a call are computed: decided once, by PlanRows of runtime/rows.cc, for kernels and for their memory.
+// How the rows of a call are computed, and with which memory. PlanRows in runtime/rows.cc decides it once per call.
 struct RowPlan {
   DType dtype;
   Layout layout;
-  size_t classes;                   // that are computed: 1 where nothing of a row is read but the entry of its class
+  size_t classes;                   // computed: 1 if only the target's entry of a row is read
   size_t all_classes;               // in memory
   size_t lanes;                     // rows side by side
-  size_t rows;                      // that are worked on together
-  bool fetches;                     // the rows behind them, meanwhile
+  size_t rows;                      // worked on together
+  bool fetches;                     // prefetches the rows that follow
   bool stream;                      // results past the caches
-  size_t offsets[kMaxRowOperands];  // of the operands' buffers in scratch memory, in bytes
+  size_t offsets[kMaxRowOperands];  // of the operands' buffers in the scratch memory, in bytes
   size_t scratch_bytes;
-  size_t chunk_steps;    // vectors of a huge row that a thread takes, else 0
+  size_t chunk_steps;    // vectors in a chunk of a huge row, else 0
   ForRanges for_ranges;  // of a huge row
-  double cycles;         // of a row, estimated
+  double cycles;         // estimated cost of a row
 };
 
 // Groups of rows side by side in buffers, as a plan lays them out.
 struct PackedRows {
-  char* data[kMaxRowOperands];    // of the first group; null where an operand is absent
-  size_t steps[kMaxRowOperands];  // to the next one, in bytes
-  void* spare;                    // a buffer of the result, which itself takes the place of the first row operand
+  char* data[kMaxRowOperands];    // of the first group; null if the operand is absent
+  size_t steps[kMaxRowOperands];  // to the next group, in bytes
+  void* spare;                    // the result's own buffer, free as scratch: results overwrite the first row operand
 };
 
 struct RowOperation;
 
-// Of one operation and type.
+// The kernels of one operation for one type.
 struct RowKernels {
-  // Rows [begin, end) of a call. A result may be an operand's very array.
+  // Computes rows [begin, end) of a call. A result may be the same array as an operand.
   void (*run)(const RowOperation& operation, const RowPlan& plan, const RowOperand* operands, size_t begin, size_t end,
               void* scratch);
-  // The same for rows whose classes are neighbours in memory; null where there is none.
+  // The same for rows whose classes are contiguous in memory; null if there is no such kernel.
   void (*in_place)(const RowPlan& plan, const RowOperand* operands, size_t begin, size_t end, void* buffer);
-  // Groups that begin with a row; those behind them are fetched meanwhile. Not of 16-bit types, which are computed in float.
+  // Computes packed groups, and meanwhile prefetches `fetched` rows from `next_row` on. Null for the 16-bit types, which are
+  // computed by the kernel of float.
   void (*side_by_side)(const RowPlan& plan, const PackedRows& packed, size_t groups, const RowOperand* operands,
                        size_t next_row, size_t fetched);
 };
 
-// Of an operation, whatever the type: what a plan depends on.
+// The properties of an operation that a plan depends on, the same for all types.
 struct RowTraits {
   OperandList operands;
   size_t narrow;        // see kNarrow of tuning.h
-  size_t short_steps;   // vectors of classes up to which rows are short
-  bool own_entry_only;  // nothing of a row is read but the entry of its class
+  size_t short_steps;   // rows of up to this many vectors are short
+  bool own_entry_only;  // only the target's entry of a row is read
   // of the instruction set
   size_t float_lanes, double_lanes;
   bool has_masked_stores;
@@ -222,9 +224,9 @@ struct RowTraits {
 
 struct RowOperation {
   const char* name;
-  double cycles;  // of a float32 element, estimated
+  double cycles;  // estimated cost of a float32 element
   RowTraits traits;
-  bool float_scalars;  // beside 16-bit rows
+  bool float_scalars;  // scalars are float beside 16-bit rows
   std::array<RowKernels, kDTypes> kernels;
 };
 
@@ -237,9 +239,9 @@ RowTable GetRowTable();  // of rows.def
 // ---------------------------------------------------------------- losses
 
 enum class Targets {
-  kClassesOrRows,  // integers are classes; floats, a number for each
-  kRows,           // a number for each class; they are the first argument
-  kEntries,        // a number for each entry, and no class axis
+  kClassesOrRows,  // integers are classes, floats a number for each class
+  kRows,           // a number for each class; targets are the first argument
+  kEntries,        // a number for each entry, without a class axis
 };
 
 enum LossOption : unsigned {
@@ -251,13 +253,13 @@ enum LossOption : unsigned {
   kZLoss = 32,
 };
 
-// Of an element, see tuning.h: with targets that are classes, and otherwise.
+// Cycles per element, see tuning.h: for targets that are classes, and for others.
 struct LossCost {
   constexpr LossCost(double of_class, double of_row) : of_class(of_class), of_row(of_row) {}
   double of_class, of_row;
 };
 
-// A loss's functions.
+// The functions of a loss.
 enum LossFunction : int { kLoss, kBackward, kWithGrad, kLossFunctions };
 
 struct Loss {
@@ -265,9 +267,9 @@ struct Loss {
   Targets targets;
   const char *first, *second;  // arguments
   unsigned options;
-  bool with_grad;  // fused
+  bool with_grad;  // has a fused function for the loss and its gradient
   LossCost cost;
-  // The argument that the gradient is taken by.
+  // The argument that the gradient is taken with respect to.
   constexpr const char* Operand() const { return targets == Targets::kRows ? second : first; }
   constexpr const char* Target() const { return targets == Targets::kRows ? first : second; }
 };
@@ -279,15 +281,15 @@ struct LossKernel {
   RowTraits traits;
   RowKernels kernels;
 };
-// For one kind of targets; what there is not, has no operands.
+// For one kind of targets. A function that does not exist has no operands.
 struct LossKernelsOfTargets {
   LossKernel functions[kLossFunctions];
-  LossKernel count_outside;  // of probabilities: how many of a row are outside [0, 1]
+  LossKernel count_outside;  // counts the probabilities of a row outside [0, 1]
 };
 struct LossKernels {
   LossKernelsOfTargets of_class, of_row;
 };
-// In the order of kLosses, each from a file of its own.
+// In the order of kLosses. The tables are in losses32.cc, losses64.cc and losses16.cc.
 const LossKernels* GetLossKernels32();
 const LossKernels* GetLossKernels64();
 const LossKernels* GetLossKernelsFloat16();

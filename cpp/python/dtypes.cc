@@ -1,7 +1,5 @@
 #include "python/dtypes.h"
 
-#include <pybind11/numpy.h>
-
 #include <cstdarg>
 #include <deque>
 #include <string>
@@ -31,10 +29,6 @@ bool IsAbstract(const PyArray_DTypeMeta* dtype) {  // of a Python number, which 
          dtype == &PyArray_FloatAbstractDType;
 }
 
-bool IsInteger(const PyArray_DTypeMeta* dtype) {
-  return PyTypeNum_ISBOOL(dtype->type_num) || PyTypeNum_ISINTEGER(dtype->type_num);
-}
-
 bool IsFloat(const PyArray_DTypeMeta* dtype) {
   return dtype == &PyArray_FloatDType || dtype == &PyArray_DoubleDType || dtype == &PyArray_HalfDType ||
          (BFloat16Number() >= 0 && dtype->type_num == BFloat16Number());
@@ -50,7 +44,7 @@ PyArray_DTypeMeta* LoopType(PyArray_DTypeMeta* const* given, int count) {
   PyArray_DTypeMeta* common = n == 0 ? nullptr : PyArray_PromoteDTypeSequence(n, arrays);
   PyErr_Clear();
   PyArray_DTypeMeta* loop = nullptr;
-  if (n == 0 || (common != nullptr && IsInteger(common))) loop = &PyArray_DoubleDType;
+  if (n == 0 || (common != nullptr && IsInteger(common->type_num))) loop = &PyArray_DoubleDType;
   if (common != nullptr && IsFloat(common)) loop = common;
   Py_XINCREF(loop);
   Py_XDECREF(common);
@@ -106,11 +100,6 @@ void Raise(PyObject* type, const char* format, ...) {
   throw py::error_already_set();
 }
 
-py::object Checked(PyObject* object) {
-  if (object == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(object);
-}
-
 QuietErrors::QuietErrors() : state_(py::module_::import("numpy").attr("errstate")(py::arg("all") = "ignore")) {
   state_.attr("__enter__")();
 }
@@ -120,29 +109,27 @@ QuietErrors::~QuietErrors() {
   state_.attr("__exit__")(py::none(), py::none(), py::none());
 }
 
-py::object AsArray(PyObject* value) {
-  if (PyArray_CheckExact(value)) return py::reinterpret_borrow<py::object>(value);
-  return Checked(PyArray_FromAny(value, nullptr, 0, 0, NPY_ARRAY_ENSUREARRAY, nullptr));
+py::array AsArray(PyObject* value) {
+  if (PyArray_CheckExact(value)) return py::reinterpret_borrow<py::array>(value);
+  return Checked<py::array>(PyArray_FromAny(value, nullptr, 0, 0, NPY_ARRAY_ENSUREARRAY, nullptr));
 }
 
-py::object Cast(PyObject* object, int number, int flags) {
-  auto* const array = ArrayOf(object);
+py::array Cast(const py::array& array, int number, int flags) {
+  auto* const from = ArrayOf(array.ptr());
   const int wanted = flags | NPY_ARRAY_ALIGNED;
-  const bool same_type = PyArray_TYPE(array) == number && PyArray_ISNOTSWAPPED(array);
-  if (same_type && PyArray_CHKFLAGS(array, wanted)) return py::reinterpret_borrow<py::object>(object);
+  if (PyArray_TYPE(from) == number && PyArray_ISNOTSWAPPED(from) && PyArray_CHKFLAGS(from, wanted)) return array;
   const QuietErrors quiet;
-  return Checked(PyArray_FromArray(array, PyArray_DescrFromType(number), wanted | NPY_ARRAY_FORCECAST));
+  return Checked<py::array>(PyArray_FromArray(from, PyArray_DescrFromType(number), wanted | NPY_ARRAY_FORCECAST));
 }
 
-py::object FloatArray(const char* name, PyObject* value) {
-  py::object array = AsArray(value);
-  const int number = PyArray_TYPE(ArrayOf(array.ptr()));
-  if (PyTypeNum_ISBOOL(number) || PyTypeNum_ISINTEGER(number)) return Cast(array.ptr(), NPY_DOUBLE);
-  if (TypeOfNumber(number) == -1) {
+py::array FloatArray(const char* name, PyObject* value) {
+  const py::array array = AsArray(value);
+  if (IsInteger(NumberOf(array))) return Cast(array, NPY_DOUBLE);
+  if (TypeOfNumber(NumberOf(array)) == -1) {
     Raise(PyExc_TypeError, "%s has dtype %S; it takes float16, bfloat16, float32, float64, booleans or integers", name,
           reinterpret_cast<PyObject*>(PyArray_DESCR(ArrayOf(array.ptr()))));
   }
-  return PyArray_ISBEHAVED_RO(ArrayOf(array.ptr())) ? array : Cast(array.ptr(), number);
+  return Cast(array, NumberOf(array));
 }
 
 py::object NewUfunc(const Ufunc& ufunc) {

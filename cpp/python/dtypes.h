@@ -1,6 +1,7 @@
 // The float types among NumPy's: their numbers, ufuncs with a loop for each of them, and the arrays that values become.
 #pragma once
 
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include "kernels.h"
@@ -11,6 +12,8 @@ namespace nonlin {
 // NumPy's number of a type, and the type of a number: -1 where there is none, as of bfloat16 without ml_dtypes.
 int NumberOfType(int dtype);
 int TypeOfNumber(int number);
+inline int NumberOf(const pybind11::array& array) { return PyArray_TYPE(ArrayOf(array.ptr())); }
+inline bool IsInteger(int number) { return PyTypeNum_ISBOOL(number) || PyTypeNum_ISINTEGER(number); }
 // NumPy's number of the type that a type is computed in.
 inline int ComputedNumber(DType dtype) { return dtype == kFloat64 ? NPY_DOUBLE : NPY_FLOAT; }
 
@@ -18,7 +21,11 @@ inline int ComputedNumber(DType dtype) { return dtype == kFloat64 ? NPY_DOUBLE :
 [[noreturn]] void Raise(PyObject* type, const char* format, ...);
 
 // A new reference as an object. Throws where it is null.
-pybind11::object Checked(PyObject* object);
+template <class T = pybind11::object>
+T Checked(PyObject* object) {
+  if (object == nullptr) throw pybind11::error_already_set();
+  return pybind11::reinterpret_steal<T>(object);
+}
 
 // While it lives, NumPy does not warn of floating-point errors.
 class QuietErrors {
@@ -32,15 +39,18 @@ class QuietErrors {
   pybind11::object state_;
 };
 
+// In the place of an array, where there is none: the default of pybind11 is a new one.
+inline pybind11::array NoArray() { return pybind11::reinterpret_steal<pybind11::array>(pybind11::handle()); }
+
 // What np.asarray returns.
-pybind11::object AsArray(PyObject* value);
+pybind11::array AsArray(PyObject* value);
 
 // An array in a type, aligned, in native byte order, and with NumPy's further flags; a copy where that is needed.
-pybind11::object Cast(PyObject* array, int number, int flags = 0);
+pybind11::array Cast(const pybind11::array& array, int number, int flags = 0);
 
 // A value as an array of a float type; booleans and integers become float64. Others raise TypeError, which names the
 // argument.
-pybind11::object FloatArray(const char* name, PyObject* value);
+pybind11::array FloatArray(const char* name, PyObject* value);
 
 // A ufunc with a loop for each float type, or a generalised one where it has a signature.
 struct Ufunc {

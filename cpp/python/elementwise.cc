@@ -37,6 +37,7 @@ const char* Describe(std::string_view name) {
 // numpydoc; NumPy puts the signature line in front.
 std::string Documentation(const Activation& a, bool backward) {
   const bool is_gated = a.inputs.Operands() > 1;
+  const Ulp& ulp = backward ? kBackwardUlp : a.ulp;
   std::ostringstream doc;
   if (backward) {
     doc << "Gradient of `" << a.name << "`: `grad` times the derivative at the forward pass's argument.\n\n";
@@ -51,8 +52,7 @@ std::string Documentation(const Activation& a, bool backward) {
       << "\nReturns\n-------\n"
       << (backward && is_gated ? "grad_gate, grad_up : ndarray\n" : "ndarray\n")
       << "    Of the shape to which the inputs broadcast. Floats are kept, booleans and integers give\n"
-      << "    float64. The error is at most " << (backward ? 2.0 : a.ulp.float32) << " ULP in float32 and "
-      << (backward ? 4.0 : a.ulp.float64) << " in float64.\n"
+      << "    float64. The error is at most " << ulp.float32 << " ULP in float32 and " << ulp.float64 << " in float64.\n"
       << "\nRaises\n------\nTypeError\n    For complex, object and string input.\n"
       << "\nReferences\n----------\n"
       << a.source << ".\n"
@@ -148,8 +148,8 @@ py::list Activations() {
     row["summary"] = a.summary;
     row["ulp"] = a.ulp.float32;
     row["ulp64"] = a.ulp.float64;
-    row["ulp_backward"] = 2.0;
-    row["ulp64_backward"] = 4.0;
+    row["ulp_backward"] = kBackwardUlp.float32;
+    row["ulp64_backward"] = kBackwardUlp.float64;
     rows.append(row);
   }
   return rows;

@@ -170,14 +170,7 @@ PyObject* Call(const Function& f, PyObject* const* args, Py_ssize_t given, PyObj
 // A C function for each row: pickle and help() know functions of this kind, which have no room for a pointer to their data.
 template <int kRow, bool kBackward>
 PyObject* CallRow(PyObject*, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
-  try {
-    return Call(functions[kRow][kBackward], args, given, keywords);
-  } catch (py::error_already_set& error) {
-    error.restore();
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-  }
-  return nullptr;
+  return Guarded([&] { return Checked(Call(functions[kRow][kBackward], args, given, keywords)); });
 }
 
 using FastFunction = PyObject* (*)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*);

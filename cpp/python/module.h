@@ -3,7 +3,25 @@
 
 #include <pybind11/pybind11.h>
 
+#include <exception>
+#include <new>
+
 namespace nonlin {
+
+// What a C function returns: a new reference, or null with a Python error in the place of an exception of C++.
+template <class F>
+PyObject* Guarded(const F& f) {
+  try {
+    return f().release().ptr();
+  } catch (pybind11::error_already_set& error) {
+    error.restore();
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  }
+  return nullptr;
+}
 
 void RegisterRuntime(pybind11::module_& m);
 void RegisterContext(pybind11::module_& m);  // the context variable

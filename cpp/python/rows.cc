@@ -172,7 +172,7 @@ py::object Rows(PyObject* ufunc, PyObject* const* args, Py_ssize_t count, PyObje
   constexpr Py_ssize_t kMost = 16;
   const Keywords keywords = KeywordsOf(args + count, names);
   const Py_ssize_t given = count + (names == nullptr ? 0 : PyTuple_GET_SIZE(names));
-  if (given > kMost) Raise(PyExc_TypeError, "rows() takes at most %zd arguments", kMost);
+  if (given > kMost) Raise(PyExc_TypeError, "%zd arguments were given; at most %zd are taken", given, kMost);
   PyObject* values[kMost];
   std::copy_n(args, given, values);
   py::object last = py::reinterpret_borrow<py::object>(values[count - 1]);
@@ -198,13 +198,10 @@ py::object Rows(PyObject* ufunc, PyObject* const* args, Py_ssize_t count, PyObje
 }
 
 PyObject* CallRows(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
-  try {
+  return Guarded([&] {
     const CallLimit limit(LimitOfContext());
-    return Rows(args[0], args + 1, count - 1, keywords).release().ptr();
-  } catch (py::error_already_set& error) {
-    error.restore();
-    return nullptr;
-  }
+    return Rows(args[0], args + 1, count - 1, keywords);
+  });
 }
 
 PyMethodDef methods[] = {
@@ -247,8 +244,8 @@ void SetShape(RowArrays& arrays, PyObject* object, int axis) {
 }
 
 int AxisOf(PyObject* axis, int dims) {
-  const py::object index =
-      PyLong_CheckExact(axis) ? py::reinterpret_borrow<py::object>(axis) : Checked(PyNumber_Index(axis));
+  if (!PyIndex_Check(axis)) Raise(PyExc_TypeError, "axis is %R; it takes an integer", axis);
+  const py::object index = Checked(PyNumber_Index(axis));
   int overflow = 0;
   const long place = PyLong_AsLongAndOverflow(index.ptr(), &overflow);
   if (overflow != 0 || place < -dims || place >= dims) RaiseAxisError(index, dims);
@@ -268,13 +265,13 @@ bool MayFill(PyObject* out, PyObject* input) {
   return last <= from || to <= first;
 }
 
-py::object NewArray(int dims, const npy_intp* shape, int without, int number) {
+py::array NewArray(int dims, const npy_intp* shape, int without, int number) {
   npy_intp kept[kMaxAxes];
   npy_intp* next = kept;
   for (int i = 0; i < dims; ++i) {
     if (i != without) *next++ = shape[i];
   }
-  return Checked(PyArray_SimpleNew(static_cast<int>(next - kept), kept, number));
+  return Checked<py::array>(PyArray_SimpleNew(static_cast<int>(next - kept), kept, number));
 }
 
 void Compute(const RowOperation& operation, DType dtype, RowArrays& arrays) {

@@ -1,6 +1,7 @@
 // NumPy's arrays as rows, and their run.
 #pragma once
 
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include "python/numpy_api.h"
@@ -21,7 +22,7 @@ int AxisOf(PyObject* axis, int dims);
 bool MayFill(PyObject* out, PyObject* input);
 
 // A new array of a shape, without one of its axes where that is not -1.
-pybind11::object NewArray(int dims, const npy_intp* shape, int without, int number);
+pybind11::array NewArray(int dims, const npy_intp* shape, int without, int number);
 
 // Computes rows, without the GIL if it is worth that. Throws error_already_set.
 void Compute(const RowOperation& operation, DType dtype, RowArrays& arrays);

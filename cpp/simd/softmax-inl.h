@@ -1,4 +1,5 @@
-// softmax and its family, as row operations.
+// softmax and its family, as row operations: formulas only, written on the steps of layouts-inl.h. Their rows in rows.def
+// make them generalised ufuncs.
 
 #if defined(NONLIN_SIMD_SOFTMAX_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_SOFTMAX_INL_H_
@@ -28,7 +29,7 @@ struct Softmax : RowFormula {
     exponentials.Transform(out, Entry<decltype(d), P::kShort>(d, exponentials.sum));
   }
 
-  // Of an exponential.
+  // An entry of the result from its exponential.
   template <class D, bool kShort>
   struct Entry {
     using V = hn::Vec<D>;
@@ -61,7 +62,7 @@ struct LogSoftmax : RowFormula {
     TransformRow(p, x, r.template Row<1>(), Entry<typename P::D, false>(p.d, sum));
   }
 
-  // Of an entry of x.
+  // An entry of the result from its entry of x.
   template <class D, bool>
   struct Entry {
     using V = hn::Vec<D>;
@@ -88,7 +89,7 @@ struct LogSumExp : RowFormula {
   }
 };
 
-// A row's maximum m and sum of e^(x - m), for rows in pieces. An infinite maximum has the sum 0 or 1.
+// The maximum m of a row and the sum of e^(x - m), for rows in pieces. With an infinite maximum the sum is 0 or 1.
 struct LogSumExpPartial : RowFormula {
   static constexpr size_t kNarrow = 16;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kScalarOut, Operand::kScalarOut);
@@ -115,7 +116,7 @@ struct LogSumExpMerge : RowFormula {
     const V m1 = p.LoadScalar(r.template Row<0>()), s1 = p.LoadScalar(r.template Row<1>());
     const V m2 = p.LoadScalar(r.template Row<2>()), s2 = p.LoadScalar(r.template Row<3>());
     const V larger = hn::IfThenElse(hn::Ge(m1, m2), m1, hn::IfThenElse(hn::Gt(m2, m1), m2, QuietNaN(d)));
-    const V m = hn::Add(larger, hn::Zero(d));  // 0.0 of 0.0 and -0.0
+    const V m = hn::Add(larger, hn::Zero(d));  // 0.0 for 0.0 and -0.0
     const V s = hn::Add(Rescaled(d, m1, s1, m), Rescaled(d, m2, s2, m));
     p.StoreScalar(m, r.template Row<4>());
     p.StoreScalar(hn::IfThenElse(hn::Eq(m, hn::Inf(d)), hn::Set(d, 1), s), r.template Row<5>());
@@ -191,15 +192,6 @@ template <class Operation>
 struct Masked : RowFormula {
   static constexpr bool kRowResult = Operation::kOperands.kinds[1] == Operand::kRowOut;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kMaskIn, Operation::kOperands.kinds[1]);
-  template <class R>
-  struct WithoutMask {
-    const R& r;
-    decltype(R::buffer) buffer = r.buffer;
-    template <size_t k>
-    auto* Row() const {
-      return r.template Row<k == 0 ? 0 : 2>();
-    }
-  };
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
@@ -209,7 +201,9 @@ struct Masked : RowFormula {
     const auto* mask = r.template Row<1>();
     TransformRow(p, x, x,
                  [=](size_t i, V v) NONLIN_LOOP { return hn::IfThenElse(hn::Eq(p.LoadRow(mask, i), zero), lowest, v); });
-    Operation::Run(p, WithoutMask<R>{r});
+    using T = typename P::T;
+    RunGroup<Operation>(p,
+                        GroupData<Operation, T, T>{{r.data[0], r.data[2]}, r.buffer});  // compiled for rows without mask too
     if constexpr (kRowResult) {
       auto* out = r.template Row<2>();
       const V masked = Operation::OfMasked(d);

@@ -1,4 +1,4 @@
-"""Losses of a linear layer whose logits never exist whole: rows go through in chunks."""
+"""Losses of a linear layer, computed in chunks of rows, so that the logits never exist as a whole."""
 
 import math
 import operator
@@ -8,21 +8,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _core
-from ._dtypes import float_array, is_real, working_dtype
+from ._core import float_array
+from ._dtypes import is_real, working_dtype
 
 __all__ = ["linear_cross_entropy", "linear_cross_entropy_with_grad"]
 
 _MIN_ROWS = 172  # of a chunk of wide rows
 _CHUNK_BYTES = 4 << 20  # of a chunk of narrow rows
-_BLOCK_BYTES = 4 << 20  # of the scratch in which products are made that are then added to grad_weight
+_BLOCK_BYTES = 4 << 20  # of the scratch for products that are then added to grad_weight
 
 
 def _chunk_rows(rows: int, row_bytes: int) -> int:
     """Return how many rows of logits to hold at once, when the caller leaves it open.
 
     Every chunk reads `weight` twice and adds to all of grad_weight, at the price of the arithmetic of some 20 rows: hence up
-    to `_MIN_ROWS`, 1/24 of 4096. Of narrow rows as many as stay in the cache, so that the fixed cost of a chunk does not
-    count. All chunks have the same size, but for rounding.
+    to `_MIN_ROWS`, 1/24 of 4096. A chunk of narrow rows takes as many as stay in the cache, so that its fixed cost is
+    negligible. All chunks have the same size, but for rounding.
     """
     most = max(_MIN_ROWS, _CHUNK_BYTES // row_bytes)
     chunks = -(-rows // most)
@@ -51,7 +52,7 @@ def _per_class(name: str, value: ArrayLike | None, classes: int) -> np.ndarray |
 
 
 def _for_blas(a: np.ndarray) -> np.ndarray:
-    """`a`, or a contiguous copy of it where each product would make one of its own."""
+    """Return `a`, or a contiguous copy of it if every product would otherwise make its own."""
     for matrix in (a, a.T):
         row, entry = matrix.strides
         if a.flags.aligned and entry == a.itemsize and row >= matrix.shape[1] * entry and row % entry == 0:
@@ -59,7 +60,7 @@ def _for_blas(a: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(a)
 
 
-# Lost: the first rows' logits made transposed in grad_weight, which needs no buffer: a loss along a strided axis costs 6 %.
+# Tried and slower: the first rows' logits, transposed, in grad_weight instead of a buffer. The strided axis costs 6 %.
 def _add_product(total: np.ndarray, a: np.ndarray, b: np.ndarray, scratch: np.ndarray) -> None:
     """``total += a @ b`` by blocks of rows: NumPy's products cannot add to their output."""
     for start in range(0, len(total), len(scratch)):
@@ -76,7 +77,7 @@ def _chunks(
     divisor: float | None,
     options: dict[str, Any],
 ) -> tuple[np.ndarray, Any]:
-    """Return the rows' losses; with a divisor also the gradients of x, weight and bias, of the losses' sum over it."""
+    """Return the losses of rows and, with a divisor, the gradients of sum(losses) / divisor for x, weight and bias."""
     (rows, features), classes, dtype = x.shape, len(weight), x.dtype
     losses = np.empty(rows, dtype)
     buffer = np.empty((min(chunk_rows, rows), classes), dtype)
@@ -134,8 +135,8 @@ def _linear_cross_entropy(
     options["weight"] = None if factors is None else factors.astype(dtype, copy=False)
 
     target = np.asarray(targets)
-    logits = np.broadcast_to(np.zeros((), dtype), (*batch, classes))  # stand for all of them, without memory
-    soft = is_real(target.dtype) and target.shape == logits.shape  # become `dtype` in chunks, not here
+    logits = np.broadcast_to(np.zeros((), dtype), (*batch, classes))  # stands for the logits, without memory
+    soft = is_real(target.dtype) and target.shape == logits.shape  # converted to `dtype` in chunks, not here
     divisor = _core.cross_entropy_divisor(logits, logits if soft else target, axis=-1, reduction=reduction, **options)
     rows = math.prod(batch)
     size = _chunk_rows(rows, classes * dtype.itemsize) if chunk_rows is None else _checked_chunk_rows(chunk_rows)
@@ -149,7 +150,7 @@ def _linear_cross_entropy(
         divisor if with_grad else None,
         {**options, "axis": -1, "reduction": "none"},
     )
-    loss = losses.reshape(batch)[()] if reduction == "none" else _core.reduce(losses, divisor)
+    loss = losses.reshape(batch)[()] if reduction == "none" else dtype.type(np.sum(losses, dtype=np.float64) / divisor)
     if not with_grad:
         return loss, None
     grad_x, *others = grads

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _core
-from ._dtypes import INTEGERS, float_array, working_dtype
+from ._core import float_array
+from ._dtypes import INTEGERS, working_dtype
 
 __all__ = [
     "log_softmax",
@@ -152,7 +153,7 @@ def logsumexp(
     Returns
     -------
     ndarray or scalar
-        Of the shape of `x` without `axis`. A row with NaN gives NaN, one with +inf gives +inf, one of -inf -inf.
+        Of the shape of `x` without `axis`. A row with NaN gives NaN, one with +inf gives +inf, one of only -inf gives -inf.
 
     Raises
     ------
