@@ -15,10 +15,10 @@ DOCS    := $(VENV)/.docs
 SOURCES := $(shell find cpp cmake python -type f ! -name '*.pyc') CMakeLists.txt pyproject.toml README.md LICENSE
 CXX_SOURCES := $(shell find cpp tests -name "*.h" -o -name "*.cc" -o -name "*.def")
 
-# Prints the build requirements, the dependencies and those extras of pyproject.toml that follow.
+# Prints the dependencies, and the requirements of the groups that follow: build, or extras of pyproject.toml.
 REQUIREMENTS := $(BIN)/python tools/requirements.py
 
-# Some machines tell OpenBLAS to take them for others: what stands beside its products is measured without.
+# Some machines set these to make OpenBLAS take them for another CPU; benchmarks beside its products run without them.
 unexport OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 
 .PHONY: all bench benchmarks test ulp tsan lint format stubs docs wheel clean distclean
@@ -28,7 +28,7 @@ all: $(BUILT)
 bench: $(BUILT)
 	$(BIN)/python -m nonlin.bench $(ARGS)
 
-# The page docs/benchmarks.md, its pictures, and the README's table, from a run without time limit.
+# Writes docs/benchmarks.md, its pictures, and the README's tables, from a run without a time limit.
 benchmarks: $(BUILT)
 	$(BIN)/python -m nonlin.bench --full --save build/benchmarks.json --plot docs/roofline.png --bars docs/benchmark.png $(ARGS)
 	$(BIN)/python tools/benchmark_page.py build/benchmarks.json
@@ -36,11 +36,11 @@ benchmarks: $(BUILT)
 test: $(BUILT)
 	$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
-# Takes hours; goes on where it was stopped.
+# Takes hours, and resumes where it was stopped.
 ulp: $(BUILT)
 	$(BIN)/python -m tools.ulp $(ARGS)
 
-# The threads' part alone, without Python, by callers in each other's way; CXX=clang++ takes the other compiler.
+# Runs the threading code alone, without Python, with competing callers; CXX=clang++ selects the other compiler.
 tsan: $(DEPS)
 	tools/install_highway.sh
 	$(BIN)/cmake --fresh --preset tsan --log-level=WARNING
@@ -58,7 +58,7 @@ format: $(DEPS)
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $(CXX_SOURCES)
 
-# After a change of the table, or of what the extension offers.
+# Run it after a change to the table of activations or to the functions of the extension.
 stubs: $(BUILT)
 	$(BIN)/python tools/stubs.py
 	$(BIN)/ruff check --quiet --fix --ignore E501 python/nonlin/*.pyi
@@ -88,7 +88,7 @@ $(DOCS): $(DEPS)
 	$(BIN)/pip install -r $(VENV)/requirements.txt
 	touch $@
 
-# Without isolation, and in a build folder that stays: only what changed is compiled again.
+# Without isolation, and in a build folder that stays, so that only changed files are recompiled.
 $(BUILT): $(DEPS) $(SOURCES)
 	tools/install_highway.sh
 	$(BIN)/pip install --verbose --no-build-isolation --no-deps \

@@ -1,4 +1,4 @@
-# Defines hwy::hwy: an installed Highway where there is one, else a pinned release, built as a static library.
+# Defines the target hwy::hwy: an installed Highway if there is one, else a pinned release, built as a static library.
 
 find_package(hwy 1.0.3 CONFIG QUIET)
 if(hwy_FOUND)
@@ -11,7 +11,7 @@ set(highway_sha256 e72241ac9524bb653ae52ced768b508045d4438726a303f10181a38f764a4
 set(highway_url https://github.com/google/highway/archive/refs/tags/${highway_version}.tar.gz)
 set(highway_archive ${CMAKE_CURRENT_BINARY_DIR}/highway-${highway_version}.tar.gz)
 
-# Downloaded here and not by FetchContent, whose error says nothing of the ways out.
+# Downloaded here rather than by FetchContent, whose error message does not say what to do.
 if(NOT FETCHCONTENT_SOURCE_DIR_HIGHWAY AND NOT EXISTS ${highway_archive})
   message(STATUS "No Highway >= 1.0.3 installed: downloading ${highway_url}")
   file(DOWNLOAD ${highway_url} ${highway_archive} STATUS status INACTIVITY_TIMEOUT 30 TIMEOUT 300)
@@ -43,6 +43,6 @@ FetchContent_MakeAvailable(highway)
 if(NOT TARGET hwy::hwy)
   add_library(hwy::hwy ALIAS hwy)
 endif()
-# Its headers are not held to our warnings.
+# Our warnings do not apply to its headers.
 get_target_property(highway_include hwy INTERFACE_INCLUDE_DIRECTORIES)
 set_target_properties(hwy PROPERTIES INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${highway_include}")

@@ -24,7 +24,7 @@ def largest(entries: list[dict[str, Any]]) -> str:
 
 
 def sweep(run: Run) -> str:
-    """What was swept."""
+    """A sentence on what was swept."""
 
     def share(dtype: str) -> str:
         names: dict[int, list[str]] = {}
@@ -99,7 +99,7 @@ def draw(edges: list[float], run: Run, path: Path) -> None:
 
 
 def main() -> None:
-    """Write both."""
+    """Write the table and the picture."""
     edges, run = load()
     readme = ROOT / "README.md"
     readme.write_text(with_table(readme.read_text(), table(run)))

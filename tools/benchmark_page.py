@@ -1,6 +1,6 @@
-"""Write what a run of the benchmark tells: ``python tools/benchmark_page.py run.json`` (of ``--save``).
+"""Write the results of a benchmark run as pages: ``python tools/benchmark_page.py run.json`` (a file of ``--save``).
 
-It writes the page docs/benchmarks.md, and README's table, between the comments that mark it.
+It writes the page docs/benchmarks.md, and the README's tables between the comments that mark them.
 """
 
 import json
@@ -234,7 +234,7 @@ def readme_table(run: Case) -> str:
 
 
 def main(path: str) -> None:
-    """Write the page and the table."""
+    """Write the page and the tables."""
     run = json.loads(Path(path).read_text())
     PAGE.write_text(page(run))
     text = README.read_text()

@@ -44,7 +44,7 @@ class Grid:
 
     @classmethod
     def of(cls, fit: Fit, degree: int) -> "Grid":
-        n = 32 * (degree + 2)  # even: 0 is no point of a symmetric grid, where f may be 0/0
+        n = 32 * (degree + 2)  # even, so that a symmetric grid leaves out 0, where f may be 0/0
         mid, half = (fit.lo + fit.hi) / 2, (fit.hi - fit.lo) / 2
         x = [mid - half * mp.cos(mp.pi * i / (n - 1)) for i in range(n)]
         return cls(x, [fit.f(v) for v in x], [fit.weight(v) for v in x])
@@ -131,7 +131,7 @@ def short_log_fit() -> Fit:
 
 
 def short_tail_fit() -> Fit:
-    """q of R(a) = exp(a^2/2) Phi(-a) = m q(m), m = 1 / (a + c); the shift c was searched for."""
+    """q of R(a) = exp(a^2/2) Phi(-a) = m q(m), m = 1 / (a + c); the shift c was found by search."""
     c = mp.mpf("3.75")
 
     def ratio(m: Real) -> Real:  # R / m
@@ -160,10 +160,9 @@ def log_fit() -> Fit:
 class Tail:
     """R(a) = exp(a^2/2) Phi(-a) = m (l0 + l1 m + m Q(T)), T = 1 - m, m = k / (a + c).
 
-    m is rounded to a multiple of 2^-m_grid, l1 to one of 2^-l_grid and l0 to one of their
-    product, so l0 + l1 m is exact.  l1 keeps m Q, whose rounding counts, a small part of the
-    sum.  l0 is the limit of R/m at infinity, phi(0)/k; c and k are short numbers, and k was
-    searched for such that l0 and Q(0) lose next to nothing by their rounding.
+    m is rounded to a multiple of 2^-m_grid, l1 to one of 2^-l_grid and l0 to one of their product, so l0 + l1 m is exact.
+    l1 keeps m Q, whose rounding counts, a small part of the sum.  l0 is the limit of R/m at infinity, phi(0)/k; c and k are
+    short numbers, and k was found by search: rounding l0 and Q(0) loses next to nothing.
     """
 
     c: float

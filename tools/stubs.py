@@ -31,7 +31,7 @@ GENERICS = {
 
 
 def builtin(function: BuiltinFunctionType) -> str:
-    """Complete what pybind11 writes into the first line of its docstrings."""
+    """Complete the signature that pybind11 writes in the first line of its docstrings."""
     signature, result = (function.__doc__ or "").splitlines()[0].split(" -> ")
     return f"def {signature} -> {GENERICS.get(result, result)}: ..."
 

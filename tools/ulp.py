@@ -23,11 +23,11 @@ from nonlin import _core
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "docs" / "accuracy.json"
-CHUNKS = {2: 1, 4: 1024, 8: 64}  # of a part, by item size: a second or a few
+CHUNKS = {2: 1, 4: 1024, 8: 64}  # chunks in a part, by item size: a part takes a second or a few
 
 
 class Part(NamedTuple):
-    """What one process does at a time."""
+    """The work that one process does at a time."""
 
     function: str
     dtype: str
@@ -53,7 +53,7 @@ def split(function: str, dtype: np.dtype[Any], targets: tuple[str, ...], stride:
 
 
 def run(part: Part) -> tuple[Part, dict[str, Any]]:
-    """Sweep a part, in a process of its own, and return what is stored of it."""
+    """Sweep a part, in a process of its own, and return its results in the form to store."""
     nl.set_num_threads(1)
     done = Sweep(FUNCTIONS[part.function], numpy_dtype(part.dtype), list(part.targets), part.up)
     done.run(part.stride, part.part, part.parts)
@@ -62,7 +62,7 @@ def run(part: Part) -> tuple[Part, dict[str, Any]]:
 
 
 def restored(part: Part, stored: dict[str, Any]) -> Sweep:
-    """The other way round."""
+    """Return the sweep of a part from its stored form."""
     worst = {target: [Finding(*finding) for finding in findings] for target, findings in stored["worst"].items()}
     return Sweep(
         FUNCTIONS[part.function],
@@ -77,7 +77,7 @@ def restored(part: Part, stored: dict[str, Any]) -> Sweep:
 
 
 def entry(parts: list[Part], stored: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the file tells of one function and dtype."""
+    """Return the file's entry for one function and dtype."""
     whole = sweep.merge([restored(*pair) for pair in zip(parts, stored, strict=True)])
     first = parts[0]
     return {
@@ -93,12 +93,12 @@ def entry(parts: list[Part], stored: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def is_broken(result: dict[str, Any]) -> bool:
-    """Whether an error is above its bound, or another promise is not kept."""
+    """Whether an error is above its bound, or another promise is broken."""
     return bool(result["broken"]) or any(worst["ulp"] > result["bound"] + SLACK for worst in result["targets"].values())
 
 
 def describe(result: dict[str, Any]) -> str:
-    """One line, and one more for each promise that is not kept."""
+    """Return one line, and one more for each broken promise."""
     worst = " ".join(f"{target} {worst['ulp']:.4f}" for target, worst in result["targets"].items())
     line = f"{result['function']:22} {result['dtype']:9} bound {result['bound']:<4} {worst}"
     if not is_broken(result):
@@ -107,7 +107,7 @@ def describe(result: dict[str, Any]) -> str:
 
 
 def save(path: Path, results: list[dict[str, Any]]) -> None:
-    """Replace what the file tells of the same functions and dtypes, one line each."""
+    """Replace the file's entries for the same functions and dtypes, one line each."""
     entries = json.loads(path.read_text())["entries"] if path.exists() else []
     table = {(e["function"], e["dtype"]): e for e in [*entries, *results] if e["function"] in FUNCTIONS}
     order = [(name, dtype.name) for name in FUNCTIONS for dtype in FLOATS]
@@ -118,7 +118,7 @@ def save(path: Path, results: list[dict[str, Any]]) -> None:
 
 
 def options(arguments: list[str]) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="make ulp", description=__doc__)
     parser.add_argument("--filter", default="", metavar="REGEX", help="only functions whose name matches")
     parser.add_argument("--dtype", action="append", choices=[t.name for t in FLOATS], help="only this one; may be repeated")
@@ -132,7 +132,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
 
 
 def main(arguments: list[str]) -> int:
-    """Sweep what is asked for and not yet done with this very library; 0 if every promise is kept."""
+    """Sweep the parts asked for and not yet done with this very library; return 0 if every promise is kept."""
     chosen = options(arguments)
     library = hashlib.sha256(Path(str(_core.__file__)).read_bytes()).hexdigest()[:16]
     state = chosen.state / f"{library}.jsonl"

@@ -1,4 +1,5 @@
-// No team: every call on the thread that makes it.
+// The team of a build without threads: every call runs on the thread that makes it. It takes the place of pool.cc or
+// openmp.cc.
 #include "runtime/team.h"
 
 namespace nonlin {

@@ -1,3 +1,5 @@
+// Runs elementwise kernels on whole calls: copies strided data to contiguous blocks and back, divides the elements among
+// threads, and fills the tables of 16-bit functions. Loops over vectors are in simd/.
 #include "runtime/elementwise.h"
 
 #include <algorithm>
@@ -12,7 +14,7 @@
 namespace nonlin {
 namespace {
 
-// Strided data through contiguous blocks: the same kernel, the same bits.
+// Strided data goes through contiguous blocks: the same kernel gives the same bits.
 template <class T>
 void CopyStrided(char* to, ptrdiff_t to_step, const char* from, ptrdiff_t from_step, ptrdiff_t n) {
   for (ptrdiff_t i = 0; i < n; ++i) {
@@ -37,10 +39,10 @@ bool IsDirect(const ElementwiseLoop& loop, bool is_input, ptrdiff_t step, ptrdif
   return step == loop.item || n == 1 || (step == 0 && is_input);
 }
 
-// What a block of an operand takes, in whole cache lines.
+// Bytes of an operand's block, in whole cache lines.
 size_t PackedBytes(const ElementwiseLoop& loop, ptrdiff_t block) { return (block * loop.item + 63) / 64 * 64; }
 
-// Elements [begin, end) of a call, as a kernel takes them; through `scratch` where an operand is not direct.
+// Runs a kernel on elements [begin, end) of a call. Operands that are not direct go through `scratch`.
 template <class Kernel>
 void RunRange(const Kernel& kernel, const ElementwiseLoop& loop, char* const* args, const ptrdiff_t* steps, ptrdiff_t begin,
               ptrdiff_t end, ptrdiff_t block, void* scratch, bool stream) {
@@ -71,7 +73,7 @@ void RunRange(const Kernel& kernel, const ElementwiseLoop& loop, char* const* ar
   }
 }
 
-// On this thread, with up to 8 elements at a time.
+// Runs a call on this thread, with up to 8 elements at a time.
 template <class Kernel>
 void RunInSmallBlocks(const Kernel& kernel, const ElementwiseLoop& loop, char* const* args, const ptrdiff_t* steps,
                       ptrdiff_t n, ptrdiff_t block) {
@@ -94,7 +96,7 @@ bool IsSequential(const ElementwiseLoop& loop, char* const* args, const ptrdiff_
 }
 
 struct Plan {
-  ptrdiff_t block;  // elements that a kernel is handed at a time; 0 for all that a thread takes
+  ptrdiff_t block;  // elements per call of the kernel; 0 for all that a thread takes
   size_t scratch_bytes;
   bool stream;
 };
@@ -107,7 +109,7 @@ Plan PlanElements(const ElementwiseLoop& loop, const ptrdiff_t* steps, ptrdiff_t
   return {block, (loop.inputs + loop.outputs) * PackedBytes(loop, block), false};
 }
 
-// Elements of a call that do not depend on each other.
+// Runs a call whose elements do not depend on each other.
 template <class Kernel>
 void RunAll(const Kernel& kernel, const ElementwiseLoop& loop, char* const* args, const ptrdiff_t* steps, ptrdiff_t n,
             double cycles) {
@@ -133,7 +135,7 @@ const uint16_t* ResultTable::Get(ElementwiseKernel kernel, size_t n) {
   void* out = made;
   const size_t step = 1;
   kernel(&in, &step, &out, kSize, false);
-  // Without a lock, which a fork might find held. A table lives for ever, as ufuncs do.
+  // Without a lock, which a fork might find held. The table is never freed, as ufuncs are not.
   if (table_.compare_exchange_strong(table, made, std::memory_order_acq_rel)) return made;
   delete[] made;
   return table;

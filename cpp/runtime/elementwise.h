@@ -1,4 +1,4 @@
-// Calls of elementwise kernels: on strided arrays, on threads, and of 16-bit functions by table. No Python.
+// Runs elementwise kernels on whole calls: on strided arrays, on threads, and by table for 16-bit functions. No Python.
 #pragma once
 
 #include <atomic>
@@ -8,10 +8,11 @@
 
 namespace nonlin {
 
-// All results of a function of one 16-bit number, by its bits.
+// All results of a function of one 16-bit number, indexed by its bits.
 class ResultTable {
  public:
-  // The table, made by the kernel when more than its size was asked for; nullptr before. For any thread.
+  // Returns the table. The kernel fills it once more elements were asked for than it holds; before that, returns nullptr.
+  // Thread-safe.
   const uint16_t* Get(ElementwiseKernel kernel, size_t n);
 
  private:
@@ -23,11 +24,11 @@ struct ElementwiseLoop {
   ElementwiseKernel kernel;
   int inputs, outputs;
   ptrdiff_t item;
-  double cycles;       // of an element
-  ResultTable* table;  // of a 16-bit function of one argument, or nullptr where it does not pay
+  double cycles;       // estimated cost of an element
+  ResultTable* table;  // for a 16-bit function of one argument where a table pays, else nullptr
 };
 
-// Computes n elements of arrays with any strides, whose results may be other elements' inputs. Leaves no floating-point
+// Computes n elements of arrays with any strides. A result may be the input of another element. Leaves no floating-point
 // status behind.
 void RunElementwise(const ElementwiseLoop& loop, char* const* args, const ptrdiff_t* steps, ptrdiff_t n);
 

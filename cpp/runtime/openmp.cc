@@ -1,5 +1,5 @@
-// The team is OpenMP's. Its threads should wait passively (OMP_WAIT_POLICY, which python/nonlin/__init__.py sets): a call
-// between two products of a BLAS library otherwise waits for the scheduler, 4 to 8 ms.
+// A team of OpenMP's threads. They should wait passively (OMP_WAIT_POLICY, which python/nonlin/_startup.py sets): otherwise
+// a call between two products of a BLAS library waits 4 to 8 ms for the scheduler.
 #include <dlfcn.h>
 #include <omp.h>
 #include <pthread.h>
@@ -11,10 +11,10 @@
 namespace nonlin {
 namespace {
 
-constexpr double kLeastMicroseconds = 80;  // of work that pays for waking a team; in a burst of calls too
+constexpr double kLeastMicroseconds = 80;  // of work for which waking a team pays, in a burst of calls too
 
-// A child of fork() inherits libgomp's record of its threads but not the threads, and waits for them for ever. Ending
-// the team before the fork cures it; where the runtime has no such call, or a team is at work, the child stays serial.
+// A child of fork() inherits libgomp's record of its threads but not the threads, and would wait for them forever. So the
+// team is ended before a fork; if the runtime has no such call, or a team is at work, the child stays serial.
 std::atomic<bool> is_working{false}, serial_after_fork{false};
 using PauseFunction = int (*)(int);
 PauseFunction pause_all = nullptr;
@@ -41,7 +41,7 @@ void InitTeam() {
   pthread_atfork(BeforeFork, AfterForkInParent, nullptr);
 }
 
-// The runtime's own count: it has read the affinity before it pinned this thread.
+// The runtime counts, as it read the affinity before it pinned this thread.
 int AvailableCpus() { return omp_get_num_procs(); }
 
 const char* TeamLibrary() {

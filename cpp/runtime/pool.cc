@@ -1,6 +1,6 @@
-// The team is a pool of this process: workers that wait for jobs, take part where they come in time, and are not missed
-// where they do not. The caller never waits for a worker that has not begun: between two products of a BLAS library, whose
-// own threads hold the cores, that takes the scheduler 4 to 8 ms, for work of 30 us.
+// A team of workers that belong to the process. A worker that comes in time joins a job; the caller does the work of one
+// that does not. The caller never waits for a worker that has not begun: between two products of a BLAS library, whose own
+// threads hold the cores, that takes the scheduler 4 to 8 ms, for 30 us of work.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -29,24 +29,24 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-// How long a worker waits actively after a job. The next product of a BLAS library, on as many threads as there are cores,
-// pays for it in full.
+// How long a worker spins after a job. The next product of a BLAS library, on as many threads as there are cores, is delayed
+// by all of it.
 constexpr microseconds kSpin{10};
-// Estimated work from which it pays to wake workers: that costs the caller 9 to 30 us, and a worker begins 30 us later. In a
-// streak of calls, with gaps below kSpin, all its work counts, as workers then stay awake. A call by itself is ahead from 60
-// us on, after 8 ms of idleness from 150; but where two cores have read what a product made, the next one takes longer to
-// overwrite it, by 20 to 100 us.
+// Estimated work from which it pays to wake workers: waking costs the caller 9 to 30 us, and a worker begins 30 us later. In
+// a streak of calls, with gaps below kSpin, the work of the whole streak counts, as workers then stay awake. A lone call
+// gains from 60 us on, after 8 ms of idleness from 150 us on; but once two cores have read the result of a product, the next
+// product takes 20 to 100 us longer to overwrite it.
 constexpr double kStreakMicroseconds = 50, kLoneMicroseconds = 150;
-// A worker that has begun may lose its core to another process, for milliseconds. Then calls are serial for a multiple of
-// the time that was lost: a larger one when it happens again soon after.
+// A worker that has begun may lose its core to another process, for milliseconds. Calls are then serial for a multiple of
+// the time lost, and for a larger multiple if it happens again soon.
 constexpr int kMinRest = 2, kMaxRest = 16;
 constexpr milliseconds kSoon{50}, kLongestRest{100};
 constexpr microseconds kPatience{20};
 constexpr milliseconds kBetweenMoves{1};
 constexpr std::chrono::seconds kBetweenTries{1};  // to create a thread, after the system refused
 
-// Keeps a worker off the CPU of the caller, where the system likes to wake it: it could only take turns with the caller
-// there, and while it waits actively nothing moves it.
+// Keeps a worker off the caller's CPU, where the system tends to wake it: there it could only take turns with the caller,
+// and nothing moves it while it spins.
 class Placement {
  public:
 #ifdef __linux__
@@ -55,7 +55,7 @@ class Placement {
   static int CurrentCpu() { return has_base_ ? sched_getcpu() : -1; }
 
   Placement() {
-    if (has_base_) sched_setaffinity(0, sizeof(base_), &base_);  // and not where the creating thread is pinned
+    if (has_base_) sched_setaffinity(0, sizeof(base_), &base_);  // the creating thread may be pinned
   }
   void Avoid(int cpu) {
     if (cpu < 0 || cpu == avoided_ || sched_getcpu() != cpu) return;
@@ -69,7 +69,7 @@ class Placement {
   }
 
  private:
-  static cpu_set_t base_;  // of the process, when it was read
+  static cpu_set_t base_;  // affinity of the process, read by Init
   static bool has_base_;
   int avoided_ = -1;
   Clock::time_point moved_{};
@@ -97,17 +97,17 @@ class Pool {
   void Work(int place);
   uint32_t AwaitRound(uint32_t seen, Placement& placement);
 
-  // What workers look at.
-  alignas(64) std::atomic<uint32_t> round_{0};  // of offers
+  // What workers read and write.
+  alignas(64) std::atomic<uint32_t> round_{0};  // number of offers
   std::atomic<int> caller_cpu_{-1};
-  alignas(64) std::atomic<int> places_{0};  // free in the job on offer; who takes one may read the job
+  alignas(64) std::atomic<int> places_{0};  // free in the job on offer; a worker that takes one may read job_
   const TeamJob* job_ = nullptr;
-  alignas(64) std::atomic<int> done_{0};  // workers that have left it
+  alignas(64) std::atomic<int> done_{0};  // workers that have left the job
   std::mutex mutex_;
   std::condition_variable offered_;
   std::atomic<int> asleep_{0};
 
-  // What only the caller looks at.
+  // What only the caller uses.
   alignas(64) int workers_ = 0;
   double streak_ = 0;  // microseconds of work in calls that follow each other closely
   bool wakes_ = false;
@@ -120,7 +120,7 @@ void Pool::Run(const TeamJob& job) {
   if (Pays(job, start)) {
     Offer(job);
     job.together(job.context, 0);
-    // Whoever has no place by now will not get one.
+    // A worker without a place by now does not get one.
     AwaitHelpers(job.threads - 1 - places_.exchange(0, std::memory_order_acq_rel), start);
   } else {
     job.alone(job.context);
@@ -128,7 +128,7 @@ void Pool::Run(const TeamJob& job) {
   ended_ = Clock::now();
 }
 
-// Whether a worker is awake, or is now made so.
+// Whether to share the job: a worker is awake, or it pays to wake one.
 bool Pool::Pays(const TeamJob& job, Clock::time_point now) {
   const bool is_lone = now - ended_ >= kSpin;
   streak_ = is_lone ? job.microseconds : streak_ + job.microseconds;
@@ -148,7 +148,7 @@ void Pool::Offer(const TeamJob& job) {
   if (!wakes_ || asleep_.load() == 0) return;
   std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
   if (!lock) return;  // a worker is about to sleep, and may have lost its core: next time
-  asleep_ = 0;        // not when they run again: until then they would be woken once more
+  asleep_ = 0;        // here, not in the workers: until they run, they would be woken again
   lock.unlock();
   offered_.notify_all();
 }
@@ -160,7 +160,7 @@ void Pool::AwaitHelpers(int helpers, Clock::time_point start) {
   while (done_.load(std::memory_order_acquire) < helpers) {
     for (int i = 0; i < 16 && done_.load(std::memory_order_relaxed) < helpers; ++i) hwy::Pause();
     now = Clock::now();
-    if (now - own > kPatience) std::this_thread::yield();  // maybe it is on this core
+    if (now - own > kPatience) std::this_thread::yield();  // the helper may be on this core
   }
   const Clock::duration lost = now - own - std::max<Clock::duration>(kPatience, own - start);
   if (lost <= Clock::duration::zero()) return;
@@ -171,7 +171,7 @@ void Pool::AwaitHelpers(int helpers, Clock::time_point start) {
 void Pool::Hire(int workers, Clock::time_point now) {
   if (now < hire_from_) return;
 #if defined(__unix__) || defined(__APPLE__)
-  sigset_t all, before;  // signals are for the threads of the program
+  sigset_t all, before;  // signals are for the program's own threads
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
 #endif
@@ -199,11 +199,11 @@ void Pool::Work(int place) {
   }
 }
 
-// Returns the round after `seen`, or a later one.
+// Waits for a round after `seen`, and returns it.
 uint32_t Pool::AwaitRound(uint32_t seen, Placement& placement) {
   const Clock::time_point start = Clock::now();
   for (;;) {
-    // With pauses alone: of two threads on a core that yield to each other, as those of BLAS do, one starves.
+    // Only pauses, no yields: if a worker and a BLAS thread on one core yield to each other, one of them starves.
     for (int i = 0; i < 16; ++i) {
       const uint32_t round = round_.load(std::memory_order_acquire);
       if (round != seen) return round;
@@ -217,7 +217,7 @@ uint32_t Pool::AwaitRound(uint32_t seen, Placement& placement) {
   }
 }
 
-std::atomic<Pool*> pool{nullptr};  // made when it is needed, never ended: workers may look at it at any time
+std::atomic<Pool*> pool{nullptr};  // made when needed, never destroyed: workers may read it at any time
 
 }  // namespace
 
@@ -230,7 +230,7 @@ void RunTeam(const TeamJob& job) {
 void InitTeam() {
   Placement::Init();
 #if defined(__unix__) || defined(__APPLE__)
-  pthread_atfork(nullptr, nullptr, [] { pool = nullptr; });  // its threads are the parent's
+  pthread_atfork(nullptr, nullptr, [] { pool = nullptr; });  // the child does not have its threads
 #endif
 }
 

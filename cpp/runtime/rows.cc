@@ -1,3 +1,5 @@
+// Plans row operations and runs them: chooses a layout, sizes the scratch memory, merges outer axes, and divides the rows
+// among threads. The kernels, and the loops that bring rows to them, are in simd/.
 #include "runtime/rows.h"
 
 #include <algorithm>
@@ -20,7 +22,7 @@ bool AreContiguous(const RowTraits& traits, DType dtype, const RowOperand* opera
   return true;
 }
 
-// Whether a result takes an operand's memory.
+// Whether a result overwrites an operand.
 bool IsOverwriting(const OperandList& list, const RowOperand* operands) {
   for (int out = 0; out < list.count; ++out) {
     if (list.kinds[out] != Operand::kRowOut) continue;
@@ -31,7 +33,7 @@ bool IsOverwriting(const OperandList& list, const RowOperand* operands) {
   return false;
 }
 
-// Short rows leave few lanes empty, none where stores have no masks.
+// Short rows leave few lanes empty, and none if stores have no masks.
 bool AreShort(const RowTraits& traits, size_t classes, size_t lanes) {
   if (classes < 2 * lanes || classes > traits.short_steps * lanes) return false;
   const size_t filled = (classes + lanes - 1) / lanes * lanes;
@@ -42,7 +44,7 @@ void RunRanges(size_t n, double cycles, void (*f)(const void* context, size_t be
   ParallelFor(n, 1, cycles, [=](size_t begin, size_t end) { f(context, begin, end); });
 }
 
-// Buffers for groups of rows, one for each operand.
+// Plans buffers for groups of rows, one for each operand.
 void PlanBuffers(const OperandList& list, size_t item, RowPlan* plan) {
   const size_t groups = plan->rows / plan->lanes;
   for (int k = 0; k < list.count; ++k) {
@@ -101,7 +103,7 @@ RowPlan PlanRows(const RowOperation& operation, DType dtype, const RowOperand* o
   return plan;
 }
 
-// Whether axis i + 1 follows axis i without a gap, in all operands.
+// Whether axes i and i + 1 can be merged: no operand has a gap between them.
 bool AreOne(const RowArrays& arrays, int operands, int i) {
   for (int k = 0; k < operands; ++k) {
     const ptrdiff_t* strides = arrays.operands[k].strides;
@@ -120,7 +122,7 @@ void SwapAxes(RowArrays& arrays, int operands, int i, int j) {
   for (int k = 0; k < operands; ++k) std::swap(arrays.operands[k].strides[i], arrays.operands[k].strides[j]);
 }
 
-// As few outer axes as will do, and at least one; those with small strides of the first operand come last.
+// Merges the outer axes into as few as possible, but at least one. Axes with small strides in the first operand come last.
 void MergeAxes(RowArrays& arrays, int operands) {
   if (arrays.axes == 1) return;
   int axes = 0;

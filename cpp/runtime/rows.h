@@ -1,4 +1,4 @@
-// Calls of row operations: the arrays of a call, the plan that is made of it, and its run on threads. No Python.
+// Runs row operations on whole calls: takes the arrays of a call, plans it, and runs it on threads. No Python.
 #pragma once
 
 #include "kernels.h"
@@ -7,7 +7,7 @@ namespace nonlin {
 
 constexpr int kMaxAxes = 64;  // NumPy's limit
 
-// The operands of a call: outer axes, and the class axis of those that have one. Strides are in bytes.
+// The operands of a call, with their outer axes and, if they have one, a class axis. Strides are in bytes.
 struct RowArrays {
   int axes;
   size_t shape[kMaxAxes];
@@ -21,8 +21,8 @@ struct RowArrays {
   size_t Rows() const;
 };
 
-// Computes rows with 1 class or more; changes the order of their axes. Works with or without Python's GIL, and leaves no
-// floating-point status behind. False where there is no memory for `*bytes`, and nothing was done.
+// Computes rows with 1 class or more, and reorders the axes of `arrays`. Works with or without Python's GIL, and leaves no
+// floating-point status behind. Returns false, with nothing done, if `*bytes` could not be allocated.
 bool RunRows(const RowOperation& operation, DType dtype, RowArrays& arrays, size_t* bytes);
 
 }  // namespace nonlin

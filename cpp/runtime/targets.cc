@@ -1,3 +1,4 @@
+// Lists the instruction sets that Highway can dispatch to, and forces one of them. Kernels are in simd/.
 #include "runtime/targets.h"
 
 #include "hwy/highway.h"

@@ -1,4 +1,4 @@
-// The instruction sets that this build holds and this CPU has.
+// Lists the instruction sets that are in this build and on this CPU, and selects one.
 #pragma once
 
 #include <string>
@@ -7,9 +7,9 @@
 namespace nonlin {
 
 std::vector<std::string> SupportedTargets();  // best first
-std::string JoinedTargets();                  // with commas, for messages
+std::string JoinedTargets();                  // joined by commas, for messages
 std::string CurrentTarget();
-bool ForceTarget(const std::string& name);  // false, and nothing is changed, if it is not supported
+bool ForceTarget(const std::string& name);  // returns false, and changes nothing, if it is not supported
 std::string HighwayVersion();
 
 }  // namespace nonlin

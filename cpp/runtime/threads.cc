@@ -1,3 +1,5 @@
+// Divides the work of a call: how many threads it uses, in which chunks, and which thread takes which. The threads
+// themselves belong to the team (team.h).
 #include "runtime/threads.h"
 
 #include <algorithm>
@@ -19,22 +21,23 @@
 namespace nonlin {
 namespace {
 
-// The grain. Estimated costs are in cycles of about this length; what else is measured stands in pool.cc and openmp.cc.
+// The grain of parallel work. Estimated costs are in cycles of about this length; pool.cc and openmp.cc have more measured
+// numbers.
 constexpr double kCyclesPerMicrosecond = 3000;
 constexpr double kThreadMicroseconds = 2;  // of work for each further thread
-constexpr double kChunkMicroseconds = 1;   // of a chunk at the least: claiming one costs some 20 ns
-constexpr size_t kChunksPerThread = 4;     // so that a thread which comes late or loses its core holds up little
+constexpr double kChunkMicroseconds = 1;   // the least work of a chunk: claiming one costs some 20 ns
+constexpr size_t kChunksPerThread = 4;     // so that a thread that is late or loses its core delays little
 constexpr int kMaxTeam = 256;
 
 int FromEnvironment(const char* name, int fallback) {
   const char* text = std::getenv(name);
   if (text == nullptr) return fallback;
   char* end = nullptr;
-  const long value = std::strtol(text, &end, 10);  // OMP_NUM_THREADS may go on with ",2": levels below the first
+  const long value = std::strtol(text, &end, 10);  // OMP_NUM_THREADS may continue with ",2", for nested levels
   return end != text && value >= 1 && value <= 1 << 16 ? static_cast<int>(value) : fallback;
 }
 
-// CPUs that a container's quota grants, rounded up; a large number where there is no quota.
+// CPUs that a container's quota grants, rounded up; a large number if there is no quota.
 int QuotaCount() {
   double quota = -1, period = -1;
   if (std::FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "r")) {  // version 2: "max 100000" or "150000 100000"
@@ -67,7 +70,7 @@ thread_local int call_limit = -1;
 // A thread's own memory while it works.
 class Scratch {
  public:
-  // `small` is taken where it will do.
+  // Uses `small` if it is large enough.
   explicit Scratch(size_t bytes, void* small = nullptr, size_t small_bytes = 0) : small_(small), data_(small) {
     if (bytes > small_bytes) data_ = ::operator new(bytes, kAlignment, std::nothrow);
     has_room_ = bytes == 0 || data_ != nullptr;
@@ -88,7 +91,7 @@ class Scratch {
 };
 
 // Whether this thread's stack is large enough for a kernel, whose frame may take 17 KB. OMP_STACKSIZE, or the limit that new
-// threads inherit, can make it smaller.
+// threads inherit, can make it too small.
 bool HasStack() {
 #ifdef __linux__
   static thread_local const bool has = [] {
@@ -107,8 +110,7 @@ bool HasStack() {
 #endif
 }
 
-// Neighbouring chunks, which many threads may claim: who has been given the share takes them from its front, others from
-// its back.
+// Neighbouring chunks, which any thread may claim: the owner of the share takes them from the front, others from the back.
 class alignas(64) Share {
  public:
   void Reset(size_t begin, size_t end) { ends_.store(begin << 32 | end, std::memory_order_relaxed); }
@@ -129,7 +131,7 @@ class alignas(64) Share {
   std::atomic<uint64_t> ends_{0};
 };
 
-// The work that a team is at: one at a time in a process.
+// The job that the team works on: one at a time in a process.
 std::atomic<bool> has_job{false};
 Share shares[kMaxTeam];
 
@@ -137,7 +139,7 @@ struct Job {
   const Work& work;
   void* scratch;  // of the caller
   size_t chunk, share_count;
-  std::fenv_t mode;  // the caller's rounding and its treatment of sub-normal numbers
+  std::fenv_t mode;  // the caller's rounding and treatment of sub-normal numbers
 
   void RunAlone() const { work.run(work.context, 0, work.n, scratch); }
 
@@ -151,7 +153,7 @@ struct Job {
   }
 
   void Help(int place) const {
-    if (!HasStack()) return;  // the others do it
+    if (!HasStack()) return;  // the others do its work
     const Scratch own(work.scratch_bytes);
     if (!own.has_room()) return;
     std::fesetenv(&mode);
@@ -159,7 +161,7 @@ struct Job {
   }
 };
 
-// Divides the work among at most so many threads, and lets them run.
+// Divides the work among at most `threads` threads, and runs it.
 void RunTogether(const Work& work, void* scratch, int threads, double microseconds) {
   const size_t units = (work.n + work.multiple - 1) / work.multiple;
   const size_t most = std::min({units, kChunksPerThread * threads, static_cast<size_t>(microseconds / kChunkMicroseconds)});
@@ -184,7 +186,7 @@ void InitThreads() {
     InitTeam();
     process_limit = DefaultThreads();
 #if defined(__unix__) || defined(__APPLE__)
-    pthread_atfork(nullptr, nullptr, [] { has_job = false; });  // whose job it was, the child does not have
+    pthread_atfork(nullptr, nullptr, [] { has_job = false; });  // the child lacks the thread whose job it was
 #endif
     return true;
   }();
@@ -206,7 +208,7 @@ bool RunInParallel(const Work& work) {
   const double microseconds = work.n * work.cycles / kCyclesPerMicrosecond;
   const double useful = std::min(microseconds / kThreadMicroseconds, std::ceil(static_cast<double>(work.n) / work.multiple));
   const int threads = static_cast<int>(std::min<double>({useful, static_cast<double>(MaxThreads()), kMaxTeam}));
-  // Whoever calls while another's job is under way works alone: it never waits in line.
+  // A call made while another call has the team works alone: it never waits in line.
   if (threads < 2 || has_job.exchange(true, std::memory_order_acquire)) {
     work.run(work.context, 0, work.n, scratch.data());
     return true;

@@ -1,6 +1,6 @@
-// The activations: one struct each, `Forward` and `Backward` on vectors, of which those with a parameter may have a form
-// without it, for 1, with the same results. A struct knows its formula and nothing of loops
-// or memory; its row in activations.def makes it a function. The mathematics: docs/formulas.md.
+// The activations: one struct each, with `Forward` and `Backward` on vectors. A function with a parameter may also have a
+// form without it, with the results that it has for 1. A struct knows its formula and nothing of loops or memory; its row in
+// activations.def makes it a function. The mathematics is in docs/formulas.md.
 
 #if defined(NONLIN_SIMD_ACTIVATIONS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_ACTIVATIONS_INL_H_
@@ -65,7 +65,7 @@ struct HardTanh {
 };
 
 struct HardSigmoid {
-  // (x + 3) / 6 before it is rounded, for x in [-3, 3]
+  // (x + 3) / 6 before rounding, for x in [-3, 3]
   template <class D, class V>
   HWY_INLINE static Two<V> Inside(D d, V x) {
     using C = ConstantsOf<D>;
@@ -152,7 +152,7 @@ struct Elu {
 };
 
 struct Celu {
-  // x / alpha and what its rounding lost
+  // x / alpha, with its rounding error in the low part
   template <class D, class V>
   HWY_INLINE static Two<V> Ratio(D d, V x, V alpha) {
     const V z = hn::Div(x, alpha);
@@ -207,11 +207,11 @@ struct Selu {
 
 // ---------------------------------------------------------------- tails
 //
-// What falls to 0 on one side and rises to its limit on the other comes from its tail at -|x|. Multiplications and
-// comparisons share two of a core's four pipes, so signs and limits are left to additions and integers.
+// A function that falls to 0 on one side and rises to its limit on the other is computed from its tail at -|x|.
+// Multiplications and comparisons share two of a core's four pipes, so additions and integers take care of signs and limits.
 
-// 2^k = power * unscale where x < 0: a factor takes what would be sub-normal in `power`, and 0 where the tail has its limit.
-// Where x >= 0, such a tail counts for nothing.
+// 2^k = power * unscale for x < 0: `unscale` takes what would be sub-normal in `power`, and is 0 where the tail has reached
+// its limit. For x >= 0, such a small tail has no effect.
 template <class V>
 struct TailPower {
   V power, unscale;
@@ -228,7 +228,7 @@ HWY_INLINE TailPower<V> TailPowerOf(D d, V x, VI k) {
           hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(missing, bias))), hn::BitCast(d, negative)};
 }
 
-// -|x|, no less than a limit
+// -|x|, but no less than a limit
 template <class D, class V>
 HWY_INLINE V MinusAbs(D d, V x, hn::TFromD<D> least) {
   return AtLeast(hn::Or(x, hn::SignBit(d)), hn::Set(d, least));
@@ -239,7 +239,8 @@ HWY_INLINE Two<V> MinusAbs(D d, Two<V> x, hn::TFromD<D> least) {
   return {high, hn::IfThenElseZero(hn::Eq(high, hn::Or(x.hi, sign)), low)};
 }
 
-// e = e^-|x| and 1 / (1 + e). Lost for silu's gradient: a short way for |x| < 60, two stages a vector apart.
+// e = e^-|x| and 1 / (1 + e). Tried for silu's gradient and slower: a short path for |x| < 60, and two stages a vector
+// apart.
 template <class V>
 struct SigmoidTail : TailPower<V> {
   V exponent, e, fraction;  // e = e^exponent = power (1 + fraction)
@@ -264,7 +265,7 @@ HWY_INLINE SigmoidTail<V> SigmoidTailOf(D d, Two<V> x) {
   return SigmoidTailOf(d, x.hi, exponent.hi, SplitShortExp(d, exponent.hi, exponent.lo));
 }
 
-// The low part of a (1 + b) (1 + fraction), b much smaller than 1.
+// The low part of a (1 + b) (1 + fraction), for b much smaller than 1.
 template <class V>
 HWY_INLINE V TimesRest(Two<V> a, V b, V fraction) {
   const V low = hn::MulAdd(a.hi, b, a.lo);
@@ -283,7 +284,7 @@ struct Sigmoid {
   HWY_INLINE static V Forward(D d, V x) {
     return Unscale(d, Scaled(d, x));
   }
-  // factor * sigmoid(x), of V or Two<V>, from its tail
+  // factor * sigmoid(x) from the tail, for x of type V or Two<V>
   template <class D, class X, class V>
   HWY_INLINE static V ForwardTimes(D d, X x, V factor) {
     const auto t = SigmoidTailOf(d, x);
@@ -318,7 +319,7 @@ struct Softplus {
   HWY_INLINE static V Forward(D d, V x, V beta) {
     using C = ConstantsOf<D>;
     const Two<V> z = TwoProduct(d, x, beta), e = ScaledExp(d, MinusAbs(d, z, C::kLogZero));
-    // log1p(e) is e where e is tiny, and e / beta may be normal where e is not.
+    // For tiny e, log1p(e) is e, and e / beta may be normal even if e is not.
     const auto tiny = hn::Lt(e.hi, hn::Set(d, C::kLog1pTiny));
     const Two<V> ratio = TwoQuotient<true>(d, TwoIfThenElse(tiny, e, LogOnePlus(d, e)), Two<V>{beta, hn::Zero(d)});
     const V back = hn::IfThenElse(tiny, hn::Set(d, C::kUnscale), hn::Set(d, 1));
@@ -339,7 +340,7 @@ struct Softplus {
   HWY_INLINE static Two<V> Tail(D d, V x) {
     return LogOnePlus(d, ScaledExp(d, MinusAbs(d, x, ConstantsOf<D>::kLogZero)));
   }
-  // log(1 + e) of e times 2^kScaleExponent
+  // log(1 + e), for e given times 2^kScaleExponent
   template <class D, class V>
   HWY_INLINE static Two<V> LogOnePlus(D d, Two<V> e) {
     const V unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
@@ -366,9 +367,8 @@ struct LogSigmoid {
 
 // ---------------------------------------------------------------- x times a sigmoid
 //
-// x g(x), with g rising from 0 to 1, for x clamped to [zero, saturated]: below, the product is 0, however large the factor
-// that it is taken times; above, it is x. `Scaled` is g(x) and `ScaledSlope` the derivative of x g(x), both times
-// 2^kScaleExponent.
+// x g(x), where g rises from 0 to 1, for x clamped to [zero, saturated]. Below, the product is 0 even times the largest
+// factor; above, it is x. `Scaled` is g(x) and `ScaledSlope` the derivative of x g(x), both times 2^kScaleExponent.
 
 template <class G>
 struct SelfGated {
@@ -425,8 +425,8 @@ struct GeluTanhGate {
   HWY_INLINE static Two<V> Scaled(D d, V x) {
     return ScaledSigmoid(d, Cubic(d, x, 1));
   }
-  // s (1 + v (1 - s)) with v = x z'(x), z the cubic. Taken as s ((1 + v) - v s): the sum does not wait for s, and a core
-  // that looks ahead by less than the formula's length waits less.
+  // s (1 + v (1 - s)) with v = x z'(x), z the cubic. Computed as s ((1 + v) - v s): the sum does not wait for s, which helps
+  // a core that looks ahead by less than the formula's length.
   template <class D, class V>
   HWY_INLINE static Two<V> ScaledSlope(D d, V x) {
     const V unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
@@ -493,7 +493,7 @@ struct Silu : SelfGated<SiluGate> {
   HWY_INLINE static SigmoidTail<V> TailOf(D d, V x) {
     return SigmoidTailOf(d, x);
   }
-  // At -|x| the derivative is q = e (1 + e - |x|) / (1 + e)^2, at |x| it is 1 - q. This is q for x < 0, else -q.
+  // At -|x| the derivative is q = e (1 + e - |x|) / (1 + e)^2, at |x| it is 1 - q. Returns q for x < 0, else -q.
   template <class D, class V>
   HWY_INLINE static Two<V> SlopeTail(D d, V x, const SigmoidTail<V>& t) {
     const V signed_power = hn::Xor(t.power, hn::AndNot(x, hn::SignBit(d)));
@@ -507,7 +507,7 @@ struct Silu : SelfGated<SiluGate> {
     const Two<V> q = SlopeTail(d, x, t), sum = FastTwoSum(hn::AndNot(t.negative, hn::Set(d, 1)), q.hi);
     return {sum.hi, hn::Add(sum.lo, q.lo)};
   }
-  // x / (1 + e), times e where x < 0
+  // x / (1 + e), times e for x < 0
   template <class D, class V>
   HWY_INLINE static Two<V> Value(D d, V x, const SigmoidTail<V>& t) {
     const Two<V> product = TwoProduct(d, t.r, AtLeast(x, hn::Set(d, ConstantsOf<D>::kSigmoidZero)));
@@ -518,13 +518,13 @@ struct Silu : SelfGated<SiluGate> {
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V x) {
     const auto t = TailOf(d, x);
-    const Two<V> q = SlopeTail(d, x, t);  // without the exact sum of Slope 1.06 times as fast
+    const Two<V> q = SlopeTail(d, x, t);  // 1.06 times as fast without the exact sum of Slope
     const V slope = hn::Add(hn::Add(hn::AndNot(t.negative, hn::Set(d, 1)), q.hi), q.lo);
     return hn::Mul(slope, hn::Mul(grad, t.unscale));
   }
 };
 
-// e^(-a^2 / 2) = power (1 + r + t) for a = |x|, and the ratio of the normal distribution's tail to it
+// e^(-a^2 / 2) = power (1 + r + t) for a = |x|, and Phi(-a) divided by it
 template <class V>
 struct GeluTail : TailPower<V> {
   V a, r, t;
@@ -562,7 +562,7 @@ struct Gelu {
     const Two<V> difference = FastTwoDifference(AtLeast(x, hn::Neg(hn::Zero(d))), tail.hi);
     return {difference.hi, hn::IfThenElseZero(hn::IsFinite(x), hn::Sub(difference.lo, tail.lo))};
   }
-  // a (1 + r + t). With the sum r + t rounded first, the error of geglu came to 1.65 ULP.
+  // a (1 + r + t). With r + t rounded first, the error of geglu came to 1.65 ULP.
   template <class V>
   HWY_INLINE static Two<V> TimesOnePlus(Two<V> a, V r, V t) {
     const V low = hn::MulAdd(hn::Add(r, t), a.lo, a.lo);
@@ -573,7 +573,7 @@ struct Gelu {
     const auto t = TailOf(d, x);
     return hn::Mul(Round(Slope(d, x, t)), hn::Mul(grad, t.unscale));
   }
-  // As Value has it; limits, signs of zeros and NaN come out by themselves. 1.3 times as fast as x Phi(x).
+  // The formula of Value. Limits, signs of zeros and NaN need no extra care. 1.3 times as fast as x Phi(x).
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V x) {
     using C = ConstantsOf<D>;
@@ -597,14 +597,14 @@ struct GateGradients {
   V gate, up;
 };
 
-// activation(gate) * up; both gradients from one exponential
+// activation(gate) * up. Both gradients share one exponential.
 template <class Activation>
 struct GatedUnit {
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V gate, V up) {
     const auto tail = Activation::TailOf(d, gate);
     const V y = Product(d, Activation::Value(d, gate, tail), up, tail.unscale);
-    return hn::CopySign(y, hn::Xor(gate, up));  // for zeros
+    return hn::CopySign(y, hn::Xor(gate, up));  // the sign of zeros
   }
   template <class D, class V>
   HWY_INLINE static GateGradients<V> Backward(D d, V grad, V gate, V up) {
@@ -623,7 +623,7 @@ struct GatedUnit {
 #if HWY_NATIVE_FMA
     return hn::Mul(Times(d, a, factor), unscale);
 #else
-    // Near sub-normal numbers an exact product has no room for its low part: the smaller factor is scaled.
+    // Near sub-normal numbers an exact product has no room for its low part, so the smaller factor is scaled.
     using C = ConstantsOf<D>;
     const V one = hn::Set(d, 1), scale = hn::Set(d, C::kScale);
     const auto tiny = hn::Lt(hn::Abs(hn::Mul(a.hi, factor)), hn::Set(d, 16 * C::kMinNormal));
@@ -637,13 +637,13 @@ struct GatedUnit {
 };
 
 struct SwiGlu : GatedUnit<Silu> {
-  // As fast as Value, which came to 1.7 ULP.
+  // As fast as Value, whose error came to 1.7 ULP.
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V gate, V up) {
     const V limited = Silu::Limited(d, gate);
     const V product = UnscaleTimes(d, TwoProduct(d, limited, SiluGate::Scaled(d, limited)), up);
     const V line = hn::IfThenElse(hn::Lt(gate, limited), hn::Neg(hn::Zero(d)), gate);
-    const auto plain = hn::Or(hn::Ne(gate, limited), hn::Eq(gate, hn::Zero(d)));  // zero for its sign
+    const auto plain = hn::Or(hn::Ne(gate, limited), hn::Eq(gate, hn::Zero(d)));  // zeros keep their sign
     return hn::IfThenElse(plain, hn::Mul(line, up), product);
   }
 };

@@ -1,5 +1,6 @@
-// Activations for results of 16 bits, within 2^-17: shorter polynomials, and no low parts. A formula without such a form
-// serves 16 bits as it is: the cheapest, and those of one argument, of which most results are looked up.
+// Activations for 16-bit results, with errors within 2^-17: shorter polynomials, and no low parts. Other formulas serve 16
+// bits as they are in activations-inl.h: the cheapest ones, and functions of one argument, whose results are mostly looked
+// up.
 
 #if defined(NONLIN_SIMD_ACTIVATIONS16_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_ACTIVATIONS16_INL_H_
@@ -21,11 +22,11 @@ struct Short : Activation {};
 
 // ---------------------------------------------------------------- building blocks
 
-// e^x as a product of two: as a square for bfloat16, which has the range of float, since it may be sub-normal and yet count,
-// times a large factor.
+// e^x as a product of two factors. For bfloat16, which has the range of float, it is the square of a root: a sub-normal e^x
+// still counts when it is multiplied by a large factor.
 template <class S>
 constexpr int kRoot16 = std::is_base_of_v<BFloat16, S> ? 2 : 1;
-// Below, e^x counts for nothing. For bfloat16 the root's biased exponent is 0 here; at the next number it would wrap.
+// Below this, e^x has no effect. For bfloat16 the root's biased exponent is 0 here; at the next number it would wrap.
 template <class S>
 constexpr float kZero16 = kRoot16<S> == 2 ? -176.05937f : -80.0f;
 
@@ -47,7 +48,8 @@ HWY_INLINE Exp16<V> Exp16Of(D d, V x) {  // |x| <= -kZero16
   return {root, kRoot == 2 ? root : hn::Set(d, 1)};
 }
 
-// e = e^exponent and what would be sub-normal of it where x < 0. What has more members goes through memory with GCC.
+// e = e^exponent. For x < 0, `unscale` is a factor of it that keeps the rest from being sub-normal. GCC passes a struct with
+// more members through memory.
 template <class S, class V>
 struct Tail16 {
   V exponent, e, unscale;
@@ -55,7 +57,7 @@ struct Tail16 {
 
   // e / unscale
   HWY_INLINE V Part() const { return kRoot16<S> == 1 ? e : hn::IfVecThenElse(negative, unscale, e); }
-  // The same where x < 0, else 1.
+  // The same for x < 0, else 1.
   HWY_INLINE V Step(V one) const { return kRoot16<S> == 1 ? hn::IfVecThenElse(negative, e, one) : unscale; }
 };
 template <class S, class D, class V>
@@ -65,7 +67,7 @@ HWY_INLINE Tail16<S, V> Tail16Of(D d, V x, V exponent) {
   const Exp16<V> e = Exp16Of<S>(d, exponent);
   return {exponent, hn::Mul(e.first, e.second), kRoot16<S> == 1 ? one : hn::IfVecThenElse(negative, e.first, one), negative};
 }
-// The slope / unscale of what rises by 1: it is q = e w at -|x| and 1 - q at |x|.
+// A slope that rises from 0 to 1, / unscale: it is q = e w at -|x| and 1 - q at |x|.
 template <class S, class D, class V>
 HWY_INLINE V SlopeOfTail(D d, const Tail16<S, V>& t, V w) {
   const V signed_part = hn::Xor(t.Part(), hn::AndNot(t.negative, hn::SignBit(d)));
@@ -237,7 +239,7 @@ struct Short<LogSigmoid, S> : LogSigmoid {
 
 // ---------------------------------------------------------------- x times a sigmoid
 
-// From `Slope`, which is / unscale, as `Value` is for the gated units.
+// The gradient from `Slope`, which is / unscale, as is `Value` for the gated units.
 template <class Form, class Activation>
 struct Gated16 : Activation {
   template <class D, class V>
@@ -322,7 +324,7 @@ struct Short<Mish, S> : Gated16<Short<Mish, S>, Mish> {
   HWY_INLINE static Tail16<S, V> TailOf(D d, V x) {
     return Tail16Of<S>(d, x);
   }
-  // As MishGate has it.
+  // The formula of MishGate.
   template <class D, class V>
   HWY_INLINE static V Slope(D d, V x, const Tail16<S, V>& t) {
     const V one = hn::Set(d, 1), two = hn::Set(d, 2), twice = hn::Add(t.e, t.e);

@@ -1,4 +1,4 @@
-// Passes over memory that show what the machine can do at most, for the benchmark to compare with. Compiled once per
+// Passes over memory that show the most that the machine can do, for the benchmark to compare with. Compiled once per
 // instruction set; see elementwise.cc.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/ceilings.cc"
@@ -32,7 +32,7 @@ double Read(const void* source, void*, size_t bytes) {
   return SumOf<float>(source, bytes, [](auto, auto v) HWY_ATTR { return v; });
 }
 
-// The cheapest exponential that there is here: no special value, no low part.
+// The cheapest exponential of nonlin: no special values, no low part.
 template <class T>
 double Exponentials(const void* source, void*, size_t bytes) {
   return SumOf<T>(source, bytes, [](auto d, auto x) HWY_ATTR {

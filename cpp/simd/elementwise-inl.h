@@ -1,4 +1,5 @@
-// The elementwise loops over contiguous arrays: an activation's formula, and the look-up of 16-bit results.
+// The elementwise loops over contiguous arrays, for formulas of activations and for the look-up of 16-bit results. Strided
+// arrays and threads are left to runtime/elementwise.cc.
 
 #if defined(NONLIN_SIMD_ELEMENTWISE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_ELEMENTWISE_INL_H_
@@ -35,7 +36,7 @@ struct BackwardOf {
   }
 };
 
-// Results, of two vectors or of a tail of n lanes, into the one or two outputs at offset i.
+// Store results, of two vectors or of a tail of n lanes, in the one or two outputs at offset i.
 template <class D, class S, class V>
 HWY_INLINE void PutPair(D d, V first, V second, S* const* outputs, size_t i, bool stream) {
   StoreOrStreamPair(first, second, d, outputs[0] + i, stream);
@@ -61,7 +62,7 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
   constexpr size_t kInputs = sizeof...(kInput);
   const hn::ScalableTag<Computed<S>> d;
   const size_t lanes = hn::Lanes(d), pair = 2 * lanes;
-  // A single value is a pair of vectors of copies that is read again and again: no branch in the loop, and no product.
+  // A single value becomes a pair of vectors of copies, read again and again: the loop needs no branch and no product.
   HWY_ALIGN S copies[kInputs][2 * hn::MaxLanes(d)];
   const S* in[kInputs];
   S* const out[2] = {static_cast<S*>(outputs[0]), static_cast<S*>(outputs[1])};
@@ -84,9 +85,9 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
     }
   };
   if (stream) put_until(HWY_MIN(n, (pair - Misalignment(pair, out[0])) % pair));
-  // Two vectors at a time, whose operations the compiler interleaves: a formula is one long chain, and a core looks ahead
-  // by little more than its length. 1.2 times as fast. Three or four at a time win a few percent here and lose them there.
-  // Fetching inputs ahead gains nothing (0.97 to 1.03).
+  // Two vectors at a time, so that the compiler interleaves their operations: a formula is one long chain, and a core looks
+  // ahead by little more than its length. 1.2 times as fast. Three or four vectors win a few percent in some functions and
+  // lose them in others. Prefetching inputs gains nothing (0.97 to 1.03).
   for (; i + pair <= n; i += pair) {
     const auto first = Call::Call(d, LoadOfPair<0>(d, in[kInput])...);
     const auto second = Call::Call(d, LoadOfPair<1>(d, in[kInput])...);
@@ -99,7 +100,7 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
 
 template <class T, size_t>
 using VecOf = hn::Vec<hn::ScalableTag<T>>;
-// Whether a formula takes as many inputs.
+// Whether a formula takes this number of inputs.
 template <class Call, class Inputs, class = void>
 constexpr bool kTakes = false;
 template <class Call, size_t... kInput>
@@ -121,8 +122,8 @@ void Map(const void* const* inputs, const size_t* steps, void* const* outputs, s
 HWY_INLINE void LookUpInCaches(const uint16_t* table, const uint16_t* from, uint16_t* to, size_t n) {
   size_t i = 0;
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-  // Two loads of arguments and one store for eight results, which are put together in a register: 1.6 times as fast as one
-  // by one or with gather instructions. Arguments from main memory arrive late without a prefetch: another 1.2 times.
+  // Two loads of arguments and one store for eight results, which are assembled in a register: 1.6 times as fast as one by
+  // one or with gather instructions. The prefetch gains another 1.2 times for arguments in main memory.
   constexpr size_t kAhead = 1024;
   using Results = uint16_t __attribute__((vector_size(16)));
   for (; i + 8 <= n; i += 8) {

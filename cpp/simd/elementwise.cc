@@ -1,5 +1,5 @@
-// Elementwise kernels. Highway includes this file again for every instruction set; what stands after HWY_ONCE is
-// compiled once.
+// The tables of elementwise kernels and activations. Highway includes this file once for every instruction set; code under
+// HWY_ONCE is compiled only once. Loops are in elementwise-inl.h, formulas in the headers of activations.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/elementwise.cc"
 #include "hwy/foreach_target.h"

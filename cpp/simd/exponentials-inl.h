@@ -1,4 +1,5 @@
-// Exponentials of a row, and their sums.
+// The exponentials of a row and their sums, without overflow. What softmax, logsumexp and the losses make of them is in
+// softmax-inl.h and losses-inl.h.
 
 #if defined(NONLIN_SIMD_EXPONENTIALS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_EXPONENTIALS_INL_H_
@@ -13,25 +14,25 @@ HWY_BEFORE_NAMESPACE();
 namespace nonlin {
 namespace HWY_NAMESPACE {
 
-// The scale of a row's exponentials: e^x is taken as 2^offset e^(x - reference), near 1 at the row's maximum.
-// Subtracting the maximum itself would lose up to half an ULP of the difference, some ULPs of the result. Here the
-// difference is exact wherever the result matters: small rows have reference 0 and are scaled by a power of two, and
-// around a large maximum floating-point subtraction is exact.
+// The scale of a row's exponentials: e^x is computed as 2^offset e^(x - reference), near 1 at the row's maximum. Subtracting
+// the maximum itself would lose up to half an ULP of the difference, some ULPs of the result. Here the difference is exact
+// wherever the result matters: rows of small numbers have reference 0 and are scaled by a power of two, and around a large
+// maximum floating-point subtraction is exact.
 template <class DT, bool kShortExponentials>
 struct RowScale {
   using D = DT;
   using V = hn::Vec<D>;
   using VI = hn::Vec<hn::RebindToSigned<D>>;
   static constexpr bool kShort = kShortExponentials;
-  V reference, floor;  // of x - reference: below, e^x counts for nothing
-  VI exponent;         // biased, of the power of two that goes with k = 0
-  V round;             // what rounds to an integer and adds that exponent, in the short form without the bias
+  V reference, floor;  // of x - reference: below it, e^x has no effect
+  VI exponent;         // biased exponent of the power of two for k = 0
+  V round;             // adding it rounds to an integer plus `exponent`, without the bias in the short form
 
   RowScale(D d, V max) {
     using C = ConstantsOf<D>;
     const hn::RebindToSigned<D> di;
     const V zero = hn::Zero(d), bound = hn::Set(d, C::kExactReduction);
-    const V none = hn::Neg(hn::Inf(d));  // the maximum of a row of nothing but -inf, or NaN
+    const V none = hn::Neg(hn::Inf(d));  // the maximum of a row of only -inf or NaN
     reference = hn::IfThenElse(hn::Or(hn::Le(hn::Abs(max), bound), hn::Eq(max, none)), zero, max);
     const V top = hn::IfThenElseZero(hn::IsFinite(max), hn::Sub(max, reference));
     floor = hn::Add(top, hn::Set(d, C::kRowZero));
@@ -52,7 +53,7 @@ struct RowScale {
     }
   }
 
-  // Within 2^-21, for results of 16 bits. NaN stays NaN, as those of 16 bits have nothing in their low bits.
+  // Within 2^-21, for 16-bit results. NaN stays NaN, as the low bits of a 16-bit NaN are 0.
   HWY_INLINE V ShortExp(D d, V a) const {
     using C = ConstantsOf<D>;
     const hn::RebindToSigned<D> di;
@@ -70,12 +71,12 @@ struct RowScale {
     const V n = hn::Sub(shifted, round);
     const V r = hn::NegMulAdd(n, hn::Set(d, C::kLn2Low), hn::NegMulAdd(n, hn::Set(d, C::kLn2High), a));
     const V fraction = hn::MulAdd(hn::Mul(r, r), Polynomial(d, r, C::kExp), r);
-    // The low bits of `shifted` are the power's exponent; those of kRound above them leave the word.
+    // The low bits of `shifted` are the power's exponent; the shift drops the bits of kRound above them.
     const V power = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::BitCast(di, shifted)));
     return hn::MulAdd(power, fraction, power);
   }
 
-  // The same for the maximum, far within an ULP; 2^kScaleExponent where it is infinite.
+  // The same for the maximum, far within an ULP; 2^kScaleExponent if the maximum is infinite.
   HWY_INLINE Two<V> ExpOfMax(D d, V max) const {
     using C = ConstantsOf<D>;
     const auto e = SplitExp(d, hn::IfThenElseZero(hn::IsFinite(max), hn::Sub(max, reference)));
@@ -83,18 +84,19 @@ struct RowScale {
   }
 };
 
-// A row's maximum, and its exponentials without one maximum: 1 + rest is softmax's denominator relative to the maximum's
-// numerator, max + log1p(rest) is logsumexp. Keeping the 1 apart keeps the digits of a rest below the type's epsilon.
+// A row's maximum, and the sums of its exponentials. `rest` leaves out one maximum and is relative to its exponential: 1 +
+// rest is softmax's denominator over the maximum's numerator, and max + log1p(rest) is logsumexp. Keeping the 1 apart keeps
+// the digits of a rest below the type's epsilon.
 template <class Scale>
 struct RowSum {
   using V = typename Scale::V;
   Scale scale;
   V max;
-  Two<V> rest, total;  // total: of the scaled exponentials
+  Two<V> rest, total;  // total: all scaled exponentials
 };
 
-// The maximum of `start` and the steps [begin, end). Four at a time: one would wait for the last.
-// Max(v, m) keeps m where v is NaN, or becomes NaN: the sum of exponentials shows it either way.
+// The maximum of `start` and the steps [begin, end). Takes four at a time, as a single maximum would wait for the step
+// before. If v is NaN, Max(v, m) is m or NaN; the sum of exponentials becomes NaN either way.
 template <class P, class S, class V>
 HWY_INLINE V MaxOf(const P& p, const S* row, size_t begin, size_t end, V start) {
   const auto filler = hn::GetLane(hn::Neg(hn::Inf(p.d)));
@@ -111,7 +113,8 @@ HWY_INLINE V MaxOf(const P& p, const S* row, size_t begin, size_t end, V start) 
   return p.Max(hn::Max(hn::Max(m0, m1), hn::Max(m2, m3)));
 }
 
-// Sums of a row's scaled exponentials: those that equal the maximum, counted, and the others, in runs of exact addition.
+// Sums of a row's scaled exponentials: entries that equal the maximum are counted; the others are added in runs, whose sums
+// are added exactly.
 template <class Scale>
 struct RowTotals {
   using D = typename Scale::D;
@@ -119,7 +122,7 @@ struct RowTotals {
   Two<V> others;
   V count;
 
-  // Adds the steps [begin, end); `keep(i, e)` is handed every exponential. What lies `ahead` bytes is fetched.
+  // Adds the steps [begin, end), and calls `keep(i, e)` with every exponential. Prefetches memory `ahead` bytes away.
   template <bool kCount, bool kFewSteps = false, class P, class S, class F>
   HWY_INLINE void Add(const P& p, const S* row, size_t begin, size_t end, const Scale& scale, V max, ptrdiff_t ahead,
                       F keep) {
@@ -128,7 +131,7 @@ struct RowTotals {
     const auto filler = hn::GetLane(hn::Neg(hn::Inf(d)));
     constexpr size_t kRunSteps = Scale::kShort ? 64 : P::kRunSteps;  // with 64, 16 bits are 5 % faster
     for (size_t run = begin; run < end; run += kRunSteps) {
-      V sum = zero, other = zero;  // take turns: half as many roundings one on another
+      V sum = zero, other = zero;  // taking turns halves the chain of roundings
       ForEach(p, row, run, HWY_MIN(run + kRunSteps, end), filler, [&](size_t i, V v, auto step) NONLIN_LOOP {
         if constexpr (P::kInMemory) hwy::Prefetch(reinterpret_cast<const char*>(row + p.Offset(i)) + ahead);
         V e = scale.Exp(d, v);
@@ -143,7 +146,7 @@ struct RowTotals {
         other = sum;
         sum = next;
       });
-      if (kFewSteps && end <= kRunSteps) {  // all of a row
+      if (kFewSteps && end <= kRunSteps) {  // this is the whole row
         others.hi = hn::Add(sum, other);
         return;
       }
@@ -152,8 +155,8 @@ struct RowTotals {
     }
   }
 
-  // The maximum's exponential is taken twice: as entries have it, so that they add up to 1, and exactly, for what is
-  // relative to it. With the former alone, gradients came to 4.6 ULP.
+  // The maximum's exponential is computed twice: once as for the entries, so that they add up to 1, and once exactly, for
+  // sums relative to it. With the former alone, errors of gradients came to 4.6 ULP.
   template <class P>
   HWY_INLINE RowSum<Scale> Finish(const P& p, const Scale& scale, V max) const {
     const D d = p.d;
@@ -176,9 +179,9 @@ struct RowState {
   V max;
   RowTotals<Scale> totals;
 
-  // Scales the totals down to a larger maximum's scale.
+  // Scales the totals down to the scale of a larger maximum.
   HWY_INLINE void Raise(D d, const Scale& scale, V new_max, const Scale& new_scale) {
-    // Divided first: the factor between the scales may be sub-normal, its product with the new one's scaling is not.
+    // Divides first: the factor between the scales may be sub-normal, but not its product with the scaling of the new one.
     const V old_top = scale.Exp(d, max);
     const V carried = hn::IfThenZeroElse(hn::Eq(max, hn::Neg(hn::Inf(d))), new_scale.Exp(d, max));
     const V sum = hn::MulAdd(totals.count, old_top, hn::Add(totals.others.hi, totals.others.lo));
@@ -193,7 +196,7 @@ struct RowState {
 template <class P>
 using ScaleOf = RowScale<typename P::D, P::kShort>;
 
-// In one read of memory, block by block: where a block raises the maximum, what stands so far is scaled down.
+// Reads memory once, block by block. If a block raises the maximum, the totals so far are scaled down.
 template <class P, class S>
 HWY_INLINE RowSum<ScaleOf<P>> SumRow(const P& p, const S* row) {
   using D = typename P::D;
@@ -228,9 +231,9 @@ HWY_INLINE RowSum<ScaleOf<P>> SumRow(const P& p, const S* row) {
   return state.totals.Finish(p, Scale(d, state.max), state.max);
 }
 
-// A row's exponentials: kept in a buffer, which may be the row, unless they are too many and computed again when they are
-// wanted. Without kRest the maxima, which cost a tenth, are not kept apart: `sum.rest` loses digits, and `sum.total` comes
-// to 6.7 ULP.
+// A row's exponentials, kept in a buffer, which may be the row; if there are too many, they are computed again when needed.
+// Keeping the maxima apart costs a tenth: without kRest they are not, `sum.rest` loses digits, and the error of `sum.total`
+// comes to 6.7 ULP.
 template <bool kRest, class P, class S>
 struct RowExponentials {
   using D = typename P::D;
@@ -283,8 +286,8 @@ HWY_INLINE V IfFiniteElseNaN(D d, V max, V value) {
   return hn::IfThenElse(hn::IsFinite(max), value, QuietNaN(d));
 }
 
-// upstream * softmax(x) from a row's exponentials. The upstream factor takes the scaling where it is large. Without its low
-// part, gradients came to 4.4 ULP.
+// upstream * softmax(x) from a row's exponentials. A large upstream factor takes the scaling. Without its low part, errors
+// of gradients came to 4.4 ULP.
 template <class D>
 struct ScaledSoftmax {
   using V = hn::Vec<D>;

@@ -1,5 +1,5 @@
-// The 16-bit types, float16 and bfloat16, which are only stored: vectors of them become vectors of float, and back. They are
-// rounded to nearest even, sub-normal numbers are kept, and so are NaN and infinities.
+// Conversions of vectors of the 16-bit types, float16 and bfloat16, to vectors of float and back: these types are storage
+// only. Rounding is to nearest even; sub-normal numbers, NaN and infinities are kept.
 
 #if defined(NONLIN_SIMD_FLOAT16_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_FLOAT16_INL_H_
@@ -16,8 +16,8 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// In integer arithmetic: what processors and Highway offer for these conversions flushes sub-normals (bfloat16) or gives
-// infinities up (float16 without F16C).
+// In integer arithmetic, as the conversions of processors and Highway flush sub-normals (bfloat16) or lose infinities
+// (float16 without F16C).
 struct BFloat16 {
   uint16_t bits;
   template <class D, class VH>
@@ -33,7 +33,7 @@ struct BFloat16 {
   }
 
  protected:
-  // The result in the upper half of each lane, unless a NaN's lower half carries into the rest.
+  // The result is in the upper half of each lane, unless the lower half of a NaN carries into it.
   template <class D, class V>
   HWY_INLINE static hn::Vec<hn::RebindToUnsigned<D>> Rounded(D, V v) {
     const hn::RebindToUnsigned<D> du;
@@ -53,14 +53,14 @@ struct BFloat16 {
   }
 };
 
-// Where nothing but bfloat16 is computed with, the lower half of a NaN is 0 and may be rounded as all else.
+// If all operands are bfloat16, the lower half of a NaN is 0, so that NaN rounds like any number.
 struct PureBFloat16 : BFloat16 {
   template <class D, class V>
   HWY_INLINE static hn::Vec<hn::Rebind<uint16_t, D>> Narrow(D d, V v) {
     return Upper(d, Rounded(d, v));
   }
 #if HWY_TARGET != HWY_SCALAR
-  // The even elements and the odd ones of a vector of them: half the work.
+  // The even or the odd elements of a vector: half the work.
   template <size_t kOdd, class D, class VH>
   HWY_INLINE static hn::Vec<D> WidenOf(D d, VH h) {
     const hn::RebindToUnsigned<D> du;
@@ -107,7 +107,7 @@ struct Float16 {
   HWY_INLINE static VU WidenBits(DU du, VU h) {
     const hn::RebindToFloat<DU> d;
     const VU magnitude = hn::ShiftLeft<13>(hn::And(h, hn::Set(du, 0x7FFF)));
-    // The exponent's bias grows by 112; the product brings sub-normals too.
+    // The exponent's bias grows by 112; a product handles sub-normals too.
     const VU scaled = hn::BitCast(du, hn::Mul(hn::BitCast(d, magnitude), hn::Set(d, 5.192296858534828e33f)));
     const auto special = hn::Gt(magnitude, hn::Set(du, 0x0F7FFFFF));
     const VU value = hn::IfThenElse(special, hn::Or(magnitude, hn::Set(du, 0x7F800000)), scaled);
@@ -118,7 +118,7 @@ struct Float16 {
     const hn::RebindToFloat<DU> d;
     const VU magnitude = hn::And(bits, hn::Set(du, 0x7FFFFFFF)), one = hn::Set(du, 1);
     const VU odd = hn::And(hn::ShiftRight<13>(magnitude), one);
-    // A carry takes what is too large to infinity.
+    // A carry turns numbers that are too large into infinity.
     const VU normal =
         hn::ShiftRight<13>(hn::Add(hn::Sub(magnitude, hn::Set(du, 112 << 23)), hn::Add(odd, hn::Set(du, 0xFFF))));
     // Adding 1 / 2 rounds a small number at the last bit of a sub-normal.

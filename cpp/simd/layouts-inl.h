@@ -1,4 +1,5 @@
-// The layouts of rows, and loops over a row.
+// The layouts of rows, `Along` and `Across`, and loops over a row in either of them. Copies between memory and buffers are
+// in pack-inl.h, formulas in softmax-inl.h and losses-inl.h.
 //
 // A formula is written once, on "steps". In `Along` a step is a vector of consecutive classes of one row, and sums end
 // with a reduction over the lanes. In `Across` a step is one class of as many rows as there are lanes, side by side in a
@@ -24,7 +25,7 @@ HWY_BEFORE_NAMESPACE();
 namespace nonlin {
 namespace HWY_NAMESPACE {
 
-// S is the type of rows in memory; kShort where all results have 16 bits.
+// S is the type of rows in memory; kShort means that all results have 16 bits.
 template <class S, bool kShortExponentials>
 struct Along {
   using T = Computed<S>;
@@ -43,11 +44,11 @@ struct Along {
   size_t TailLanes() const { return classes % hn::Lanes(d); }
   size_t Offset(size_t step) const { return step * hn::Lanes(d); }
 
-  // Bytes from an entry to what is read after `steps` steps. If that is near, the processor fetches it without being told.
+  // Bytes from an entry to the one that is read `steps` steps later; 0 if that is near, as the hardware then prefetches it.
   ptrdiff_t Ahead(size_t steps) const { return steps > kNearSteps ? static_cast<ptrdiff_t>(Offset(steps) * sizeof(S)) : 0; }
 
-  // Where to keep what becomes a result. Its own memory is read on the way to be written, meanwhile; past the caches it is
-  // not.
+  // Where to keep numbers that become results: in the result's own memory, which a store reads into the caches anyway,
+  // unless results are stored past the caches.
   T* Keep(S* out, T* buffer) const {
     if constexpr (std::is_same_v<S, T>) return stream ? buffer : out;
     return buffer;
@@ -55,7 +56,7 @@ struct Along {
 
   V Max(V v) const { return hn::MaxOfLanes(d, v); }
   V Sum(V v) const { return hn::SumOfLanes(d, v); }
-  // Exactly: with the plain sum, log_softmax came to 4.8 ULP and gradients to 5.8.
+  // Exact: with the plain sum, log_softmax came to 4.8 ULP and gradients to 5.8.
   Two<V> Sum(Two<V> sum) const {
     constexpr size_t kLanes = hn::MaxLanes(D());
     const auto fold = [&](V hi, V lo) HWY_ATTR {
@@ -81,7 +82,7 @@ struct Along {
     }
   }
 
-  // A row's class.
+  // The target class of a row.
   using Index = int64_t;
   struct Class {
     int64_t place;
@@ -97,7 +98,7 @@ struct Along {
   V LoadAt(const Any* row, const Class& c) const {
     return hn::Set(d, LoadOne(row + Offset(c.step) + c.lane));
   }
-  // `own` for the entry of the class, v for all others of a step.
+  // Returns `own` for the entry of the class, v for all other entries of a step.
   V Replace(const Class& c, size_t step, V v, V own) const {
     if (HWY_LIKELY(step != c.step)) return v;
     return hn::IfThenElse(hn::AndNot(hn::FirstN(d, c.lane), hn::FirstN(d, c.lane + 1)), own, v);
@@ -141,7 +142,7 @@ struct Across {
   using Index = hn::TFromD<DI>;
   struct Class {
     hn::Vec<DI> places;
-    const Index* array;  // of the same
+    const Index* array;  // the same, in memory
   };
   Class LoadClass(const void* index) const {
     const Index* array = static_cast<const Index*>(index);
@@ -173,8 +174,8 @@ struct TailStep {
   static constexpr bool kTail = true;
 };
 
-// f(step, v, FullStep or TailStep) for the steps [begin, end) of a row; lanes behind its end hold `filler`. Two or four
-// steps at a time, which help in elementwise-inl.h, gain nothing here (0.94 to 1.02), in sums of logarithms neither.
+// Calls f(step, v, FullStep or TailStep) for the steps [begin, end) of a row; lanes beyond its end hold `filler`. Two or
+// four steps at a time, which help in elementwise-inl.h, gain nothing here (0.94 to 1.02), nor in sums of logarithms.
 template <class P, class S, class F>
 HWY_INLINE void ForEach(const P& p, const S* row, size_t begin, size_t end, typename P::T filler, F f) {
   const size_t full = HWY_MIN(end, p.FullSteps());
@@ -183,19 +184,19 @@ HWY_INLINE void ForEach(const P& p, const S* row, size_t begin, size_t end, type
   if (i < end) f(i, LoadTail(p.d, row + p.Offset(i), p.TailLanes(), filler), TailStep());
 }
 
-// A lambda of a loop over a row is inlined. As the closure of a call it takes stores, which queue behind those of the row
-// before where these wait for their lines: that has cost a third of the time.
+// Makes a lambda of a loop over a row inline. A call stores its closure, and these stores queue behind stores of the row
+// before that wait for their lines: this has cost a third of the time.
 #undef NONLIN_LOOP
 #define NONLIN_LOOP HWY_ATTR __attribute__((always_inline))
 
-// f(begin, end) on ranges that make up [0, n), on threads that are free.
+// Calls f(begin, end) on ranges that together cover [0, n), on threads that are free.
 template <class F>
 HWY_INLINE void ForRangesOf(const RowPlan& plan, size_t n, double cycles, const F& f) {
   const auto call = [](const void* context, size_t begin, size_t end) { (*static_cast<const F*>(context))(begin, end); };
   plan.for_ranges(n, cycles, call, &f);
 }
 
-// The sums of a huge row's chunks, merged in their order, which threads do not change; else that of all steps at once.
+// Sums a huge row in chunks, and merges their sums in order, whatever the number of threads; sums other rows at once.
 template <class Sum, class P, class F, class Merge>
 HWY_INLINE Sum InChunks(const P& p, F sum_of, Merge merge) {
   const size_t steps = p.Steps();
@@ -220,8 +221,8 @@ HWY_INLINE Sum InChunks(const P& p, F sum_of, Merge merge) {
   return sum_of(0, steps);
 }
 
-// Stores the full steps [begin, end) of f(step) past the caches. Rows start anywhere, vectors go to aligned memory: each
-// is put together from two neighbours.
+// Stores f(step) past the caches, for the full steps [begin, end). Rows start anywhere but such stores must be aligned, so
+// each vector is assembled from two neighbours.
 template <class P, class S, class F>
 HWY_INLINE void StreamSteps(const P& p, S* out, size_t begin, size_t end, F f) {
   const size_t lanes = hn::Lanes(p.d), head = (lanes - Misalignment(lanes, out)) % lanes, tail = lanes - head;
@@ -255,7 +256,7 @@ HWY_INLINE void FillSteps(const P& p, S* out, size_t begin, size_t end, F f) {
       begin = full;
     }
   }
-  for (size_t i = begin; i < end; ++i) {  // one place for f, which may be long: 0.5 MB in all
+  for (size_t i = begin; i < end; ++i) {  // f may be long and is inlined once here: saves 0.5 MB in all
     const auto v = f(i);
     if (HWY_LIKELY(i < full)) {
       StoreTo(v, p.d, out + p.Offset(i));
@@ -288,8 +289,8 @@ HWY_INLINE void TransformRow(const P& p, const S* row, To* out, F f) {
   FillRow(p, out, [=](size_t i) NONLIN_LOOP { return f(i, p.LoadRow(row, i)); });
 }
 
-// Sums over a row of the kSums terms that f(step, v, terms) sets. Runs keep the rounding error from growing with the row;
-// their sums are added exactly.
+// Sums over a row each of the kSums terms that f(step, v, terms) sets. Terms are added in runs, and the sums of runs
+// exactly, so that the rounding error does not grow with the row.
 template <size_t kSums, class P, class S, class V, class F>
 HWY_INLINE void SumsOf(const P& p, const S* row, V* sums, F f) {
   const V zero = hn::Zero(p.d);

@@ -1,5 +1,6 @@
-// Losses and their gradients, as row operations. A loss is a struct with kernels `OfRow`, for a target of an entry each,
-// and `OfClass`, for a target that is a class; its row in losses.def makes it functions.
+// Losses and their gradients, as row operations. A loss is a struct with the kernels `OfRow`, for a target per entry, and
+// `OfClass`, for a target that is a class; its row in losses.def makes it functions. Checks and reductions are made above
+// the kernels.
 
 #if defined(NONLIN_SIMD_LOSSES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_LOSSES_INL_H_
@@ -36,7 +37,7 @@ struct Places {
   static constexpr size_t kGradient = kUpstream + (kWant == Want::kBoth ? 2 : 1);
 };
 
-// factor * v, and 0 where the factor is 0 and v infinite
+// factor * v, but 0 if the factor is 0, even for infinite v
 template <class D, class V>
 HWY_INLINE V TimesOrZero(D d, V factor, V v) {
   return hn::IfThenZeroElse(hn::Eq(factor, hn::Zero(d)), hn::Mul(factor, v));
@@ -44,8 +45,8 @@ HWY_INLINE V TimesOrZero(D d, V factor, V v) {
 
 // ---------------------------------------------------------------- a sum over entries
 //
-// Formula::Term(d, x, y, q) is the loss of an entry x with the target y, Formula::Slope its derivative by x; q is the
-// weight of positive targets, where the formula has one.
+// Formula::Term(d, x, y, q) is the loss of an entry x with the target y, Formula::Slope its derivative with respect to x; q
+// is the weight of positive targets, if the formula has one.
 
 template <class Formula, Want kWant>
 struct SumOfTerms : RowFormula {
@@ -83,7 +84,7 @@ struct SumOfTerms : RowFormula {
       } else {
         const V loss = SumOf(p, x, [=](size_t i, V v) NONLIN_LOOP {
           const V w = entry(weight, i), value = term(i, v, w), gradient = slope(i, v, w);
-          p.StoreRow(gradient, out, i);  // last: the result may be the target's memory
+          p.StoreRow(gradient, out, i);  // last, as the result may overwrite the target
           return value;
         });
         p.StoreScalar(loss, r.template Row<At::kLoss>());
@@ -126,7 +127,7 @@ struct TermOfClass : RowFormula {
 };
 
 struct LossFormula {
-  static constexpr bool kOfProbabilities = false;  // which are refused outside [0, 1]
+  static constexpr bool kOfProbabilities = false;  // refused outside [0, 1]
   static constexpr bool kHasPosWeight = false;
 };
 
@@ -149,7 +150,7 @@ struct NegativeLogLikelihood : TermLoss<NegativeLogLikelihood> {
   }
 };
 
-// What losses on probabilities share with torch: logarithms of at least -100, divisors of at least 1e-12.
+// Losses on probabilities have torch's limits: logarithms are at least -100, divisors at least 1e-12.
 template <class D, class V>
 HWY_INLINE V LimitedLog(D d, V log) {
   return AtLeast(log, hn::Set(d, -100));
@@ -159,7 +160,7 @@ HWY_INLINE V LimitedDivisor(D d, V p) {
   return AtLeast(p, hn::Set(d, hn::TFromD<D>(1e-12)));
 }
 
-// What the losses on probabilities refuse; NaN is none of it.
+// 1 for a number that losses on probabilities refuse, else 0. NaN is not refused.
 template <class D, class V>
 HWY_INLINE V CountOneOutside(D d, V p) {
   const V zero = hn::Zero(d), one = hn::Set(d, 1);
@@ -210,7 +211,7 @@ struct BinaryCrossEntropy : TermLoss<BinaryCrossEntropy> {
     const V likely = LimitedLog(d, Round(Log(d, p))), unlikely = LimitedLog(d, LogOrLog1m(d, hn::FirstN(d, 0), p));
     return hn::Neg(hn::MulAdd(y, likely, hn::Mul(hn::Sub(one, y), unlikely)));
   }
-  // -y / p + (1 - y) / (1 - p), of which neither divisor may vanish
+  // -y / p + (1 - y) / (1 - p), where neither divisor may vanish
   template <class D, class V>
   static V Slope(D d, V p, V y, V) {
     const V one = hn::Set(d, 1), rest = hn::Sub(one, p);
@@ -260,16 +261,15 @@ struct KlDivergence : TermLoss<KlDivergence> {
 // A row's loss is sum_i t_i (lse - z_i) + z_loss lse^2, for target weights t_i:
 //   class k:          t_i = (1 - smoothing) w_k [i = k] + smoothing / C w_i
 //   probabilities y:  t_i = w_i ((1 - smoothing) y_i + smoothing / C)
-// and its gradient is grad (p_i A - t_i), with A = sum_i t_i + 2 z_loss lse. Where p_i is above 1 / 2 this is
-// computed as grad ((A - t_i) - (1 - p_i) A), 1 - p_i being rest / (1 + rest): a prediction that is nearly right keeps
-// its digits.
+// and its gradient is grad (p_i A - t_i), with A = sum_i t_i + 2 z_loss lse. Where p_i is above 1 / 2 this is computed as
+// grad ((A - t_i) - (1 - p_i) A), with 1 - p_i = rest / (1 + rest): a prediction that is nearly right keeps its digits.
 
 template <class V>
 struct LossOptions {
   V keep, uniform;  // 1 - smoothing, smoothing / C
   V z_loss;
   bool smooth, has_z_loss;
-  // of z_loss lse^2; without it nothing waits for the logarithm
+  // The slope of z_loss lse^2. Without z_loss, nothing waits for the logarithm.
   HWY_INLINE V SlopeOf(V lse) const { return has_z_loss ? hn::Mul(hn::Add(z_loss, z_loss), lse) : z_loss; }
 };
 
@@ -313,7 +313,7 @@ struct CrossEntropyOfClass : RowFormula {
 
     const V target_logit = p.LoadAt(z, target);  // before it may be overwritten
     typename P::T* buffer = nullptr;
-    if constexpr (kWithGradient) {  // smoothing reads the logits once more
+    if constexpr (kWithGradient) {  // with smoothing, the logits are read once more
       buffer = options.smooth ? r.buffer : p.Keep(r.template Row<At::kGradient>(), r.buffer);
     }
     const auto exponentials = ExponentialsOf<true>(p, z, buffer);
@@ -360,7 +360,8 @@ struct CrossEntropyOfClass : RowFormula {
   }
 };
 
-// With kDivergence the entropy of the target is taken away: the divergence of softmax from it, without options.
+// With kDivergence the entropy of the target is subtracted, which gives the divergence of softmax from it; it has no
+// options.
 template <Want kWant, bool kDivergence>
 struct CrossEntropyOfProbabilities : RowFormula {
   static constexpr size_t kNarrow = 16;

@@ -1,4 +1,4 @@
-// The kernels of the losses over rows of 16-bit types, whose losses are float32; compiled once per instruction set, see
+// The loss kernels for rows of the 16-bit types, whose losses are float32. Compiled once per instruction set; see
 // elementwise.cc.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/losses16.cc"

@@ -1,4 +1,4 @@
-// The kernels of the losses over rows of float32, compiled once per instruction set (see elementwise.cc), and their table.
+// The loss kernels for rows of float32, compiled once per instruction set (see elementwise.cc), and the table of losses.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/losses32.cc"
 #include "hwy/foreach_target.h"

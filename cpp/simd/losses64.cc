@@ -1,4 +1,4 @@
-// The kernels of the losses over rows of float64, compiled once per instruction set; see elementwise.cc.
+// The loss kernels for rows of float64. Compiled once per instruction set; see elementwise.cc.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/losses64.cc"
 #include "hwy/foreach_target.h"

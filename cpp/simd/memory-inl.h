@@ -17,7 +17,7 @@ HWY_BEFORE_NAMESPACE();
 namespace nonlin {
 namespace HWY_NAMESPACE {
 
-// In memory stand numbers of type S; D is of the type in which they are computed.
+// S is the type of numbers in memory; D is a tag of the type that they are computed in.
 
 template <class S>
 using Computed = std::conditional_t<sizeof(S) == sizeof(uint16_t), float, S>;
@@ -52,12 +52,12 @@ HWY_INLINE void StoreTo(hn::Vec<D> v, D d, S* to) {
   }
 }
 
-// Past the caches where `stream`; `to` is aligned to what is stored then.
+// With `stream`, stores past the caches; `to` must then be aligned to the size of the store.
 template <class D, class S>
 HWY_INLINE void StoreOrStream(hn::Vec<D> v, D d, S* to, bool stream) {
   if constexpr (kIs16Bit<D, S>) {
     const hn::Rebind<uint16_t, D> dh;
-    constexpr size_t kLeastStreamed = 16;  // bytes: Highway would store so many of a shorter vector
+    constexpr size_t kLeastStreamed = 16;  // bytes: Highway would store this many even of a shorter vector
     if (stream && hn::MaxLanes(dh) * sizeof(S) >= kLeastStreamed) {
       hn::Stream(S::Narrow(d, v), dh, BitsAt(to));
     } else {
@@ -70,7 +70,7 @@ HWY_INLINE void StoreOrStream(hn::Vec<D> v, D d, S* to, bool stream) {
   }
 }
 
-// Two vectors' elements as a pair of vectors, in the order that is the least work.
+// A pair of vectors holds the elements of two vectors, in the order that takes the least work.
 template <class S>
 constexpr bool kPairsAlternate = HWY_TARGET != HWY_SCALAR && std::is_same_v<S, PureBFloat16>;
 
@@ -93,7 +93,7 @@ HWY_INLINE void StoreOrStreamPair(hn::Vec<D> first, hn::Vec<D> second, D d, S* t
   }
 }
 
-// The first n < Lanes(d) elements; the lanes behind them hold `filler`.
+// Loads the first n < Lanes(d) elements; the lanes after them hold `filler`.
 template <class D, class S>
 HWY_INLINE hn::Vec<D> LoadTail(D d, const S* from, size_t n, hn::TFromD<D> filler) {
   if constexpr (kIs16Bit<D, S>) {
@@ -139,13 +139,13 @@ HWY_INLINE void StoreOne(Computed<S> value, S* to) {
   StoreTo(hn::Set(d, value), d, to);
 }
 
-// In elements, of an array's first one among as many.
+// How many elements the start of an array lies beyond a multiple of `lanes` elements.
 template <class S>
 HWY_INLINE size_t Misalignment(size_t lanes, const S* array) {
   return reinterpret_cast<uintptr_t>(array) / sizeof(S) % lanes;
 }
 
-// to = from, in aligned vectors.
+// target = source, in aligned vectors.
 template <class S>
 HWY_INLINE void CopyAligned(const S* source, S* target, size_t n, bool stream) {
   using Item = std::conditional_t<sizeof(S) == sizeof(uint16_t), uint16_t, S>;

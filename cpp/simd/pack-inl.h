@@ -1,4 +1,5 @@
-// Rows side by side: from memory, wherever their entries are, to groups in a buffer, and back.
+// Copies rows from memory, whatever their strides, to groups side by side in a buffer, and back. Types are converted on the
+// way; nothing else is computed here.
 
 #if defined(NONLIN_SIMD_PACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_PACK_INL_H_
@@ -42,7 +43,7 @@ bool CanTranspose(size_t classes) {
   return classes >= kBlock<T>;
 }
 
-// A vector whose blocks of kLanes numbers are `step` bytes apart in memory.
+// Loads a vector whose blocks of kLanes numbers are `step` bytes apart in memory.
 template <size_t kLanes, class D>
 HWY_INLINE hn::Vec<D> LoadBlocks(D d, const char* from, ptrdiff_t step) {
   if constexpr (hn::MaxLanes(d) <= kLanes) {
@@ -65,7 +66,7 @@ HWY_INLINE void StoreBlocks(hn::Vec<D> v, D d, char* to, ptrdiff_t step) {
   }
 }
 
-// Each block of kBlock vectors as a matrix, transposed.
+// Transposes each block of kBlock vectors as a matrix.
 template <class D, class V>
 HWY_INLINE void TransposeBlocks(D d, V* v) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {
@@ -84,8 +85,8 @@ HWY_INLINE void TransposeBlocks(D d, V* v) {
   }
 }
 
-// As many rows as there are lanes, `step` bytes apart, to a group's buffer. A block of classes that would reach beyond the
-// last one begins earlier.
+// Copies as many rows as there are lanes, `step` bytes apart, to a group's buffer. A block that would reach beyond the last
+// class begins earlier.
 template <class S, class T>
 HWY_INLINE void RowsToLanes(const char* first, ptrdiff_t step, size_t classes, T* buffer) {
   const hn::ScalableTag<T> d;
@@ -107,7 +108,7 @@ HWY_INLINE void RowsToLanes(const char* first, ptrdiff_t step, size_t classes, T
   }
 }
 
-// And back.
+// The reverse of RowsToLanes.
 template <class S, class T>
 HWY_INLINE void LanesToRows(const T* buffer, size_t classes, char* first, ptrdiff_t step) {
   const hn::ScalableTag<T> d;
@@ -130,7 +131,7 @@ HWY_INLINE void LanesToRows(const T* buffer, size_t classes, char* first, ptrdif
 }
 #endif
 
-// A row of neighbouring classes, to a buffer in the type in which it is computed.
+// Copies a row of contiguous classes to a buffer of the type that it is computed in.
 template <class S, class T>
 HWY_INLINE void WidenRow(const S* from, size_t classes, T* buffer) {
   const hn::ScalableTag<T> d;
@@ -140,7 +141,7 @@ HWY_INLINE void WidenRow(const S* from, size_t classes, T* buffer) {
   for (; j < classes; ++j) buffer[j] = LoadOne(from + j);
 }
 
-// And back.
+// The reverse of WidenRow.
 template <class S, class T>
 HWY_INLINE void NarrowRow(const T* buffer, size_t classes, S* to) {
   const hn::ScalableTag<T> d;
@@ -150,7 +151,7 @@ HWY_INLINE void NarrowRow(const T* buffer, size_t classes, S* to) {
   for (; j < classes; ++j) StoreOne(buffer[j], to + j);
 }
 
-// Copies `count` rows from memory to groups in a buffer; lanes behind the last row hold what one in the array holds, or 0.
+// Copies `count` rows from memory to groups in a buffer; lanes after the last row hold a copy of some row, or 0.
 template <class S, class T>
 HWY_INLINE void PackOneByOne(const RowOperand& o, const GroupLayout& g, size_t row, size_t count, T* buffer) {
   const char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
@@ -169,15 +170,15 @@ HWY_INLINE void PackOneByOne(const RowOperand& o, const GroupLayout& g, size_t r
   }
 }
 
-// The same, in vectors where rows or their classes are neighbours in memory.
+// The same, in vectors if rows or their classes are contiguous in memory.
 template <class S, class T>
 HWY_NOINLINE void PackRows(const RowOperand& o, const GroupLayout& layout, size_t row, size_t count, T* buffer) {
   const hn::ScalableTag<T> d;
   const size_t lanes = hn::Lanes(d);
   const char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
   if (layout.lanes != lanes) return PackOneByOne<S>(o, layout, row, count, buffer);
-  const GroupLayout g{layout.classes, lanes};  // a constant number of lanes: 3 % of a call
-  if (o.row == sizeof(S)) {                    // neighbours in memory
+  const GroupLayout g{layout.classes, lanes};  // a constant number of lanes saves 3 % of a call
+  if (o.row == sizeof(S)) {                    // contiguous rows
     for (size_t j = 0; j < g.classes; ++j, first += o.item) {
       const S* from = reinterpret_cast<const S*>(first);
       T* to = buffer + j * lanes;
@@ -196,7 +197,8 @@ HWY_NOINLINE void PackRows(const RowOperand& o, const GroupLayout& layout, size_
   PackOneByOne<S>(o, g, row + i, count - i, buffer);
 }
 
-// Fetches what PackRows will read of a group: neighbouring rows class by class, others as if there was nothing between them.
+// Prefetches what PackRows will read of a group: contiguous rows class by class, others as if there were no gaps between
+// them.
 HWY_INLINE void PrefetchRows(const RowOperand& o, const GroupLayout& g, size_t item, size_t row) {
   const ptrdiff_t lines = static_cast<ptrdiff_t>(g.classes);
   const ptrdiff_t step = o.row == static_cast<ptrdiff_t>(item) ? o.item : o.row * static_cast<ptrdiff_t>(g.lanes) / lines;
@@ -204,8 +206,8 @@ HWY_INLINE void PrefetchRows(const RowOperand& o, const GroupLayout& g, size_t i
   for (ptrdiff_t j = 0; j < lines; ++j) hwy::Prefetch(from + j * step);
 }
 
-// A row that does not count has a negative class, -1 here; its class 0 is read in its stead. What is beyond the last class,
-// because the array of targets has changed after it was checked, must not lead out of the row.
+// An ignored row has a negative class, -1 here; class 0 is read in its place. A class beyond the last, in an array of
+// targets that changed after it was checked, must not lead out of the row.
 HWY_INLINE int64_t PlaceOf(int64_t index, size_t classes) {
   return HWY_MAX(int64_t{-1}, HWY_MIN(index, static_cast<int64_t>(classes) - 1));
 }
@@ -213,7 +215,7 @@ HWY_INLINE int64_t PlaceOf(int64_t index, size_t classes) {
 template <class Index>
 HWY_INLINE void PackIndices(const RowOperand& o, size_t row, size_t count, size_t lanes, size_t classes, Index* buffer) {
   const char* from = o.data + static_cast<ptrdiff_t>(row) * o.row;
-  if (o.row == sizeof(int64_t)) {  // compilers use vectors here
+  if (o.row == sizeof(int64_t)) {  // compilers vectorise this
     const int64_t* indices = reinterpret_cast<const int64_t*>(from);
     for (size_t i = 0; i < count; ++i) buffer[i] = static_cast<Index>(PlaceOf(indices[i], classes));
   } else {
@@ -241,8 +243,8 @@ HWY_INLINE void UnpackOneByOne(const RowOperand& o, const GroupLayout& g, size_t
   }
 }
 
-// The same. Rows without a gap go through `stage`, of the size of `buffer`, and from there in whole vectors. Past the caches
-// where `stream`, and where the result's place in memory allows it.
+// The same, in vectors. Rows without gaps go through `stage`, of the size of `buffer`, and from there in whole vectors. With
+// `stream`, stores past the caches if the alignment of the result allows it.
 template <class S, class T>
 HWY_NOINLINE void UnpackRows(const RowOperand& o, const GroupLayout& layout, size_t row, size_t count, const T* buffer,
                              T* stage, bool stream) {

@@ -1,5 +1,6 @@
-// Row kernels, and the loops that bring rows to them: in place, through a buffer side by side, or one by one. Which of these
-// it is, a plan says (runtime/rows.cc); it depends on the classes and their stride, never on the number of rows.
+// Row kernels, and the loops that bring rows to them: in place, or through a buffer, side by side or one by one. A plan of
+// runtime/rows.cc says which; this depends on the classes and their stride, never on the number of rows. Formulas are in
+// softmax-inl.h and losses-inl.h.
 
 #if defined(NONLIN_SIMD_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_ROWS_INL_H_
@@ -14,29 +15,29 @@ HWY_BEFORE_NAMESPACE();
 namespace nonlin {
 namespace HWY_NAMESPACE {
 
-// A row operation names its operands, in the order of its gufunc's signature, and computes one row (Along) or one group
-// of rows (Across): Run(p, r), where `r` hands out the operands' data.
+// A row operation names its operands, in the order of its gufunc's signature. Run(p, r) computes one row (Along) or one
+// group of rows (Across); `r` gives access to the operands' data.
 struct RowFormula {
   static constexpr size_t kNarrow = nonlin::kNarrow;
-  // Vectors of classes up to which rows in place are short: longer ones are no faster together, out of cache.
+  // Rows in place of up to this many vectors are short: longer ones are no faster together, out of cache.
   static constexpr size_t kShortSteps = 0;
   static constexpr bool kOwnEntryOnly = false;
 };
 
-// Rows in memory are of type S, scalars of type Scalar, everything else of the type in which they are computed.
+// Rows in memory are of type S, scalars of type Scalar, all else of the type that rows are computed in.
 template <class Operation, class S, class Scalar>
 struct GroupData {
   using T = Computed<S>;
   template <Operand kind>
   using TypeOf = std::conditional_t<IsRow(kind), S, std::conditional_t<IsScalar(kind), Scalar, T>>;
   void* data[Operation::kOperands.count];
-  T* buffer;  // for as many entries as a row has, of an operation with rows for a result
+  T* buffer;  // as long as a row, for operations whose result is rows
   template <size_t k>
   auto* Row() const {
     return static_cast<TypeOf<Operation::kOperands.kinds[k]>*>(data[k]);
   }
   template <size_t k>
-  const void* Index() const {  // of the type that the layout has for it
+  const void* Index() const {  // of the layout's type Index
     return data[k];
   }
 };
@@ -46,7 +47,7 @@ struct GroupData {
 template <class S, class Scalar>
 using InPlaceLayout = Along<S, std::is_same_v<S, Scalar> && !std::is_same_v<S, Computed<S>>>;
 
-// A function of its own: a loop over rows is up to 1.15 times as fast without the other one in it.
+// Kept out of RunInPlace: a loop over rows is up to 1.15 times as fast in a function without the other one.
 template <class Operation, class S>
 HWY_NOINLINE void RunInGroups(const RowPlan& plan, const RowOperand* operands, size_t begin, size_t end, void* buffer) {
   const InPlaceLayout<S, S> p{{}, plan.classes, false, plan};
@@ -56,7 +57,7 @@ HWY_NOINLINE void RunInGroups(const RowPlan& plan, const RowOperand* operands, s
   }
 }
 
-// Compiled once for a layout, however many loops call it.
+// Compiled once per layout, however many loops call it.
 template <class Operation, class P, class R>
 HWY_NOINLINE void RunGroup(const P& p, const R& group) {
   Operation::Run(p, group);
@@ -76,7 +77,7 @@ void RunInPlace(const RowPlan& plan, const RowOperand* operands, size_t begin, s
       const RowOperand& o = operands[k];
       const bool absent = IsAbsent(kList.kinds[k], o, plan.classes);
       group.data[k] = absent ? nullptr : o.data + static_cast<ptrdiff_t>(row) * o.row;
-      // A usual store to the line that two rows share would wait for it, and all others for this one.
+      // Two rows share this line. A regular store to it would wait for the line, and all later stores for that one.
       if (plan.stream && kList.kinds[k] == Operand::kRowOut) hwy::Prefetch(static_cast<S*>(group.data[k]) + plan.classes);
     }
     RunGroup<Operation>(p, group);
@@ -107,8 +108,8 @@ template <class S, class Scalar>
 struct RowLoops {
   using T = Computed<S>;
 
-  // Rows through buffers: as many side by side as there are lanes, or one by one. A constant number of lanes is up to 6 % of
-  // a call.
+  // Runs rows through buffers: as many side by side as there are lanes, or one by one. A constant number of lanes saves up
+  // to 6 % of a call.
   template <bool kOneByOne>
   struct Packed {
     using Index = std::conditional_t<kOneByOne, typename Along<T, false>::Index, typename Across<T>::Index>;
@@ -166,7 +167,7 @@ struct RowLoops {
       return packed;
     }
 
-    // Those of `fetched` rows behind them are fetched meanwhile.
+    // Computes packed rows, and meanwhile prefetches the `fetched` rows that follow.
     static void Compute(const RowOperation& operation, const RowPlan& plan, const RowOperand* operands, size_t row,
                         size_t count, size_t fetched, const PackedRows& packed) {
       const RowKernels& kernels = operation.kernels[ComputedType(plan.dtype)];
@@ -195,7 +196,7 @@ struct RowLoops {
       }
     }
 
-    // Rows by which a result of neighbouring rows is beyond alignment.
+    // How many rows a result of contiguous rows begins beyond alignment.
     static size_t Misaligned(const OperandList& list, const RowOperand* operands, size_t row) {
       for (int k = 0; k < list.count; ++k) {
         const RowOperand& o = operands[k];
@@ -209,7 +210,7 @@ struct RowLoops {
                     void* scratch) {
       size_t count = 0;
       for (size_t row = begin; row < end; row += count) {
-        // A result of neighbouring rows begins to be aligned after a few of them.
+        // If the result's rows are contiguous, a few of them come first, so that the rest is aligned.
         const size_t beyond = plan.stream ? Misaligned(operation.traits.operands, operands, row) : 0;
         count = HWY_MIN(plan.rows - beyond, end - row);
         const size_t fetched = plan.fetches ? HWY_MIN(plan.rows, end - row - count) : 0;
@@ -228,7 +229,7 @@ struct RowLoops {
     return {reinterpret_cast<char*>(entries), sizeof(Number), 0};
   }
 
-  // The entries of their classes as rows of one class.
+  // Runs the entries of the target classes as rows of one class.
   static void RunOwnEntries(const RowOperation& operation, const RowPlan& plan, const RowOperand* operands, size_t begin,
                             size_t end, void* scratch) {
     const OperandList& list = operation.traits.operands;
@@ -287,8 +288,8 @@ RowTraits TraitsOf() {
           !HWY_MEM_OPS_MIGHT_FAULT};
 }
 
-// 16-bit rows whose scalars are float have the kernels of float on packed copies, with the same bits, on instruction sets
-// that few machines stop at: kernels of their own are 1.1 to 1.5 times as fast, and take 1.2 MB.
+// On instruction sets that few machines stop at, 16-bit rows with float scalars use the kernels of float on packed copies,
+// with the same bits: kernels of their own are 1.1 to 1.5 times as fast, and take 1.2 MB.
 constexpr bool kSharesFloatKernels = HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SCALAR;
 
 template <class Operation, class S, class Scalar = S>

@@ -1,4 +1,4 @@
-// The kernels of softmax and its family, compiled once per instruction set; see elementwise.cc.
+// The table of row operations: softmax and its family. Compiled once per instruction set; see elementwise.cc.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/rows.cc"
 #include "hwy/foreach_target.h"

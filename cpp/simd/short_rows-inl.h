@@ -1,5 +1,5 @@
-// Rows of a few vectors: they stay in place, without a transposition; what is done once in a row is done for as many rows as
-// there are lanes.
+// Kernels for rows of a few vectors. The rows stay in place, without a transposition; the work done once per row is done for
+// as many rows at a time as there are lanes. All other rows are in rows-inl.h.
 
 #if defined(NONLIN_SIMD_SHORT_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_SHORT_ROWS_INL_H_
@@ -35,7 +35,7 @@ struct PlainSum {
     return hn::Add(a, b);
   }
 };
-struct ExactSum {  // with the plain one, log_softmax came to 5.4 ULP
+struct ExactSum {  // with PlainSum, log_softmax came to 5.4 ULP
   static constexpr bool kHasLow = true;
   template <class V>
   HWY_INLINE V operator()(V a, V b, V& low) const {
@@ -45,7 +45,8 @@ struct ExactSum {  // with the plain one, log_softmax came to 5.4 ULP
   }
 };
 
-// f over the lanes of each of as many vectors in memory as there are lanes: one result in a lane. Overwrites them.
+// Reduces as many vectors in memory as there are lanes, each over its lanes by f: lane i is the result of vector i.
+// Overwrites the vectors.
 template <class D, class F>
 HWY_INLINE Two<hn::Vec<D> > OverLanes(D d, hn::TFromD<D>* vectors, F f) {
   using T = hn::TFromD<D>;
@@ -73,7 +74,7 @@ HWY_INLINE Two<hn::Vec<D> > OverLanes(D d, hn::TFromD<D>* vectors, F f) {
   return {total, low};
 }
 
-// Lane i of every vector of a struct of them, in all lanes.
+// Broadcasts lane i of every vector in a struct of vectors.
 template <class D, class Vectors>
 HWY_INLINE Vectors OfLane(D d, const Vectors& vectors, size_t i) {
   using T = hn::TFromD<D>;
@@ -87,8 +88,8 @@ HWY_INLINE Vectors OfLane(D d, const Vectors& vectors, size_t i) {
   return row;
 }
 
-// Up to as many rows as there are lanes, from the row `first` on. `buffer` holds their exponentials in whole vectors, then
-// what goes past the caches.
+// Computes `count` rows from `first` on, at most as many as there are lanes. `buffer` holds their exponentials in whole
+// vectors, then the results that go past the caches.
 template <class Operation, class S, class P>
 HWY_INLINE void RunShortRows(const P& p, const RowOperand& in, const RowOperand& out, size_t first, size_t count,
                              bool stream, typename P::T* buffer) {
@@ -138,7 +139,7 @@ HWY_INLINE void RunShortRows(const P& p, const RowOperand& in, const RowOperand&
   const typename Operation::template Entry<D, P::kShort> entries(d, totals.Finish(Across<T>{d, p.classes}, tops.scale, max));
 
   stream &= out.row == static_cast<ptrdiff_t>(p.classes * sizeof(S));
-  S* const stage = reinterpret_cast<S*>(buffer);  // written behind what is read
+  S* const stage = reinterpret_cast<S*>(buffer);  // its writes stay behind the reads
   for (size_t i = 0; i < count; ++i) {
     const auto entry = OfLane(d, entries, i);
     const T* const kept = buffer + i * steps * lanes;

@@ -3,9 +3,9 @@
 // Included once per instruction set (see elementwise.cc), hence the toggled guard. No memory beyond constants, no threads,
 // no Python, and nothing from the standard library: its inline functions would be compiled for the wrong instruction set.
 //
-// Results that need more than one rounding are carried as an unevaluated sum of two lanes, `Two`. What may underflow is
-// carried multiplied by 2^kScaleExponent and comes back in a single last multiplication, so that sub-normal results are
-// rounded once.
+// Intermediate results that need more digits than the type has are carried as an unevaluated sum of two lanes, `Two`.
+// Numbers that may underflow are carried times 2^kScaleExponent, and a single multiplication at the end brings them back, so
+// that sub-normal results are rounded once.
 
 #if defined(NONLIN_SIMD_VMATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_VMATH_INL_H_
@@ -33,7 +33,7 @@ struct Two {  // the unevaluated sum hi + lo, |lo| much smaller than |hi|
   V hi, lo;
 };
 
-// a * b + c, rounded once on every target; without a fused instruction through an exact product and sum.
+// a * b + c, rounded once on every target; without a fused instruction, by an exact product and an exact sum.
 template <class D, class V>
 HWY_INLINE V Fma(D d, V a, V b, V c) {
 #if HWY_NATIVE_FMA
@@ -123,7 +123,7 @@ HWY_INLINE V EstimateInverse(D d, V b) {
   return hn::Div(hn::Set(d, 1), b);
 }
 
-// The same within 2^-11 and with half the digits: its square is exact.
+// The same with half the digits, still within 2^-11: its square is exact.
 template <class D, class V>
 HWY_INLINE V TruncatedInverse(D d, V b) {
   const hn::RebindToSigned<D> di;
@@ -140,8 +140,8 @@ HWY_INLINE V Inverse(D d, V b) {
   return sizeof(hn::TFromD<D>) == 4 ? hn::MulAdd(r, kWithinUlp ? hn::MulAdd(e, e, e) : e, r) : r;
 }
 
-// 1 / b = r (1 + e + e^2 + ...) for an estimate r; the low part may be as large as 2^-11 of the high one. Without e^2, too
-// small to see where the estimate is good to 2^-14, sigmoid is 3 % faster there and not monotone.
+// 1 / b = r (1 + e + e^2 + ...) for an estimate r; the low part may be as large as 2^-11 of the high one. Where the estimate
+// is good to 2^-14, e^2 is too small to see, and sigmoid without it is 3 % faster but not monotone.
 template <class D, class V>
 HWY_INLINE Two<V> TwoReciprocal(D d, Two<V> b) {
   const V r = EstimateInverse(d, b.hi);
@@ -149,7 +149,8 @@ HWY_INLINE Two<V> TwoReciprocal(D d, Two<V> b) {
   return {r, hn::Mul(r, hn::MulAdd(e, e, e))};
 }
 
-// Where the low part of a is more than rounding, as that of Log1pOfTail is, the inverse that it is taken times must be good.
+// If the low part of a is more than a rounding error, as in a result of Log1pOfTail, it must be multiplied by an accurate
+// inverse.
 template <bool kLargeLow = false, class D, class V>
 HWY_INLINE Two<V> TwoQuotient(D d, Two<V> a, Two<V> b) {
   const V r = Inverse<kLargeLow>(d, b.hi);
@@ -187,14 +188,13 @@ HWY_INLINE V Polynomial(D d, V x, const hn::TFromD<D> (&coefficients)[kTerms]) {
   return sum;
 }
 
-// With a lower half of 0, which rounds to 16 bits as a number does.
+// A NaN whose lower half is 0, so that it rounds to 16 bits like a number.
 template <class D>
 HWY_INLINE hn::Vec<D> QuietNaN(D d) {
   return hn::Set(d, ConstantsOf<D>::kNaN);
 }
 
-// The larger and the smaller of x and a limit. NaN stays NaN, which Max and Min promise on x86 alone, and there for the
-// second operand.
+// The larger and the smaller of x and a limit. NaN stays NaN; Max and Min promise this only on x86, for the second operand.
 template <class V>
 HWY_INLINE V AtLeast(V x, V low) {
 #if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
@@ -217,7 +217,7 @@ HWY_INLINE V Clamp(D d, V x, hn::TFromD<D> low, hn::TFromD<D> high) {
   return AtMost(AtLeast(x, hn::Set(d, low)), hn::Set(d, high));
 }
 
-// The same for an unevaluated sum: what is clamped has no low part.
+// The same for an unevaluated sum: a clamped number has no low part.
 template <class D, class V>
 HWY_INLINE Two<V> Clamp(D d, Two<V> x, hn::TFromD<D> low, hn::TFromD<D> high) {
   const V clamped = Clamp(d, x.hi, low, high);
@@ -238,8 +238,8 @@ HWY_INLINE V Times(D d, Two<V> a, V factor) {
   return Fma(d, a.hi, factor, hn::IfThenElseZero(hn::IsFinite(factor), hn::Mul(a.lo, factor)));
 }
 
-// Ends a calculation carried at 2^kScaleExponent: (hi + lo) * factor, brought back. The factor takes the scaling where
-// it is large, the product where it is small, so that nothing overflows or loses bits on the way.
+// End a calculation carried times 2^kScaleExponent: (hi + lo) * factor, brought back. A large factor takes the scaling,
+// beside a small one the product does, so that nothing overflows or loses bits on the way.
 template <class D, class V>
 HWY_INLINE V Unscale(D d, Two<V> a) {
   return hn::Mul(Round(a), hn::Set(d, ConstantsOf<D>::kUnscale));
@@ -254,8 +254,8 @@ HWY_INLINE V UnscaleTimes(D d, Two<V> a, V factor) {
 
 // ---------------------------------------------------------------- exponentials
 
-// e^x = 2^k (1 + r + t), |r| <= 0.35 and |t| <= 0.07 for the curvature and what rounding r lost. Relative error below
-// 2^-26.6 / 2^-56.
+// e^x = 2^k (1 + r + t), |r| <= 0.35 and |t| <= 0.07, where t is the curvature and the rounding error of r. Relative error
+// below 2^-26.6 (float) / 2^-56 (double).
 template <class V, class VI>
 struct ExpParts {
   V r, t;
@@ -316,7 +316,7 @@ HWY_INLINE auto SplitShortExp(D d, Two<V> x) {
   const auto q = ReduceExp(d, x.hi);
   return ShortExpOf(d, hn::Add(q.high, hn::NegMulAdd(q.n, hn::Set(d, ConstantsOf<D>::kLn2Low), x.lo)), q.k);
 }
-// The same with one more rounding, and the bits of x alone where its low part is 0.
+// The same with one more rounding; with a low part of 0 it gives the same bits as x alone.
 template <class D, class V>
 HWY_INLINE auto SplitShortExp(D d, V x, V low) {
   const auto q = ReduceExp(d, x);
@@ -397,15 +397,15 @@ HWY_INLINE V ShortExpTimes(D d, ShortExpParts<V, VI> e, V first, V second) {
   return hn::Mul(hn::MulAdd(power, e.fraction, power), hn::Mul(second, rest));
 }
 
-// sigmoid(x) * 2^kScaleExponent for x in [kLogZero, kSigmoidSaturated], V or Two<V>; above, it rounds to 1. With kExactRest
-// 1 minus the result is as accurate as the result; else only where it is above an ULP.
+// sigmoid(x) * 2^kScaleExponent for x in [kLogZero, kSigmoidSaturated], of type V or Two<V>; above that it rounds to 1. With
+// kExactRest, 1 minus the result is as accurate as the result; otherwise only if it is above an ULP.
 template <bool kExactRest = false, class D, class X>
 HWY_INLINE Two<hn::Vec<D>> ScaledSigmoid(D d, X x) {
   using C = ConstantsOf<D>;
   using V = hn::Vec<D>;
   const auto e = SplitShortExp(d, Negate(x));
   const V one = hn::Set(d, C::kUnscale), power = Pow2<-C::kScaleExponent>(d, e.k);
-  // 1 + power (1 + fraction): the first sum is exact but where one part vanishes beside the other.
+  // 1 + power (1 + fraction): the first sum is exact unless one part vanishes beside the other.
   const Two<V> sum = kExactRest ? TwoSum(one, power) : FastTwoSum(power, one);
   const Two<V> total = FastTwoSum(sum.hi, hn::Mul(power, e.fraction));
   return TwoReciprocal(d, Two<V>{total.hi, hn::Add(total.lo, sum.lo)});
@@ -434,7 +434,7 @@ HWY_INLINE V Log1pCorrection(D d, V f) {
   return FmaNeg(d, f, half, hn::Mul(s, hn::MulAdd(f, half, r)));
 }
 
-// log1p(e), with e = hi + lo in [0, 1]: for softplus and its like.
+// log1p(e), with e = hi + lo in [0, 1]: for softplus and similar functions.
 template <class D, class V>
 HWY_INLINE Two<V> Log1pOfTail(D d, Two<V> e) {
   using C = ConstantsOf<D>;
@@ -451,7 +451,7 @@ HWY_INLINE Two<V> Log1pOfTail(D d, Two<V> e) {
   return {sum.hi, hn::Add(sum.lo, hn::Add(Log1pCorrection(d, f), low))};
 }
 
-// n log(2) + log(1 + f + f_low) for f as Log1pCorrection takes it and an integer n, as an unevaluated sum.
+// n log(2) + log(1 + f + f_low) for an integer n and f in the range of Log1pCorrection, as an unevaluated sum.
 template <class D, class V>
 HWY_INLINE Two<V> LogOfParts(D d, V n, V f, V f_low) {
   using C = ConstantsOf<D>;
@@ -480,7 +480,7 @@ HWY_INLINE Two<V> Log1p(D d, Two<V> x) {
   return {hn::IfThenElse(infinite, x.hi, log.hi), hn::IfThenZeroElse(infinite, log.lo)};
 }
 
-// Logarithms have a short way for vectors of nothing but positive normal numbers; each lane has the same bits either way.
+// Logarithms have a short path for vectors of only positive normal numbers; each lane gets the same bits on either path.
 template <class D, class V>
 HWY_INLINE bool AreOrdinary(D d, V x) {
   return hn::AllTrue(d, hn::And(hn::Ge(x, hn::Set(d, ConstantsOf<D>::kMinNormal)), hn::Lt(x, hn::Inf(d))));
@@ -514,8 +514,8 @@ HWY_INLINE V LogOfSpecial(D d, V x) {
   return hn::IfThenElse(hn::Gt(x, zero), positive, others);
 }
 
-// log(p / q), std::log of the exact quotient. The short way, for numbers whose quotients are far from underflow, splits the
-// quotient; the other splits numerator and denominator, and comes to the same bits.
+// log(p / q), std::log of the exact quotient. The short path, for numbers whose quotients are far from underflow, splits the
+// quotient; the other path splits numerator and denominator, and gives the same bits.
 template <class D, class V>
 HWY_INLINE V ShortLogRatio(D d, V p, V q) {
   const hn::RebindToSigned<D> di;
@@ -526,7 +526,7 @@ HWY_INLINE V ShortLogRatio(D d, V p, V q) {
   const V factor = hn::BitCast(d, hn::Add(hn::BitCast(di, one), shift));
   return Round(LogOfParts(d, s.n, hn::Sub(s.m, one), hn::Mul(y.lo, factor)));
 }
-// Whether both are in [kUnscale, kScale), by their bits: those of negative numbers and NaN are larger.
+// Whether both are in [kUnscale, kScale), by their bits, which are larger for negative numbers and NaN.
 template <class D, class V>
 HWY_INLINE bool HaveShortLogRatio(D d, V p, V q) {
   const hn::RebindToUnsigned<D> du;
@@ -568,7 +568,7 @@ HWY_INLINE Two<V> Log(D d, V x) {
   return HWY_LIKELY(AreOrdinary(d, x)) ? Log<true>(d, x) : Log<false>(d, x);
 }
 
-// log(x) where it is asked for, else log(1 - x), for x in [0, 1]: std::log, std::log1p(-x).
+// log(x) in the lanes of `of_x`, else log(1 - x), for x in [0, 1]: std::log, std::log1p(-x).
 template <bool kOrdinary, class D, class M, class V>
 HWY_INLINE V LogOrLog1m(D d, M of_x, V x, Two<V> y) {
   const V zero = hn::Zero(d), one = hn::Set(d, 1);
@@ -591,9 +591,9 @@ HWY_INLINE V LogOrLog1m(D d, M of_x, V x) {
 
 // ---------------------------------------------------------------- the normal distribution
 
-// e^(a^2 / 2) Phi(-a) = erfcx(a / sqrt 2) / 2 for a in [0, 15] (float), [0, 39] (double). Error of the unevaluated sum
-// below 2^-24.9 / 2^-53.7. The ratio is smooth in m = k / (a + c). m is rounded to few bits, so that 1 - m and the line
-// below are exact and only a small polynomial is rounded; `e` puts back, to first order, what rounding m took away.
+// e^(a^2 / 2) Phi(-a) = erfcx(a / sqrt 2) / 2 for a in [0, 15] (float), [0, 39] (double). Error of the unevaluated sum below
+// 2^-24.9 / 2^-53.7. The ratio is smooth in m = k / (a + c). m is rounded to few bits, so that 1 - m and the line below are
+// exact and only a small polynomial is rounded; `e` corrects for the rounding of m, to first order.
 template <class D, class V>
 HWY_INLINE Two<V> RationalTailRatio(D d, V a) {
   using C = ConstantsOf<D>;
@@ -612,7 +612,7 @@ HWY_INLINE Two<V> RationalTailRatio(D d, V a) {
   return FastTwoSum(hi, lo);
 }
 
-// An entry of a table of 16 for the low 4 bits of each lane of `index`, looked up in registers.
+// Looks up the low 4 bits of each lane of `index` in a table of 16 entries, in registers.
 template <class D, class VI>
 HWY_INLINE hn::Vec<D> EntryOf16(D d, const hn::TFromD<D>* table, VI index) {
   const hn::RebindToSigned<D> di;
@@ -626,8 +626,8 @@ HWY_INLINE hn::Vec<D> EntryOf16(D d, const hn::TFromD<D>* table, VI index) {
   }
 }
 
-// The same for float where registers hold the table: a polynomial in each of 16 intervals, four to a binade of a + 1.
-// Error of the unevaluated sum below 2^-25.9. At 16 lanes 1.3 times as fast as the rational form.
+// The same for float if registers can hold the table: a polynomial in each of 16 intervals, four to a binade of a + 1. Error
+// of the unevaluated sum below 2^-25.9. At 16 lanes 1.3 times as fast as the rational form.
 template <class D, class V>
 HWY_INLINE Two<V> TabulatedTailRatio(D d, V a) {
   using C = ConstantsOf<D>;

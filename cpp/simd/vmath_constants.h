@@ -76,8 +76,8 @@ struct MathConstants<float> {
                                     0.0005225073546171188f,  -0.0010826510842889547f, 2.0627547201002017e-05f,
                                     0.00016876748122740537f, 8.421131497016177e-06f,  -2.6397283363621682e-05f,
                                     -7.189451480371645e-06f};  // 2^-27.8
-  // The same in 16 intervals, a polynomial in the distance from the centre each: constant term and its low part, then
-  // the other coefficients; the first interval stands at 12. 2^-27.6
+  // The same in 16 intervals, each with a polynomial in the distance from its centre: the constant term and its low part,
+  // then the other coefficients. The first interval is at index 12. 2^-27.6
   alignas(64) static constexpr float kTailTable[8][16] = {
       {0.23076032102108002f, 0.18523167073726654f, 0.15365193784236908f, 0.1307247281074524f, 0.10634515434503555f,
        0.08480339497327805f, 0.07034269720315933f, 0.06001567468047142f, 0.04912254586815834f, 0.0395066924393177f,

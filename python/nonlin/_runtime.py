@@ -1,4 +1,4 @@
-"""Threads, instruction sets and build configuration."""
+"""Settings of the whole library: threads, reuse of memory, instruction sets and build configuration."""
 
 import contextlib
 import operator
@@ -26,7 +26,7 @@ def get_num_threads() -> int:
     Returns
     -------
     int
-        That of the innermost `num_threads` block, else that of the process: by default the least of the environment
+        The limit of the innermost `num_threads` block, else of the process: by default the least of the environment
         variables ``NONLIN_NUM_THREADS`` and ``OMP_NUM_THREADS``, the CPUs that the process might run on when nonlin was
         imported, and the CPU quota of its control group.
 
@@ -40,10 +40,10 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Set the largest number of threads that one call uses: of the process, or of the `num_threads` block around it.
+    """Set the largest number of threads that one call uses, for the process or for the `num_threads` block around it.
 
-    Results do not depend on it, not even in their last bit. Small calls use one thread whatever it is, and so do calls that
-    are made while another thread's call has the others.
+    Results do not depend on it, not even in their last bit. Small calls always use one thread, and so do calls made while
+    the call of another thread uses the others.
 
     Parameters
     ----------
@@ -84,8 +84,8 @@ def _checked_count(n: int) -> int:
 def num_threads(n: int) -> Iterator[None]:
     """Use at most `n` threads in a ``with`` block.
 
-    It holds in the present context, as `numpy.errstate` does: for calls of this thread, and for tasks of asyncio and calls
-    of `asyncio.to_thread` that are started inside. Other threads keep theirs.
+    The limit holds in the current context, like `numpy.errstate`: for calls of this thread, and for asyncio tasks and calls
+    of `asyncio.to_thread` started inside. Other threads keep their own limit.
 
     Parameters
     ----------
@@ -116,22 +116,22 @@ def num_threads(n: int) -> Iterator[None]:
 class reuse_buffers:
     """Keep the memory of large freed arrays, and hand it out again.
 
-    The operating system gives fresh memory page by page, when it is first written: a large result costs up to twice as much
-    as one in `out`, and so do the intermediate results of NumPy's own operations. With this, the memory of arrays of 1 MiB
-    and more that are freed serves later arrays, of NumPy and of nonlin alike.
+    The operating system provides fresh memory page by page, when it is first written: a large new result costs up to twice
+    as much as one written to `out`, and so do the intermediate results of NumPy's own operations. With this, the memory of
+    freed arrays of 1 MiB and more serves later arrays, of NumPy and of nonlin alike.
 
     As a context manager, it lasts as long as the ``with`` block; a plain call switches it on, for good or until `close`. At
-    the end, the memory kept is given back; arrays that are still in use stay valid, and theirs is given back when they are
+    the end, the kept memory is given back; arrays still in use stay valid, and their memory is given back when they are
     freed. Blocks nest, each with a bound and memory of its own.
 
     It sets NumPy's data handler (NEP 49), which is a context variable: it holds for arrays made by the calling thread, and
-    by tasks of asyncio and calls of `asyncio.to_thread` that are started inside. Other threads make their own call. Arrays
-    may be freed in any thread.
+    by asyncio tasks and calls of `asyncio.to_thread` started inside. Other threads need a call of their own. Arrays may be
+    freed in any thread.
 
     Parameters
     ----------
     max_bytes : int, default 2**30
-        The most memory to keep, 0 or more. Beyond it, what was freed first is given back. Arrays in use do not count.
+        The most memory to keep, 0 or more. Beyond it, the memory freed first is given back. Arrays in use do not count.
 
     Raises
     ------
@@ -168,12 +168,12 @@ class reuse_buffers:
         _core.set_data_handler(self._handler)
 
     def close(self) -> None:
-        """Stop, and give back the memory kept. Again: no effect."""
+        """Stop, and give back the kept memory. A second call has no effect."""
         if self._closed:
             return
         self._closed = True
         _core.close_handler(self._handler)
-        # Elsewhere, as in another thread or in a block that outlives this one, the closed handler does what NumPy's does.
+        # Elsewhere, in another thread or in a block that outlives this one, the closed handler acts like NumPy's own.
         if _core.data_handler() is self._handler:
             _core.set_data_handler(self._before)
 

@@ -1,4 +1,4 @@
-"""What has to be settled before the extension is loaded, and with it its libraries; imported before anything else."""
+"""Checks and settings needed before the extension and its libraries are loaded; imported before anything else."""
 
 import contextlib
 import importlib
@@ -8,7 +8,7 @@ from ._build import THREADS
 
 
 def _refuse_subinterpreters() -> None:
-    """Raise where loading the extension would wait for ever for the main interpreter's lock."""
+    """Raise in a sub-interpreter: loading the extension would wait forever for the main interpreter's lock."""
     for name in ("_interpreters", "_xxsubinterpreters"):  # from Python 3.13 on, and before
         with contextlib.suppress(ModuleNotFoundError):
             interpreters = importlib.import_module(name)
@@ -20,8 +20,8 @@ def _refuse_subinterpreters() -> None:
 def _load_with_passive_waiting() -> None:
     """Load OpenMP's runtime with threads that wait passively, unless the user says otherwise.
 
-    By default they wait actively. Beside a BLAS library, whose threads want the same cores, each then waits for the
-    scheduler, for milliseconds.
+    By default they spin. Beside a BLAS library, whose threads want the same cores, each library then waits milliseconds for
+    the scheduler.
     """
     if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
         return

@@ -1,4 +1,4 @@
-"""threadpoolctl sees nonlin's threads and limits them, whichever of the two is imported first."""
+"""Lets threadpoolctl see and limit nonlin's threads, whichever of the two is imported first."""
 
 import sys
 from importlib.machinery import ModuleSpec
@@ -31,7 +31,7 @@ def _register(threadpoolctl: ModuleType) -> None:
 
 
 class _WhenImported:
-    """Finds threadpoolctl once, as without it, and registers with it when it has run."""
+    """Finds threadpoolctl once, as the usual finders do, and registers with it after it has run."""
 
     def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != "threadpoolctl":

@@ -32,12 +32,12 @@ R = TypeVar("R")
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
 
-# Where a tail is multiplied by x, x stops here: the limit of the product is 0, and inf * 0 would be NaN.
+# Where x multiplies a tail, x is limited to this: the limit of the product is 0, and inf * 0 would be NaN.
 FAR = 1e4
 
 
 def _float(x: Any) -> Any:
-    """As a floating-point array; Python numbers stay scalars, which do not widen a result, and strings strings."""
+    """Return a floating-point array; Python numbers stay scalars, which do not widen a result; strings stay too."""
     if isinstance(x, int | float):
         return float(x)
     if isinstance(x, str):
@@ -463,9 +463,9 @@ LOWEST_DIVISOR = 1e-12  # in place of a probability, in gradients
 
 
 class _Terms(NamedTuple):
-    """A loss before its reduction, and its gradient: functions, so that only what is wanted is computed.
+    """A loss before its reduction, and its gradient, as functions, so that each is computed only when wanted.
 
-    The loss comes first: its gradient may overwrite what both are made of.
+    Call the loss first: the gradient may overwrite the arrays that both are made of.
     """
 
     loss: Callable[[], Array]  # of each row or entry
@@ -490,7 +490,7 @@ def _reduce(terms: _Terms, reduction: str) -> Array:
 def _chain(terms: _Terms, reduction: str, grad: Any = 1.0) -> Array:
     """The gradient, by the chain rule."""
     slope = terms.slope()
-    factor = _float(grad) / (_divisor(terms, reduction) or 1)  # nothing counts where the divisor is 0
+    factor = _float(grad) / (_divisor(terms, reduction) or 1)  # with a divisor of 0, no row counts
     factor = np.asarray(factor).astype(slope.dtype)
     slope *= np.expand_dims(factor, terms.axis) if factor.ndim and terms.axis is not None else factor
     if terms.only is None:
@@ -546,7 +546,7 @@ def _expectation(t: Array, x: Array, axis: int) -> Array:
 
 
 class _Targets(NamedTuple):
-    """Class targets or probabilities, as every loss that takes either of them wants them."""
+    """Class targets or probabilities, prepared for the losses that take either of them."""
 
     k: Array | None  # the classes, 0 where ignored, with a class axis of length 1; None for probabilities
     t: Array  # the weight of k, 0 where ignored; or the probabilities times the weights

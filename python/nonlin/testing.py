@@ -1,12 +1,11 @@
 """Gradients checked by central differences.
 
 `f` is any function of one array. If its result has the shape of the array, `f` is taken to be elementwise and all entries
-are stepped at once; if its result is a scalar, they are stepped one by one. A function with another result, or one that
-mixes entries as softmax does, becomes a scalar one by ``lambda x: np.sum(grad * f(x))``, whose gradient is
-``f_backward(grad, x)``.
+are stepped at once; if its result is a scalar, they are stepped one by one. For a function with another result, or one that
+mixes entries as softmax does, check the scalar ``lambda x: np.sum(grad * f(x))``, whose gradient is ``f_backward(grad, x)``.
 
-Give float64. float16, bfloat16 and float32 are taken too, `f` is then evaluated in that type with a step made for it, but
-a third of the digits is lost in the difference: about four are left of float32, one or two of the 16-bit types.
+Use float64. float16, bfloat16 and float32 are taken too, and `f` is then evaluated in that type with a step made for it, but
+the difference loses a third of the digits: about four are left of float32, one or two of the 16-bit types.
 """
 
 from collections.abc import Callable
@@ -27,10 +26,11 @@ def numerical_gradient(f: Function, x: npt.ArrayLike, h: npt.ArrayLike | None = 
     Parameters
     ----------
     f : callable
-        Takes an array like `x`, each time a new one, and returns an array of that shape, each entry of which depends on one
-        entry of `x` alone, or a scalar. It is called three times, for a scalar ``1 + 2 * x.size`` times.
+        Takes an array like `x`, a new one each time, and returns a scalar, or an array of that shape in which each entry
+        depends on one entry of `x` alone. It is called three times, or ``1 + 2 * x.size`` times for a scalar.
     x : array_like
-        Where: any shape. Floats keep their dtype, in which `f` is evaluated; booleans and integers become float64.
+        Where to take the gradient: any shape. Floats keep their dtype, in which `f` is evaluated; booleans and integers
+        become float64.
     h : array_like, optional
         The step, or one for each entry of `x`. By default the cube root of the epsilon of the dtype, of `x` or of the
         result of `f`, whichever is coarser, times ``max(1, |x|)``. Give one where `f` changes over a shorter distance, as
@@ -86,8 +86,8 @@ def check_gradient(
     """Assert that ``df(x)`` is the gradient of `f` at `x`.
 
     An entry passes if ``|claimed - numerical| <= atol + rtol * |numerical|``. `numerical` is the central difference or, if
-    that one differs, what lies nearest to the claim between the slopes on the left and on the right, which are extrapolated
-    to step 0 from the steps `h` and ``h / 8``. Of a smooth function, these two are equal.
+    that differs, the value nearest to the claim between the slopes on the left and on the right, which are extrapolated to
+    step 0 from the steps `h` and ``h / 8``. For a smooth function, these two slopes are equal.
 
     Parameters
     ----------
@@ -96,19 +96,19 @@ def check_gradient(
     df : callable
         The gradient claimed for it: takes an array like `x` and returns one of its shape.
     x : array_like
-        Where, as for `numerical_gradient`; only finite entries can pass.
+        As for `numerical_gradient`; only finite entries can pass.
     rtol : float, optional
         By default a tenth of the cube root of the dtype's epsilon: 6e-7 for float64, 5e-4 for float32, 1e-2 for float16.
     atol : float, optional
-        By default what rounding does to the difference: ``4 * (eps * (|f(x)| + |x * gradient|) + tiny) / h``, `tiny` being
-        the smallest normal number; for a scalar `f` the product is summed over all entries.
+        By default the effect of rounding on the difference: ``4 * (eps * (|f(x)| + |x * gradient|) + tiny) / h``, `tiny`
+        being the smallest normal number; for a scalar `f` the product is summed over all entries.
     h : array_like, optional
         As for `numerical_gradient`.
 
     Raises
     ------
     AssertionError
-        If an entry does not pass. The message has the number of such entries, and of the worst one the index, `x`, both
+        If an entry does not pass. The message gives the number of such entries, and for the worst one its index, `x`, both
         gradients, the tolerance and, at a kink, the slopes on both sides. NaN and infinity never pass.
     TypeError, ValueError
         As `numerical_gradient`; if the result of `df` does not have the shape of `x`; for a negative tolerance.
@@ -119,8 +119,8 @@ def check_gradient(
 
     Notes
     -----
-    There is no gradient at a kink, but two slopes; every value from the one to the other passes, as a subgradient does: for
-    relu at 0 all of [0, 1].
+    A kink has two slopes and no gradient; every value between the slopes passes, as a subgradient does: for relu at 0 all
+    of [0, 1].
 
     Examples
     --------

@@ -13,9 +13,9 @@ import nonlin
 from nonlin.bench import cases, ceilings, company, contenders
 from nonlin.bench.cases import Case
 
-SECONDS, QUICK_SECONDS = 130.0, 40.0  # of measuring, which the cases share
-COMPANY_ROUNDS = 40  # of a run without limit; a busy process beside them, they do not count as time of measuring
-OVERTIME = 1.2  # a slow machine leaves out what has not begun by then
+SECONDS, QUICK_SECONDS = 130.0, 40.0  # of measuring, shared by the cases
+COMPANY_ROUNDS = 40  # of a run without limit; not counted as measuring, as a busy process runs beside some
+OVERTIME = 1.2  # on a slow machine, cases that have not begun by then are left out
 PICTURES = ".png", ".svg", ".pdf"
 
 
@@ -69,7 +69,7 @@ def select(options: argparse.Namespace) -> list[Case]:
 
 
 def select_company(options: argparse.Namespace) -> list[company.Comparison]:
-    """The programs of a run."""
+    """The comparisons of a run."""
     if options.quick or options.dtype != "float32":
         return []
     return [comparison for comparison in company.comparisons() if options.filter.search(comparison.name)]
@@ -140,7 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
     failures = [failure for m in run.measurements for failure in sorted(m.failures)]
     for failure in failures:
         print("results disagree:", failure, file=sys.stderr)
-    return 1 if any(failure.startswith("nonlin:") for failure in failures) else 0  # a contender may lose its digits
+    return 1 if any(failure.startswith("nonlin:") for failure in failures) else 0  # contenders may be less accurate
 
 
 if __name__ == "__main__":

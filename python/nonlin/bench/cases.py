@@ -1,4 +1,4 @@
-"""What is measured: elementwise functions at three sizes, softmax and cross-entropy at some shapes, the losses at one."""
+"""The cases: elementwise functions at three sizes, softmax and cross-entropy at some shapes, other losses at one."""
 
 import functools
 import importlib
@@ -58,7 +58,7 @@ class Case:
 
     @property
     def kind(self) -> str:
-        """What it is shown under: ``"elementwise"``, ``"rows"`` or ``"losses"``."""
+        """The heading it is shown under: ``"elementwise"``, ``"rows"`` or ``"losses"``."""
         if self.key in LOSSES:
             return "losses"
         return "elementwise" if self.flat else "rows"
@@ -83,7 +83,7 @@ class Case:
 
     @property
     def computed(self) -> str:
-        """The dtype that is computed in."""
+        """The dtype to compute in."""
         return "float32" if self.half else self.dtype
 
     @property
@@ -101,7 +101,7 @@ class Case:
             return 0
         if argument == "targets" and not self.flat:
             return 8 * rows
-        if self.key.startswith(("nll_loss", "categorical_cross_entropy")):  # only the entry of the target is looked at
+        if self.key.startswith(("nll_loss", "categorical_cross_entropy")):  # only the target's entry is read
             return 0 if self.key == "nll_loss_backward" else LINE * rows
         return itemsize(self.dtype) * prod(self.shape)
 
@@ -111,7 +111,7 @@ class Case:
 
     @property
     def exponentials(self) -> int:
-        """How many of them the case has to compute."""
+        """How many exponentials the case has to compute."""
         if "y" in self.arguments:  # the forward function's result makes them unnecessary
             return 0
         function = self.key.removesuffix("_backward").removesuffix("_with_grad")
@@ -126,7 +126,7 @@ class Case:
         return f"{module}.{function}({', '.join([*self.arguments, *keywords])})"
 
     def inputs(self) -> dict[str, Array]:
-        """The arguments by name. Cases share them: not to be written to."""
+        """The arguments by name. Cases share them, so they must not be written to."""
         return {name: self._input(name, place) for place, name in enumerate(self.arguments)}
 
     def _input(self, name: str, place: int) -> Array:
@@ -174,7 +174,7 @@ def short(n: int) -> str:
 
 @functools.lru_cache(maxsize=3)
 def _normal(shape: Shape, dtype: str, place: int) -> Array:
-    """Normally distributed numbers, others for each place among the arguments."""
+    """Normally distributed numbers, different for each place among the arguments."""
     kind = np.float64 if dtype == "float64" else np.float32
     numbers = np.random.default_rng(place).standard_normal(shape, dtype=kind)
     numbers *= 2

@@ -1,10 +1,10 @@
-"""What the machine can do at most: the limit that a case is compared with.
+"""The limit of the machine, which each case is compared with.
 
-The limit is the larger of two times, for as many threads as the run has: that for the bytes which the case has to move, and
-that for its exponentials. The rates are measured right before and after the case, as they change with what else the machine
-does, by passes that do nothing else (``_core.run_pass``): reading, writing and copying at the case's footprint, with stores
-through the caches and past them, the faster counts; and a bare exponential, the cheapest of nonlin's own, of numbers in the
-first-level cache, summed up and not stored.
+The limit is the larger of two times, on the run's number of threads: the time to move the bytes of the case, and the time to
+compute its exponentials. The rates are measured right before and after the case, as they change with the load of the
+machine, by passes that do nothing else (``_core.run_pass``). Some read, write and copy memory of the case's footprint, with
+stores through the caches and past them, whichever is faster. Another computes the cheapest of nonlin's exponentials, of
+numbers in the first-level cache, summed up and not stored.
 """
 
 import functools
@@ -24,11 +24,11 @@ PASSES = {  # by kind
 LEAST, MOST = 1 << 15, 1 << 27  # bytes of a pass
 IN_CACHE = 1 << 13  # bytes per thread that stay in the first-level cache
 ALIGNMENT = 4096
-MOVED, SAMPLES = 1 << 26, 3  # bytes of a sample: a millisecond or some; and how many samples: the best counts
+MOVED, SAMPLES = 1 << 26, 3  # bytes of a sample, some milliseconds; and samples, of which the best counts
 
 
 def footprint(bytes: int) -> int:
-    """The size that stands for a case of so many bytes: the power of two below, which is never the slower one."""
+    """The size that stands for a case of ``bytes``: the power of two below, which is never slower."""
     return max(LEAST, min(MOST, 1 << (bytes.bit_length() - 1)))
 
 
@@ -53,14 +53,14 @@ class Limit:
 
 @dataclass
 class Ceilings:
-    """Measures limits, and keeps all rates that it saw."""
+    """Measures limits, and keeps all measured rates."""
 
     threads: int
     bandwidth: dict[tuple[int, str], list[float]] = field(default_factory=dict)  # bytes per second, by footprint and pass
     exponentials: dict[str, list[float]] = field(default_factory=dict)  # per second, by dtype
 
     def limit(self, case: Case) -> Limit:
-        """What a case has to write goes with as much to read at the pace of a copy, the rest at that of its own pass."""
+        """Bytes to write, with as many to read, count at the rate of copying; the rest at the rate of reading or writing."""
         both = min(case.bytes_read, case.bytes_written)
         rest = "read" if case.bytes_read > both else "write"
         memory = 0.0
@@ -97,7 +97,7 @@ class Ceilings:
 
 @functools.lru_cache(maxsize=8)
 def _arrays(bytes: int) -> tuple[Array, Array]:
-    """Two arrays that were written to: pages that never were are all the same one."""
+    """Two arrays that have been written to: untouched pages would all be the same one."""
     memory = np.ones(2 * bytes + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + bytes], memory[start + bytes : start + 2 * bytes]

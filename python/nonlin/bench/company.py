@@ -1,9 +1,8 @@
-"""In company: programs whose calls stand between matrix products, as they do where people use them.
+"""The benchmark in company: programs whose calls run between matrix products, as they do in practice.
 
 NumPy's products have threads of their own, which want the same cores. A call that is fast alone may wait for them, or hold
-them up; nothing of that shows where it is measured by itself. So each program is timed as a whole, in each of the
-circumstances: on a machine that has nothing else to do, beside a process that keeps one core busy, and with its steps a
-millisecond apart.
+them up; none of this shows when it is measured by itself. So each program is timed as a whole, in three circumstances: on an
+idle machine, beside a process that keeps one core busy, and with its steps a millisecond apart.
 """
 
 import contextlib
@@ -28,15 +27,15 @@ from nonlin.bench.cases import Array
 Step = Callable[[], Any]
 
 CIRCUMSTANCES = ("alone", "a core taken", "1 ms apart")
-SAMPLE = 0.03  # seconds of steps in a row; the first ones, which a contender before may disturb, do not count
+SAMPLE = 0.03  # seconds of steps in a row; the first do not count, as the contender before may disturb them
 WARM_UP, ROUNDS, MIN_STEPS, MAX_STEPS = 0.3, 10, 2, 200
 PAUSE = 1e-3
-RATE = 1e-9  # of training: the work is the same in every step
+RATE = 1e-9  # of learning: so small that the work is the same in every step
 
 
 @dataclass
 class Loop:
-    """A program of one contender: a step, and for those with a single call the two parts it is made of."""
+    """A program of one contender: a step and, if it makes a single call, the two parts of the step."""
 
     step: Step
     products: Step | None = None
@@ -67,7 +66,7 @@ class Comparison:
         return f"{self.program.name}, {self.circumstance}"
 
     def median(self) -> float:
-        """Of nonlin's steps."""
+        """The median time of nonlin's steps."""
         return float(np.median(self.seconds["nonlin"]))
 
     def ratio(self, peer: str) -> float | None:
@@ -80,7 +79,7 @@ class Comparison:
 
 
 def of_nonlin() -> SimpleNamespace:
-    """Functions of one argument or more, and of an array for the result or None."""
+    """nonlin's functions, of their arguments and, in some, of an array for the result or None."""
 
     def inplace(f: Callable[..., Any]) -> Callable[[Array], Array]:
         return lambda x: f(x, out=x)
@@ -152,7 +151,7 @@ def between(n: int, name: str) -> Program:
 
 
 def attention(queries: int, width: int) -> Program:
-    """Softmax of scores, as one head of attention has them."""
+    """Softmax of scores, as in one head of attention."""
     q, k, v = _normal(queries, width), _normal(width, queries, scale=width**-0.5), _normal(queries, width)
 
     def build(f: SimpleNamespace) -> Loop:
@@ -246,12 +245,12 @@ def scikit_learn(activation: str) -> Program:
 
 
 def comparisons() -> list[Comparison]:
-    """What can run here, still without figures."""
+    """All comparisons that can run here, not yet measured."""
     return [Comparison(program, circumstance) for program in programs() for circumstance in CIRCUMSTANCES]
 
 
 def programs() -> list[Program]:
-    """All that can run here."""
+    """All programs that can run here."""
     chosen = [
         between(256, "tanh"),
         between(256, "gelu"),
@@ -292,7 +291,7 @@ def _sample(step: Step, pause: float) -> list[float]:
 
 
 def compared_loops(program: Program, torch: Any) -> dict[str, Loop]:
-    """The contenders, whose results have been compared."""
+    """The contenders, after a comparison of their results."""
     loops = {f.name: program.build(f) for f in (of_nonlin(), of_numpy())}
     if torch is not None and program.torch is not None:
         loops["torch"] = Loop(program.torch(torch))
@@ -322,7 +321,7 @@ def compare(comparison: Comparison, torch: Any = None, rounds: int = ROUNDS) -> 
 
 
 def peers(comparisons: list[Comparison]) -> list[str]:
-    """Who was measured, nonlin first."""
+    """The contenders that were measured, nonlin first."""
     return list(dict.fromkeys(name for c in comparisons for name in c.seconds))
 
 

@@ -1,7 +1,7 @@
-"""Who is measured. A contender is a table of Python expressions in the names of a case's arguments.
+"""The contenders. Each is a table of Python expressions in the names of a case's arguments.
 
-To add one: write its expressions, one for a fresh result and one with ``out=`` where it has that (None where it has not),
-and a function that returns the :class:`Contender`; list that function in :data:`LOADERS`.
+To add one: write its expressions, one for a fresh result and one with ``out=`` (None if it has no such form), and a function
+that returns the :class:`Contender`; list that function in :data:`LOADERS`.
 """
 
 import contextlib
@@ -49,10 +49,10 @@ class Contender:
     array: Callable[[Array], Any] = lambda array: array  # the contender's own view of an array
     numpy: Callable[[Any], Array] = np.asarray  # and back
     compiles: bool = False  # the first call of a case takes long
-    settles: float = 0.0  # seconds for which its threads wait actively after a call, and take a core from who comes next
+    settles: float = 0.0  # seconds that its threads spin after a call, and take cores from the next contender
 
     def modes(self, case: Case) -> list[str]:
-        """Those of ``"fresh"`` and ``"out="`` that it has for a case."""
+        """The modes, ``"fresh"`` or ``"out="``, that it has for a case."""
         return [mode for mode, expression in zip(MODES, self.expressions(case), strict=True) if expression]
 
     def call(self, case: Case, mode: str, inputs: Mapping[str, Array]) -> Call:
@@ -80,7 +80,7 @@ def load_nonlin(threads: int) -> Contender:
 
 def load_numpy(threads: int) -> Contender:
     del threads  # NumPy has one
-    # The bare formulas: what wraps them, to convert the arguments and silence warnings, costs some microseconds.
+    # The bare formulas: their wrappers, which convert arguments and silence warnings, cost some microseconds.
     bare = SimpleNamespace(**{name: getattr(value, "__wrapped__", value) for name, value in vars(reference).items()})
 
     def wide(value: Array) -> Array:
@@ -105,7 +105,7 @@ def _not_half(table: Mapping[str, Expressions]) -> Callable[[Case], Expressions]
     return lambda case: (None, None) if case.half else table.get(case.key, (None, None))
 
 
-# Whole numbers, as a float would be a double and make the result one. There is no erf.
+# Constants are whole numbers, as a float would be a double and make the result one. numexpr has no erf.
 NUMEXPR = {
     "relu": "where(x > 0, x, 0)",
     "relu_backward": "where(x > 0, grad, 0)",
@@ -178,8 +178,8 @@ def _torch(name: str, arguments: str = "x") -> Expressions:
     return f"torch.{name}({arguments})", f"torch.{name}({arguments}, out=out)"
 
 
-# The kernels that torch.nn.functional and autograd call, straight, with the out= that only they have. A backward pass that
-# torch has no kernel for is written out, as is a gated unit.
+# Direct calls of the kernels behind torch.nn.functional and autograd, as only these have out=. A backward pass without a
+# kernel in torch is written out, as is a gated unit.
 TORCH: dict[str, Expressions] = {
     "relu": ("torch.relu(x)", "torch.clamp_min(x, 0, out=out)"),
     "relu_backward": _aten("threshold_backward", "grad, x, 0"),
@@ -314,7 +314,7 @@ def load_compiled(threads: int) -> Contender:
 
 
 def load_jax(threads: int) -> Contender:
-    # XLA sizes its pool of threads when the first array is made, by this variable.
+    # XLA reads the size of its thread pool from this variable when the first array is made.
     before = os.environ.get("PJRT_NPROC")
     os.environ["PJRT_NPROC"] = str(threads)
     try:
@@ -414,7 +414,7 @@ def _jax_functions(jax: Any) -> dict[str, Callable[..., Any]]:
     }
 
 
-# nonlin first, then NumPy: its results are what the others are checked against.
+# nonlin first, then NumPy, whose results the others are checked against.
 LOADERS: list[Callable[[int], Contender]] = [load_nonlin, load_numpy, load_scipy, load_numexpr, load_torch, load_jax]
 
 

@@ -1,4 +1,4 @@
-"""How it is measured: results checked first, then every contender in turn, round after round.
+"""Measurement of the cases: results are checked first, then every contender is timed in turn, round after round.
 
 The machine may be busy, so nothing is compared across rounds: a ratio is the median of the ratios within each round.
 """
@@ -16,12 +16,12 @@ from nonlin.bench.ceilings import Ceilings, Limit
 from nonlin.bench.contenders import Call, Contender
 
 SAMPLE = 1e-3  # seconds; a sample of a short call is as many calls as this takes
-WARM_UP = 0.2  # of a sample, before it: brings data to the caches, and threads to life
+WARM_UP = 0.2  # of a sample, run before it: brings data to the caches and wakes threads
 MIN_ROUNDS, MAX_ROUNDS = 3, 10  # in one visit to a case
 SMALL = 1 << 22  # bytes; a case up to this size is visited often
-COMPARED = 1 << 20  # entries that are compared of a larger result
+COMPARED = 1 << 20  # entries compared of a larger result
 
-# By dtype: its epsilon, and how many of them two results may differ by, of the entry and of the largest entry.
+# By dtype: its epsilon, and by how many of them two results may differ, relative to the entry and to the largest entry.
 TOLERANCES = {
     "float32": (2.0**-23, 1000, 16),
     "float64": (2.0**-52, 1000, 16),
@@ -42,7 +42,7 @@ class Measurement:
     failures: set[str] = field(default_factory=set)  # results that disagree
     missing: set[str] = field(default_factory=set)  # expressions that this version of a contender cannot run
     limits: list[Limit] = field(default_factory=list)  # one for each visit
-    compiling: float = 0.0  # seconds that contenders took to compile, which are not time of measuring
+    compiling: float = 0.0  # seconds that contenders took to compile, not counted as measuring
 
     @property
     def small(self) -> bool:
@@ -72,11 +72,11 @@ class Measurement:
 
 
 def disagreement(results: Sequence[Array], expected: Sequence[Array]) -> str | None:
-    """None, or how two results differ: more than rounding in the working dtype explains."""
+    """How two results differ, by more than rounding in the working dtype explains, or None."""
     if len(results) != len(expected):
         return f"{len(results)} results, not {len(expected)}"
     for result, want in zip(results, expected, strict=True):
-        own_loss = want.ndim == 0 and result.dtype.itemsize == 2  # of 16-bit numbers: nonlin's is float32
+        own_loss = want.ndim == 0 and result.dtype.itemsize == 2  # nonlin's loss of 16-bit numbers is float32
         if result.shape != want.shape or (result.dtype != want.dtype and not own_loss):
             return f"{result.dtype}{result.shape}, not {want.dtype}{want.shape}"
         step = max(1, want.size // COMPARED) | 1  # odd, so that it visits every column
@@ -93,7 +93,7 @@ def disagreement(results: Sequence[Array], expected: Sequence[Array]) -> str | N
 
 @dataclass
 class Sampler:
-    """Times one call, some times in a row."""
+    """Times one call, repeated in a row."""
 
     call: Call
     repeats: int

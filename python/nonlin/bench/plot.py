@@ -52,7 +52,7 @@ def roofline(run: Run) -> Figure:
 
 
 def _points(axes: Any, panel: Panel, run: Run, line: float) -> None:
-    """A panel of the roofline; a line of text takes the part ``line`` of its height."""
+    """Draw a panel of the roofline; a line of text takes the part ``line`` of its height."""
     speeds: dict[str, float] = {}
     all_speeds: list[float] = []
     intensities = _intensities(panel)
@@ -85,7 +85,7 @@ def _points(axes: Any, panel: Panel, run: Run, line: float) -> None:
     for value in flat.values():
         axes.axhline(value, color="grey", linewidth=0.8)
     labels = [(value, f"{name}: {value:.3g} GB/s") for name, value in flat.items()]
-    for rate in run.ceilings.median_exponentials().values():  # one; none where no case needs them
+    for rate in run.ceilings.median_exponentials().values():  # one rate; none if no case needs exponentials
         slope = np.geomspace(width / 1000, width, 300)
         axes.plot(slope, rate / slope / 1e9, color="grey", linewidth=0.8, linestyle="--")
         labels.append((rate / width / 1e9, f"{rate / 1e9:.3g}e9 exponentials/s"))
@@ -123,9 +123,10 @@ def _clusters(points: list[tuple[float, str]]) -> list[list[tuple[float, str]]]:
 
 
 def _spread(places: Sequence[float], gap: float, ends: tuple[float, float] = (-np.inf, np.inf)) -> list[float]:
-    """The nearest places between two ends, by least squares, that keep a gap: of sorted ones.
+    """Return the nearest places to some sorted ones, by least squares, that keep a gap and stay between two ends.
 
-    Neighbours that violate it are pooled; clipping the pools' means is optimal too. Too many begin at the lower end.
+    Neighbours that are too close are pooled; clipping the pools' means is optimal too. Too many places begin at the lower
+    end.
     """
     pools: list[list[float]] = []
     for number, place in enumerate(places):

@@ -1,4 +1,4 @@
-"""The table, the JSON file and the picture."""
+"""The tables and the JSON file of a run. The pictures are in plot.py."""
 
 import json
 import platform
@@ -44,7 +44,7 @@ class Run:
         return min((float(np.median(r)) for r in ratios), default=None)
 
     def groups(self) -> dict[str, list[Measurement]]:
-        """What was measured, by what it is shown under."""
+        """The measurements, by the heading they are shown under."""
         groups: dict[str, list[Measurement]] = {}
         for m in filter(lambda m: m.expressions, self.measurements):
             title = f"{m.case.kind.capitalize()}, {m.case.size}" + (" elements" if m.case.flat else "")
@@ -76,7 +76,7 @@ def _ratio(ratio: float) -> str:
 
 
 def print_tables(run: Run, console: Console) -> None:
-    """What was measured in company, one table per size, and a summary."""
+    """Print what was measured in company, one table per size, and a summary."""
     if run.comparisons:
         console.print(company_table(run.comparisons))
     if not run.measurements:
@@ -234,7 +234,7 @@ def as_json(run: Run) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The name of the CPU, as well as the system tells it."""
+    """The name of the CPU, as far as the system tells it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
