@@ -226,7 +226,6 @@ struct RowOperation {
   const char* name;
   double cycles;  // estimated cost of a float32 element
   RowTraits traits;
-  bool float_scalars;  // scalars are float beside 16-bit rows
   std::array<RowKernels, kDTypes> kernels;
 };
 

@@ -695,7 +695,7 @@ void AddLoss(py::module_& m, int number) {
   const LossKernels* const kernels[] = {&GetLossKernels32()[number], &GetLossKernels64()[number],
                                         &GetLossKernelsFloat16()[number], &GetLossKernelsBFloat16()[number]};
   const auto operation_of = [&](const auto& kernel_of, double cost) {
-    RowOperation operation{loss.name, cost * kCostLanes / FloatLanes(), kernel_of(*kernels[0]).traits, true, {}};
+    RowOperation operation{loss.name, cost * kCostLanes / FloatLanes(), kernel_of(*kernels[0]).traits, {}};
     for (int i = 0; i < kDTypes; ++i) operation.kernels[i] = kernel_of(*kernels[i]).kernels;
     return operation;
   };

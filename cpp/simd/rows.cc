@@ -15,7 +15,6 @@ RowOperation OperationOf(const char* name, double cost) {
   return {name,
           cost * kCostLanes / hn::Lanes(hn::ScalableTag<float>()),
           TraitsOf<Operation>(),
-          false,
           {KernelsOf<Operation, float>(), KernelsOf<Operation, double>(), KernelsOf<Operation, Float16>(),
            KernelsOf<Operation, PureBFloat16>()}};
 }
