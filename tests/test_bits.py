@@ -17,5 +17,4 @@ def test_results_keep_their_bits(target: str) -> None:
     if known is None or (target != "SCALAR" and bits.maker() != KNOWN["maker"]):
         pytest.skip(f"tests/bits.json has nothing for {target} of {bits.maker()}")
     found = bits.digests_of(target)
-    assert found.keys() == known.keys()
-    assert [name for name, value in found.items() if value != known[name]] == []
+    assert [name for name, value in known.items() if found.get(name) != value] == []  # new functions may be missing there
