@@ -42,7 +42,7 @@ class Numbers:
         return self.random.randint(0, classes, shape)
 
 
-def ordered(x: np.ndarray, layout: str, axis: int) -> np.ndarray:
+def ordered(x: np.ndarray, layout: str) -> np.ndarray:
     """`x`, which is C-contiguous, with its values elsewhere in memory."""
     if layout == "fortran":
         return np.asfortranarray(x)
@@ -100,7 +100,7 @@ def elementwise(f: Function, dtype: np.dtype) -> Iterator[Any]:
             for i, name in enumerate(reversed(f.inputs))
         ][::-1]
     for layout in LAYOUTS:
-        given = [ordered(a, layout, 0) for a in operands]
+        given = [ordered(a, layout) for a in operands]
         yield f.public(*given)
         for parameter in f.parameters:
             yield f.public(*given, **{parameter: 0.75})
@@ -116,7 +116,7 @@ def rows(name: str, dtype: np.dtype) -> Iterator[Any]:
         g = numbers.uniform(-2, 2, shape).astype(dtype)
         mask = numbers.uniform(0, 1, shape) < 0.7
         for layout in LAYOUTS:
-            a, b = ordered(x, layout, -1), ordered(g, layout, -1)
+            a, b = ordered(x, layout), ordered(g, layout)
             if name == "logsumexp_backward":
                 yield function(b[:, 0], a)
             elif name.endswith("_backward"):
@@ -165,7 +165,7 @@ def losses(loss: Loss, dtype: np.dtype) -> Iterator[Any]:
             y = y.astype(dtype) if y.dtype.kind == "f" else y
             choices = list(options_of(loss, numbers, shape, dtype))
             for layout, reduction in itertools.product(LAYOUTS, ("mean", "sum", "none")):
-                operands = [ordered(x, layout, -1), y]
+                operands = [ordered(x, layout), y]
                 if loss.operand == 1:
                     operands.reverse()
                 for options in choices if layout == "plain" else choices[-1:]:

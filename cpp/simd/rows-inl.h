@@ -289,7 +289,7 @@ RowTraits TraitsOf() {
 }
 
 // On instruction sets that few machines stop at, 16-bit rows with float scalars use the kernels of float on packed copies,
-// with the same bits: kernels of their own are 1.1 to 1.5 times as fast, and take 1.2 MB.
+// with the same bits and 1.2 MB less. On SSE4, 1.06 to 2.2 for float16 and 0.96 to 1.2 for bfloat16; with AVX-512 0.65 to 1.
 constexpr bool kSharesFloatKernels = HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SCALAR;
 
 template <class Operation, class S, class Scalar = S>
