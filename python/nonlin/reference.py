@@ -426,11 +426,11 @@ def softmax_jacobian(y: Array, axis: int = -1) -> Array:
 @_quiet
 def log_softmax(x: Array, axis: Axis = -1, *, scale: float = 1.0, where: Array | None = None) -> Array:
     """``(z - m) - log1p(r)``, ``z = scale x``, ``r`` the sum of ``exp(z - m)`` over all entries but the maximum ``m``."""
-    rows, axis = _rows(x, axis, where, scale)
-    together = isinstance(axis, tuple)
-    _, z, _, r = _normaliser(_joined(rows, axis), -1) if together else _normaliser(rows, axis)
+    rows, axes = _rows(x, axis, where, scale)
+    together = isinstance(axes, tuple)
+    _, z, _, r = _normaliser(_joined(rows, axes), -1) if together else _normaliser(rows, axes)
     z -= np.log1p(r)
-    return _only(where, _parted(z, axis, rows.shape) if together else z, -np.inf)
+    return _only(where, _parted(z, axes, rows.shape) if together else z, -np.inf)
 
 
 @_quiet
@@ -467,19 +467,21 @@ def logsumexp(
         b = _only(where, b)
         where = b != 0
     x, axes = _rows(x, axis, where)
-    axis = axes
+    along = axes
     if isinstance(axes, tuple):
-        x, b, axis = _joined(x, axes), None if b is None else _joined(b, axes), -1
+        x, b, along = _joined(x, axes), None if b is None else _joined(b, axes), -1
     if b is None:
-        m, _, _, r = _normaliser(x, axis)
+        m, _, _, r = _normaliser(x, along)
         y = np.where(np.isinf(m), m, m + np.log1p(r))
         sign = np.where(np.isnan(y), y, y > -np.inf)
     else:
-        y, sign = _signed_sum(x, b, axis)
-    y, sign = (a.squeeze(axis) for a in (y, sign))
+        y, sign = _signed_sum(x, b, along)
+        if not return_sign:
+            y = np.where(sign < 0, np.nan, y)
+    y, sign = (a.squeeze(along) for a in (y, sign))
     if keepdims:
         y, sign = (np.expand_dims(a, axes) for a in (y, sign))
-    return (y, sign) if return_sign else np.where(sign < 0, np.nan, y) if b is not None else y
+    return (y, sign) if return_sign else y
 
 
 def _signed_sum(x: Array, b: Array, axis: int) -> tuple[Array, Array]:
