@@ -63,8 +63,8 @@ class Function:
         return functools.partial(_with_trailing, ufunc, tuple(self.parameters.values())) if self.parameters else ufunc
 
     def rounded_parameters(self, dtype: np.dtype) -> dict[str, float]:
-        """The default parameters as a call in that dtype takes them."""
-        return {key: float(dtype.type(value)) for key, value in self.parameters.items()}
+        """The default parameters as a call in that dtype takes them; a sixth stays one, which no float is."""
+        return {key: value if value == 1 / 6 else float(dtype.type(value)) for key, value in self.parameters.items()}
 
     def exact(self, *arguments: Array) -> tuple[Array, ...]:
         """The outputs by the reference, in float64, or in long double for float64; parameters have their defaults."""
@@ -398,6 +398,7 @@ def float64_sample() -> Array:
 
 _A, _S = mpf(reference.SELU_ALPHA), mpf(reference.SELU_SCALE)
 _U = mp.sqrt(2 / mp.pi)
+_SIXTH = mpf(1) / 6
 
 
 def _sigmoid(x: mpf) -> mpf:
@@ -454,8 +455,8 @@ EXACT: dict[str, Callable[..., mpf]] = {
     "silu_backward": lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))),
     "mish": lambda x: x * _mish_tanh(x),
     "mish_backward": lambda x: _mish_tanh(x) + x * (1 - _mish_tanh(x) ** 2) * _sigmoid(x),
-    "hard_sigmoid": lambda x: min(max(x / 6 + mpf(0.5), mpf(0)), mpf(1)),
-    "hard_sigmoid_backward": lambda x: mpf(-3 < x < 3) / 6,
+    "hard_sigmoid": lambda x, slope=_SIXTH, offset=0.5: min(max(slope * x + offset, mpf(0)), mpf(1)),
+    "hard_sigmoid_backward": lambda x, slope=_SIXTH, offset=0.5: slope * (0 < slope * x + offset < 1),
     "hard_swish": lambda x: x * EXACT["hard_sigmoid"](x),
     "hard_swish_backward": lambda x: mpf(0) if x <= -3 else mpf(1) if x >= 3 else (2 * x + 3) / 6,
     "hard_tanh": lambda x, min_val, max_val: min(max(x, min_val), max_val),
@@ -477,7 +478,7 @@ def exact_mp(function: Function, *arguments: Array) -> tuple[list[mpf], ...]:
         return tuple([mpf(str(v)) for v in output] for output in wide)
     points = [[mpf(float(v)) for v in np.atleast_1d(a)] for a in np.broadcast_arrays(*arguments)]
     if function.activation not in GATES:
-        given = {key: mpf(value) for key, value in parameters.items()}
+        given = {key: _SIXTH if value == 1 / 6 else mpf(value) for key, value in parameters.items()}
         return ([EXACT[function.name](x, **given) for x in points[-1]],)
     gate, up = points[-2:]
     act, slope = EXACT[GATES[function.activation]], EXACT[GATES[function.activation] + "_backward"]

@@ -251,17 +251,22 @@ def mish_backward(grad: Array, x: Array) -> Array:
     return np.asarray(grad * (t + x * ((1 - t) * (1 + t) * sigmoid(x))))
 
 
+def _is_sixth(slope: Any) -> bool:
+    """Whether a slope is the default: a sixth then, not its rounding."""
+    return isinstance(slope, float) and slope == 1 / 6
+
+
 @_formula
 def hard_sigmoid(x: Array, slope: float = 1 / 6, offset: float = 0.5) -> Array:
-    """``clip(slope x + offset, 0, 1)``; the default slope is a sixth, not its rounding."""
-    return np.asarray(np.clip(np.where(slope == 1 / 6, (x + 6 * offset) / 6, slope * x + offset), 0, 1))
+    """``clip(slope x + offset, 0, 1)``."""
+    return np.asarray(np.clip((x + 6 * offset) / 6 if _is_sixth(slope) else slope * x + offset, 0, 1))
 
 
 @_formula
 def hard_sigmoid_backward(grad: Array, x: Array, slope: float = 1 / 6, offset: float = 0.5) -> Array:
     """``grad slope`` where ``0 < slope x + offset < 1``, else 0."""
-    y = hard_sigmoid(x, slope, offset)
-    return np.where((y > 0) & (y < 1), np.where(slope == 1 / 6, grad / 6, slope * grad), 0)
+    y, inside = (x / 6, grad / 6) if _is_sixth(slope) else (slope * x, slope * grad)
+    return np.where((y > -offset) & (y < 1 - offset), inside, 0)
 
 
 @_formula

@@ -64,7 +64,7 @@ def numerical_gradient(f: Function, x: npt.ArrayLike, h: npt.ArrayLike | None = 
 
     References
     ----------
-    Nocedal and Wright (2006), Numerical optimization, section 8.1; FORMULAS, A layer.
+    Nocedal and Wright (2006), Numerical optimization, section 8.1; formulas.md in the package's folder, A layer.
     """
     x = _floats("x", x)
     centre = _evaluate(f, x, x.shape, ())
@@ -142,7 +142,7 @@ def check_gradient(
 
     References
     ----------
-    FORMULAS, A layer.
+    formulas.md in the package's folder, A layer.
     """
     __tracebackhide__ = True  # pytest then shows the caller's line
     for name, value in (("rtol", rtol), ("atol", atol)):
