@@ -74,7 +74,10 @@ def set_num_threads(n: int) -> None:
 
 
 def _checked_count(n: int) -> int:
-    count = operator.index(n)
+    try:
+        count = operator.index(n)
+    except TypeError:
+        raise TypeError(f"n is {n!r}; it takes an integer of 1 or more") from None
     if count < 1:
         raise ValueError(f"n is {n}; it takes an integer of 1 or more")
     return min(count, 2**16)
