@@ -117,7 +117,6 @@ enum class Operand {
   kRowIn,       // (n): a row of classes
   kOptionalIn,  // (n), absent where its strides are 0
   kRowOut,      // (n)
-  kMaskIn,      // (n), boolean
   kScalarIn,    // ()
   kScalarOut,   // ()
   kIndexIn,     // (), int64: a class, or negative for an ignored row
@@ -145,7 +144,7 @@ constexpr bool Has(const OperandList& list, Operand kind) {
 constexpr bool IsRow(Operand kind) { return kind == Operand::kRowIn || kind == Operand::kRowOut; }
 constexpr bool IsScalar(Operand kind) { return kind == Operand::kScalarIn || kind == Operand::kScalarOut; }
 constexpr bool IsOutput(Operand kind) { return kind == Operand::kRowOut || kind == Operand::kScalarOut; }
-constexpr bool HasClasses(Operand kind) { return IsRow(kind) || kind == Operand::kOptionalIn || kind == Operand::kMaskIn; }
+constexpr bool HasClasses(Operand kind) { return IsRow(kind) || kind == Operand::kOptionalIn; }
 
 struct RowOperand {
   char* data;
@@ -182,6 +181,7 @@ struct RowPlan {
   size_t rows;                      // worked on together
   bool fetches;                     // prefetches the rows that follow
   bool stream;                      // results past the caches
+  ptrdiff_t ahead;                  // bytes from an entry to one that is worth a prefetch, where rows are copies; else 0
   size_t offsets[kMaxRowOperands];  // of the operands' buffers in the scratch memory, in bytes
   size_t scratch_bytes;
   size_t chunk_steps;    // vectors in a chunk of a huge row, else 0
@@ -211,9 +211,18 @@ struct RowKernels {
                        size_t next_row, size_t fetched);
 };
 
+// What `where` and `scale` do to the operands of an operation that takes them. Rows are changed in copies, a few at a time,
+// before they are computed as any others.
+struct Changes {
+  bool has_where = false;
+  int scaled = -1;                      // the operand that a scale multiplies
+  double masked[kMaxRowOperands] = {};  // what masked entries are, in rows of operands and of the result
+};
+
 // The properties of an operation that a plan depends on, the same for all types.
 struct RowTraits {
   OperandList operands;
+  Changes changes;
   size_t narrow;        // see kNarrow of tuning.h
   size_t short_steps;   // rows of up to this many vectors are short
   bool own_entry_only;  // only the target's entry of a row is read
@@ -227,6 +236,7 @@ struct RowOperation {
   double cycles;  // estimated cost of a float32 element
   RowTraits traits;
   std::array<RowKernels, kDTypes> kernels;
+  const char* arguments = "";  // names of the inputs, with spaces between them
 };
 
 struct RowTable {
@@ -234,6 +244,17 @@ struct RowTable {
   size_t count;
 };
 RowTable GetRowTable();  // of rows.def
+
+// How `where` and `scale` change rows.
+struct ChangeKernels {
+  // Copies rows of so many classes. Entries are multiplied by `scale`, and are `masked` where a boolean mask, if there is
+  // one, is false.
+  void (*change)(const RowOperand& from, const RowOperand* mask, size_t rows, size_t classes, double scale, double masked,
+                 const RowOperand& to);
+  // Sets masked entries of results again, in rows that came out as NaN or infinite: no number but `masked` stands for those.
+  void (*restore)(const RowOperand& rows, const RowOperand& mask, size_t count, size_t classes, double masked);
+};
+std::array<ChangeKernels, kDTypes> GetChangeKernels();
 
 // ---------------------------------------------------------------- losses
 

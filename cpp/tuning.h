@@ -44,6 +44,10 @@ constexpr size_t kShortRowsBytes = 14336;
 // Rows whose target entries are gathered at a time, on a thread's stack, which may be small. With 64, 0.85 to 0.95.
 constexpr size_t kGatheredRows = 128;
 
+// Bytes of the rows that are changed at a time, for `where` and `scale`: they stay in L1 beside their results. Their number
+// is a multiple of kChangedRows where that many fit.
+constexpr size_t kChangedBytes = size_t{1} << 13, kChangedRows = 16;
+
 constexpr size_t kBlockSteps = 256;  // vectors in a block of a row, which stays in L1: its maximum is found before its sum
 constexpr size_t kNearSteps = 128;   // the hardware prefetches data that is read within this many vectors
 // Rows side by side of up to this many classes find the entry of a class faster by looking at every step.
@@ -64,9 +68,10 @@ constexpr double kBackwardCost = 1.4, kFromResultCost = 0.4;  // relative to for
 constexpr double kLookUpCycles = 0.7, kMinTableCost = 0.8;
 // Of a loss's cost: what a gradient takes beyond it, how many times as much both take, and the check of probabilities.
 constexpr double kGradientCost = 0.5, kWithGradCost = 1.5, kCheckCost = 0.3, kOwnEntryCost = 0.001;
-constexpr double kRowCycles = 12;    // per row, beside its entries
-constexpr double kHugeCycles = 1;    // per entry of a huge row
-constexpr double kTargetCycles = 3;  // to check a target
+constexpr double kRowCycles = 12;      // per row, beside its entries
+constexpr double kHugeCycles = 1;      // per entry of a huge row
+constexpr double kChangeCycles = 0.5;  // per entry that is changed
+constexpr double kTargetCycles = 3;    // to check a target
 constexpr size_t kManyTargets = 4096,
                  kManyEntries = 500;  // from here on a call releases the GIL; 500 is NumPy's limit
 

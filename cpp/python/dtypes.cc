@@ -123,6 +123,8 @@ py::array Cast(const py::array& array, int number, int flags) {
 }
 
 py::array FloatArray(const char* name, PyObject* value) {
+  if (value == Py_None || PyUnicode_Check(value))
+    Raise(PyExc_TypeError, "%s is %R; it takes an array of numbers", name, value);
   const py::array array = AsArray(value);
   if (IsInteger(NumberOf(array))) return Cast(array, NPY_DOUBLE);
   if (TypeOfNumber(NumberOf(array)) == -1) {

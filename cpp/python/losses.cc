@@ -624,8 +624,6 @@ class Call {
         case Operand::kRowOut:
           SetEntries(arrays, k, gradient, piece);
           break;
-        case Operand::kMaskIn:
-          break;
       }
     }
     Compute(operation, a_.dtype, arrays);

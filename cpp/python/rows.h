@@ -16,7 +16,7 @@ void SetOperand(RowArrays::Array& operand, PyObject* array, int axis);
 void SetShape(RowArrays& arrays, PyObject* array, int axis);
 
 // An axis of an array with so many, counted from the front. Raises AxisError, and TypeError for what is no integer.
-int AxisOf(PyObject* axis, int dims);
+int AxisOf(PyObject* axis, int dims, const char* taken = "an integer");
 
 // Whether `out` may be filled by a kernel that reads `input`: it is that very array, or apart from it.
 bool MayFill(PyObject* out, PyObject* input);

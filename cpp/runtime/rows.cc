@@ -15,7 +15,7 @@ namespace {
 bool AreContiguous(const RowTraits& traits, DType dtype, const RowOperand* operands, size_t classes) {
   for (int k = 0; k < traits.operands.count; ++k) {
     const Operand kind = traits.operands.kinds[k];
-    if (!HasClasses(kind) || kind == Operand::kMaskIn || IsAbsent(kind, operands[k], classes)) continue;
+    if (!HasClasses(kind) || IsAbsent(kind, operands[k], classes)) continue;
     const size_t item = ItemSize(IsRow(kind) ? dtype : ComputedType(dtype));
     if (operands[k].item != static_cast<ptrdiff_t>(item)) return false;
   }
@@ -65,6 +65,7 @@ RowPlan PlanRows(const RowOperation& operation, DType dtype, const RowOperand* o
   plan.classes = traits.own_entry_only ? 1 : classes;
   plan.lanes = plan.rows = 1;
   plan.fetches = false;
+  plan.ahead = 0;
   plan.scratch_bytes = plan.chunk_steps = 0;
   plan.for_ranges = RunRanges;
   plan.cycles = (dtype == kFloat64 ? kDoubleCost : 1) * operation.cycles * classes + kRowCycles;
@@ -77,7 +78,7 @@ RowPlan PlanRows(const RowOperation& operation, DType dtype, const RowOperand* o
   }
 
   const bool contiguous = AreContiguous(traits, dtype, operands, plan.classes);
-  const bool is_wide = contiguous && plan.classes > traits.narrow * lanes && !Has(list, Operand::kMaskIn);
+  const bool is_wide = contiguous && plan.classes > traits.narrow * lanes;
   if (contiguous && AreShort(traits, plan.classes, lanes)) {
     plan.layout = Layout::kShortRows;
     const size_t row_bytes = (plan.classes + lanes - 1) / lanes * lanes * item;
@@ -101,6 +102,43 @@ RowPlan PlanRows(const RowOperation& operation, DType dtype, const RowOperand* o
     PlanBuffers(list, item, &plan);
   }
   return plan;
+}
+
+// The change of rows by `where` and `scale`: so many at a time, in copies without gaps. Where rows lie closer together in
+// memory than their classes, so they do in the copy.
+struct ChangePlan {
+  size_t rows, bytes;  // of a copy
+  bool is_changed[kMaxRowOperands], by_class[kMaxRowOperands];
+  size_t offsets[kMaxRowOperands];  // in the scratch memory
+};
+
+ChangePlan PlanChanges(const OperandList& list, const RowOperand* operands, size_t item, size_t rows, size_t classes) {
+  ChangePlan plan;
+  size_t count = 0;
+  for (int k = 0; k < list.count; ++k) {
+    plan.is_changed[k] = list.kinds[k] == Operand::kRowIn;
+    plan.by_class[k] = rows > 1 && classes > 1 && std::abs(operands[k].row) < std::abs(operands[k].item);
+    count += plan.is_changed[k];
+  }
+  const size_t fitting = std::max<size_t>(kChangedBytes / (count * classes * item), 1);
+  plan.rows = std::min(rows, fitting < kChangedRows ? fitting : fitting / kChangedRows * kChangedRows);
+  plan.bytes = (plan.rows * classes * item + 63) / 64 * 64;
+  count = 0;
+  for (int k = 0; k < list.count; ++k) {
+    if (plan.is_changed[k]) plan.offsets[k] = count++ * plan.bytes;
+  }
+  plan.bytes *= count;
+  return plan;
+}
+
+// The operands as they are with copies in `scratch`, or in no memory yet.
+void SetCopies(const ChangePlan& plan, size_t item, size_t classes, int count, char* scratch, RowOperand* operands) {
+  for (int k = 0; k < count; ++k) {
+    if (!plan.is_changed[k]) continue;
+    operands[k].data = scratch == nullptr ? nullptr : scratch + plan.offsets[k];
+    operands[k].row = static_cast<ptrdiff_t>(plan.by_class[k] ? item : classes * item);
+    operands[k].item = static_cast<ptrdiff_t>(plan.by_class[k] ? plan.rows * item : item);
+  }
 }
 
 // Whether axes i and i + 1 can be merged: no operand has a gap between them.
@@ -154,8 +192,59 @@ size_t RowArrays::Rows() const {
   return rows;
 }
 
+namespace {
+
+// Runs rows [begin, end) in changed copies.
+void RunChanged(const RowOperation& operation, const RowPlan& plan, const ChangePlan& changes, const RowArrays& arrays,
+                const RowOperand* operands, size_t begin, size_t end, char* scratch) {
+  static const std::array<ChangeKernels, kDTypes> kKernels = GetChangeKernels();
+  const ChangeKernels& kernels = kKernels[plan.dtype];
+  const OperandList& list = operation.traits.operands;
+  const Changes& change = operation.traits.changes;
+  const auto moved = [](const RowOperand& o, size_t row, size_t first) {
+    const ptrdiff_t place = static_cast<ptrdiff_t>(row) * o.row + static_cast<ptrdiff_t>(first) * o.item;
+    return RowOperand{o.data + place, o.row, o.item};
+  };
+  RowPlan own_plan = plan;
+  for (size_t row = begin; row < end; row += changes.rows) {
+    const size_t count = std::min(changes.rows, end - row);
+    RowOperand own[kMaxRowOperands];
+    for (int k = 0; k < list.count; ++k) own[k] = moved(operands[k], row, 0);
+    const RowOperand mask = arrays.has_mask ? moved(operands[list.count], row, 0) : RowOperand{};
+    RowOperand copies[kMaxRowOperands];
+    std::copy_n(own, list.count, copies);
+    SetCopies(changes, ItemSize(plan.dtype), plan.classes, list.count, scratch, copies);
+    const auto change_classes = [&](size_t first, size_t last) {
+      for (int k = 0; k < list.count; ++k) {
+        if (!changes.is_changed[k]) continue;
+        const RowOperand part = moved(mask, 0, first);
+        kernels.change(moved(own[k], 0, first), arrays.has_mask ? &part : nullptr, count, last - first,
+                       k == change.scaled ? arrays.scale : 1, change.masked[k], moved(copies[k], 0, first));
+      }
+    };
+    if (plan.classes > kMaxKept) {
+      ParallelFor(plan.classes, 1, kChangeCycles, change_classes);
+    } else {
+      change_classes(0, plan.classes);
+    }
+    // While copies are computed, the rows that follow are fetched, if they lie as the copies do.
+    own_plan.ahead = 0;
+    for (int k = 0; k < list.count; ++k) {
+      const bool lies_alike = changes.is_changed[k] && own[k].row == copies[k].row && own[k].item == copies[k].item;
+      if (lies_alike && row + count < end) own_plan.ahead = moved(own[k], count, 0).data - copies[k].data;
+    }
+    operation.kernels[plan.dtype].run(operation, own_plan, copies, 0, count, scratch + changes.bytes);
+    for (int k = 0; arrays.has_mask && k < list.count; ++k) {
+      if (list.kinds[k] == Operand::kRowOut) kernels.restore(own[k], mask, count, plan.classes, change.masked[k]);
+    }
+  }
+}
+
+}  // namespace
+
 bool RunRows(const RowOperation& operation, DType dtype, RowArrays& arrays, size_t* bytes) {
-  const int count = operation.traits.operands.count;
+  const int count = operation.traits.operands.count + arrays.has_mask;
+  const bool is_changed = arrays.has_mask || arrays.scale != 1;
   MergeAxes(arrays, count);
   const size_t rows = arrays.Rows(), last = arrays.axes - 1, block_rows = arrays.shape[last];
   RowOperand first[kMaxRowOperands];
@@ -163,25 +252,42 @@ bool RunRows(const RowOperation& operation, DType dtype, RowArrays& arrays, size
     first[k] = {arrays.operands[k].data, arrays.operands[k].strides[last], arrays.operands[k].item};
   }
   if (rows == 0) return true;
-  const RowPlan plan = PlanRows(operation, dtype, first, rows, arrays.classes);
-  const auto run = operation.kernels[dtype].run;
-  const bool done =
-      ParallelForWithScratch(rows, 1, plan.cycles, plan.scratch_bytes, [&](size_t begin, size_t end, void* scratch) {
-        if (arrays.axes == 1) return run(operation, plan, first, begin, end, scratch);
-        for (size_t row = begin; row < end;) {
-          const size_t start = row % block_rows, stop = std::min(block_rows, start + end - row);
-          RowOperand block[kMaxRowOperands];
-          std::copy_n(first, count, block);
-          size_t rest = row / block_rows;
-          for (size_t i = last; i-- > 0; rest /= arrays.shape[i]) {
-            const auto place = static_cast<ptrdiff_t>(rest % arrays.shape[i]);
-            for (int k = 0; k < count; ++k) block[k].data += place * arrays.operands[k].strides[i];
-          }
-          run(operation, plan, block, start, stop, scratch);
-          row += stop - start;
-        }
-      });
-  *bytes = plan.scratch_bytes;
+  RowOperand planned[kMaxRowOperands];
+  const RowOperand* layout = first;
+  ChangePlan changes;
+  size_t change_bytes = 0;
+  if (is_changed) {
+    changes = PlanChanges(operation.traits.operands, first, ItemSize(dtype), block_rows, arrays.classes);
+    change_bytes = changes.bytes;
+    std::copy_n(first, count, planned);
+    SetCopies(changes, ItemSize(dtype), arrays.classes, operation.traits.operands.count, nullptr, planned);
+    layout = planned;
+  }
+  RowPlan plan = PlanRows(operation, dtype, layout, rows, arrays.classes);
+  if (is_changed) plan.cycles += kChangeCycles * static_cast<double>(arrays.classes);
+  const auto run = [&](const RowOperand* operands, size_t begin, size_t end, void* scratch) {
+    if (is_changed) {
+      RunChanged(operation, plan, changes, arrays, operands, begin, end, static_cast<char*>(scratch));
+    } else {
+      operation.kernels[dtype].run(operation, plan, operands, begin, end, scratch);
+    }
+  };
+  *bytes = plan.scratch_bytes + change_bytes;
+  const bool done = ParallelForWithScratch(rows, 1, plan.cycles, *bytes, [&](size_t begin, size_t end, void* scratch) {
+    if (arrays.axes == 1) return run(first, begin, end, scratch);
+    for (size_t row = begin; row < end;) {
+      const size_t start = row % block_rows, stop = std::min(block_rows, start + end - row);
+      RowOperand block[kMaxRowOperands];
+      std::copy_n(first, count, block);
+      size_t rest = row / block_rows;
+      for (size_t i = last; i-- > 0; rest /= arrays.shape[i]) {
+        const auto place = static_cast<ptrdiff_t>(rest % arrays.shape[i]);
+        for (int k = 0; k < count; ++k) block[k].data += place * arrays.operands[k].strides[i];
+      }
+      run(block, start, stop, scratch);
+      row += stop - start;
+    }
+  });
   ClearFloatStatus();
   return done;
 }

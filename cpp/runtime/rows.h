@@ -7,7 +7,8 @@ namespace nonlin {
 
 constexpr int kMaxAxes = 64;  // NumPy's limit
 
-// The operands of a call, with their outer axes and, if they have one, a class axis. Strides are in bytes.
+// The operands of a call, with their outer axes and, if they have one, a class axis. Strides are in bytes. Behind the
+// operands comes the mask of `where`, if there is one.
 struct RowArrays {
   int axes;
   size_t shape[kMaxAxes];
@@ -17,6 +18,8 @@ struct RowArrays {
     ptrdiff_t item;  // along the class axis
     ptrdiff_t strides[kMaxAxes];
   } operands[kMaxRowOperands];
+  bool has_mask = false;
+  double scale = 1;
 
   size_t Rows() const;
 };

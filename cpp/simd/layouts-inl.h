@@ -45,7 +45,10 @@ struct Along {
   size_t Offset(size_t step) const { return step * hn::Lanes(d); }
 
   // Bytes from an entry to the one that is read `steps` steps later; 0 if that is near, as the hardware then prefetches it.
-  ptrdiff_t Ahead(size_t steps) const { return steps > kNearSteps ? static_cast<ptrdiff_t>(Offset(steps) * sizeof(S)) : 0; }
+  ptrdiff_t Ahead(size_t steps) const {
+    if (plan.ahead != 0) return plan.ahead;
+    return steps > kNearSteps ? static_cast<ptrdiff_t>(Offset(steps) * sizeof(S)) : 0;
+  }
 
   // Where to keep numbers that become results: in the result's own memory, which a store reads into the caches anyway,
   // unless results are stored past the caches.

@@ -155,11 +155,8 @@ HWY_INLINE void NarrowRow(const T* buffer, size_t classes, S* to) {
 template <class S, class T>
 HWY_INLINE void PackOneByOne(const RowOperand& o, const GroupLayout& g, size_t row, size_t count, T* buffer) {
   const char* first = o.data + static_cast<ptrdiff_t>(row) * o.row;
-  if constexpr (!std::is_same_v<S, uint8_t>) {
-    if (count == 1 && g.lanes == 1 && o.item == sizeof(S)) {
-      return WidenRow(reinterpret_cast<const S*>(first), g.classes, buffer);
-    }
-  }
+  if (count == 1 && g.lanes == 1 && o.item == sizeof(S))
+    return WidenRow(reinterpret_cast<const S*>(first), g.classes, buffer);
   for (size_t i = 0; i < count; i += g.lanes, buffer += g.Step()) {
     for (size_t k = 0; k < g.lanes; ++k) {
       const char* from = first + static_cast<ptrdiff_t>(HWY_MIN(i + k, count - 1)) * o.row;
@@ -280,6 +277,90 @@ HWY_NOINLINE void UnpackRows(const RowOperand& o, const GroupLayout& layout, siz
   }
   UnpackOneByOne<S>(o, g, row + i, count - i, buffer);
 }
+
+// ---------------------------------------------------------------- `where` and `scale`
+
+// See ChangeKernels in kernels.h.
+template <class S>
+struct Change {
+  using T = Computed<S>;
+
+  // One line of a matrix of rows: entries that are `step` bytes apart. The mask has a step of 0 if it is the same for all.
+  static void Line(const char* from, ptrdiff_t step, const uint8_t* mask, ptrdiff_t mask_step, size_t n, T scale, T masked,
+                   S* to) {
+    const hn::ScalableTag<T> d;
+    const size_t lanes = hn::Lanes(d);
+    const auto one = [=](size_t i) HWY_ATTR {
+      const T value = LoadOne(reinterpret_cast<const S*>(from + static_cast<ptrdiff_t>(i) * step));
+      StoreOne(mask == nullptr || mask[static_cast<ptrdiff_t>(i) * mask_step] != 0 ? value * scale : masked, to + i);
+    };
+    if (step != sizeof(S) || mask_step > 1 || mask_step < 0) {
+      for (size_t i = 0; i < n; ++i) one(i);
+      return;
+    }
+    const auto* const entries = reinterpret_cast<const S*>(from);
+    const auto factor = hn::Set(d, scale), other = hn::Set(d, masked);
+    const hn::Rebind<uint8_t, decltype(d)> d8;
+    const bool is_masked = mask != nullptr && mask_step == 0 && *mask == 0, has_mask = mask_step == 1;
+    size_t i = 0;
+    for (; i + lanes <= n; i += lanes) {
+      auto v = hn::Mul(LoadFrom(d, entries + i), factor);
+      if (has_mask) v = hn::IfThenElse(IsFalse(d, hn::LoadU(d8, mask + i)), other, v);
+      StoreTo(is_masked ? other : v, d, to + i);
+    }
+    if (i == n) return;
+    auto v = hn::Mul(LoadTail(d, entries + i, n - i, 0), factor);
+    if (has_mask) v = hn::IfThenElse(IsFalse(d, LoadTail(d8, mask + i, n - i, 0)), other, v);
+    StoreTail(is_masked ? other : v, d, to + i, n - i);
+  }
+
+  template <class D, class V8>
+  HWY_INLINE static auto IsFalse(D d, V8 mask) {
+    const hn::RebindToUnsigned<D> du;
+    const auto wide = hn::PromoteTo(hn::Rebind<uint32_t, D>(), mask);
+    if constexpr (sizeof(T) == sizeof(uint32_t)) {
+      return hn::RebindMask(d, hn::Eq(wide, hn::Zero(du)));
+    } else {
+      return hn::RebindMask(d, hn::Eq(hn::PromoteTo(du, wide), hn::Zero(du)));
+    }
+  }
+
+  static void Run(const RowOperand& from, const RowOperand* mask, size_t rows, size_t classes, double scale, double masked,
+                  const RowOperand& to) {
+    const bool by_class = to.item != sizeof(S);  // lines are classes, with an entry of each row
+    const auto is_dense = [=](const RowOperand& o, size_t item) {
+      return o.item == static_cast<ptrdiff_t>(item) && o.row == static_cast<ptrdiff_t>(classes * item);
+    };
+    if (rows > 1 && is_dense(from, sizeof(S)) && is_dense(to, sizeof(S)) && (mask == nullptr || is_dense(*mask, 1))) {
+      return Run(from, mask, 1, rows * classes, scale, masked, to);  // one long line
+    }
+    const size_t lines = by_class ? classes : rows, n = by_class ? rows : classes;
+    for (size_t i = 0; i < lines; ++i) {
+      const auto line = [=](const RowOperand& o) {
+        return o.data + static_cast<ptrdiff_t>(i) * (by_class ? o.item : o.row);
+      };
+      const auto* const mask_line = mask == nullptr ? nullptr : reinterpret_cast<const uint8_t*>(line(*mask));
+      Line(line(from), by_class ? from.row : from.item, mask_line,
+           mask == nullptr ? 0
+           : by_class      ? mask->row
+                           : mask->item,
+           n, static_cast<T>(scale), static_cast<T>(masked), reinterpret_cast<S*>(line(to)));
+    }
+  }
+
+  static void Restore(const RowOperand& o, const RowOperand& mask, size_t rows, size_t classes, double masked) {
+    const T value = static_cast<T>(masked);
+    for (size_t i = 0; i < rows; ++i) {
+      char* entry = o.data + static_cast<ptrdiff_t>(i) * o.row;
+      const T first = LoadOne(reinterpret_cast<const S*>(entry));
+      if (first - first == 0 || first == value) continue;
+      const char* kept = mask.data + static_cast<ptrdiff_t>(i) * mask.row;
+      for (size_t j = 0; j < classes; ++j, entry += o.item, kept += mask.item) {
+        if (*kept == 0) StoreOne(value, reinterpret_cast<S*>(entry));
+      }
+    }
+  }
+};
 
 }  // namespace HWY_NAMESPACE
 }  // namespace nonlin

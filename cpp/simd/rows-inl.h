@@ -22,6 +22,7 @@ struct RowFormula {
   // Rows in place of up to this many vectors are short: longer ones are no faster together, out of cache.
   static constexpr size_t kShortSteps = 0;
   static constexpr bool kOwnEntryOnly = false;
+  static constexpr Changes kChanges{};
 };
 
 // Rows in memory are of type S, scalars of type Scalar, all else of the type that rows are computed in.
@@ -136,9 +137,6 @@ struct RowLoops {
           case Operand::kRowIn:
             if (rows == nullptr) rows = data;
             PackRows<S>(o, layout, row, count, buffer);
-            break;
-          case Operand::kMaskIn:
-            PackOneByOne<uint8_t>(o, layout, row, count, buffer);
             break;
           case Operand::kOptionalIn:
             if (IsAbsent(kind, o, plan.classes)) {
@@ -280,6 +278,7 @@ struct RowLoops {
 template <class Operation>
 RowTraits TraitsOf() {
   return {Operation::kOperands,
+          Operation::kChanges,
           Operation::kNarrow,
           kCanReduceLanes ? Operation::kShortSteps : 0,
           Operation::kOwnEntryOnly,
@@ -295,8 +294,7 @@ constexpr bool kSharesFloatKernels = HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY
 template <class Operation, class S, class Scalar = S>
 constexpr RowKernels KernelsOf() {
   constexpr bool k16Bit = !std::is_same_v<S, Computed<S>>;
-  constexpr bool kIsShared =
-      k16Bit && ((kSharesFloatKernels && std::is_same_v<Scalar, float>) || Has(Operation::kOperands, Operand::kMaskIn));
+  constexpr bool kIsShared = k16Bit && kSharesFloatKernels && std::is_same_v<Scalar, float>;
   RowKernels kernels{RowLoops<S, Scalar>::Run, nullptr, nullptr};
   if constexpr (Has(Operation::kOperands, Operand::kRowIn) && !Operation::kOwnEntryOnly && !kIsShared) {
     kernels.in_place = RunInPlace<Operation, S, Scalar>;

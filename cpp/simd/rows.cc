@@ -11,21 +11,31 @@ namespace nonlin {
 namespace HWY_NAMESPACE {
 
 template <class Operation>
-RowOperation OperationOf(const char* name, double cost) {
+RowOperation OperationOf(const char* name, const char* arguments, double cost) {
   return {name,
           cost * kCostLanes / hn::Lanes(hn::ScalableTag<float>()),
           TraitsOf<Operation>(),
           {KernelsOf<Operation, float>(), KernelsOf<Operation, double>(), KernelsOf<Operation, Float16>(),
-           KernelsOf<Operation, PureBFloat16>()}};
+           KernelsOf<Operation, PureBFloat16>()},
+          arguments};
 }
 
 RowTable MakeRowTable() {
   static const RowOperation kOperations[] = {
-#define NONLIN_ROWS(name, Operation, cost) OperationOf<Operation>(#name, cost),
+#define NONLIN_ROWS(name, Operation, arguments, cost) OperationOf<Operation>(#name, arguments, cost),
 #include "rows.def"
 #undef NONLIN_ROWS
   };
   return {kOperations, sizeof(kOperations) / sizeof(kOperations[0])};
+}
+
+template <class S>
+constexpr ChangeKernels ChangesOf() {
+  return {Change<S>::Run, Change<S>::Restore};
+}
+
+std::array<ChangeKernels, kDTypes> MakeChangeKernels() {
+  return {ChangesOf<float>(), ChangesOf<double>(), ChangesOf<Float16>(), ChangesOf<BFloat16>()};
 }
 
 }  // namespace HWY_NAMESPACE
@@ -36,8 +46,11 @@ HWY_AFTER_NAMESPACE();
 namespace nonlin {
 
 HWY_EXPORT(MakeRowTable);
+HWY_EXPORT(MakeChangeKernels);
 
 RowTable GetRowTable() { return HWY_DYNAMIC_DISPATCH(MakeRowTable)(); }
+
+std::array<ChangeKernels, kDTypes> GetChangeKernels() { return HWY_DYNAMIC_DISPATCH(MakeChangeKernels)(); }
 
 }  // namespace nonlin
 #endif  // HWY_ONCE

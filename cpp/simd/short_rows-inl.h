@@ -122,7 +122,7 @@ HWY_INLINE void RunShortRows(const P& p, const RowOperand& in, const RowOperand&
   };
   const Top tops{Scale(d, max), max};
 
-  const ptrdiff_t ahead = static_cast<ptrdiff_t>(count) * in.row;
+  const ptrdiff_t ahead = p.plan.ahead != 0 ? p.plan.ahead : static_cast<ptrdiff_t>(count) * in.row;
   for (size_t i = 0; i < lanes; ++i) {
     RowTotals<Scale> totals{{zero, zero}, zero};
     if (i < count) {

@@ -8,19 +8,20 @@
 #define NONLIN_SIMD_SOFTMAX_INL_H_
 #endif
 
+#include <limits>
+
 #include "simd/rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nonlin {
 namespace HWY_NAMESPACE {
 
+constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
+
 struct Softmax : RowFormula {
   static constexpr size_t kNarrow = 7;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowOut);
-  template <class D>
-  static hn::Vec<D> OfMasked(D d) {
-    return hn::Zero(d);
-  }
+  static constexpr Changes kChanges{true, 0, {kMinusInfinity, 0}};
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     const auto d = p.d;
@@ -51,10 +52,7 @@ struct Softmax : RowFormula {
 
 struct LogSoftmax : RowFormula {
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowOut);
-  template <class D>
-  static hn::Vec<D> OfMasked(D d) {
-    return hn::Neg(hn::Inf(d));
-  }
+  static constexpr Changes kChanges{true, 0, {kMinusInfinity, kMinusInfinity}};
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     const auto* x = r.template Row<0>();
@@ -82,10 +80,73 @@ struct LogSoftmax : RowFormula {
 struct LogSumExp : RowFormula {
   static constexpr size_t kNarrow = 16;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kScalarOut);
+  static constexpr Changes kChanges{true, -1, {kMinusInfinity}};
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     const auto sum = SumRow(p, r.template Row<0>());
     p.StoreScalar(Round(Logsumexp(sum)), r.template Row<1>());
+  }
+};
+
+// log |sum b e^x| and the sum's sign. With m = max(x + log |b|), no b e^(x - m) overflows. Terms at the maximum are added up
+// apart, so that the others keep their digits beside them.
+struct LogSumExpSigned : RowFormula {
+  static constexpr size_t kNarrow = 16;
+  static constexpr OperandList kOperands =
+      Operands(Operand::kRowIn, Operand::kRowIn, Operand::kScalarOut, Operand::kScalarOut);
+  static constexpr Changes kChanges{true, -1, {kMinusInfinity, 0}};
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto d = p.d;
+    const V zero = hn::Zero(d), one = hn::Set(d, 1), lowest = hn::Neg(hn::Inf(d)), infinity = hn::Inf(d);
+    const auto* x = r.template Row<0>();
+    const auto* b = r.template Row<1>();
+    const auto size = [=](V v, V factor) NONLIN_LOOP {
+      const V sum = hn::Add(v, Round(Log(d, hn::Abs(factor))));
+      return hn::IfThenElse(hn::Eq(factor, zero), lowest, sum);
+    };
+    V m = lowest;
+    ForEach(p, x, 0, p.Steps(), hn::GetLane(lowest),
+            [&](size_t i, V v, auto) NONLIN_LOOP { m = hn::Max(size(v, p.LoadRow(b, i)), m); });
+    m = p.Max(m);
+    const auto is_infinite = hn::Eq(m, infinity);
+    const V reference = hn::IfThenElseZero(hn::IsFinite(m), m);
+    V sums[2];  // at the maximum, and elsewhere
+    SumsOf<2>(p, x, sums, [=](size_t i, V v, V* terms) NONLIN_LOOP {
+      const V factor = p.LoadRow(b, i), s = size(v, factor);
+      const Two<V> difference = TwoSum(v, hn::Neg(reference));
+      const Two<V> exponent{difference.hi, hn::IfThenElseZero(hn::IsFinite(difference.hi), difference.lo)};
+      const V finite = ExpTimes(d, exponent, Two<V>{factor, zero});
+      const auto at_top = hn::Eq(s, m);
+      const V top = hn::IfThenElse(is_infinite, hn::CopySign(infinity, factor), finite);
+      terms[0] = hn::IfThenElseZero(hn::AndNot(hn::Eq(s, lowest), at_top), top);
+      terms[1] = hn::IfThenZeroElse(hn::Or(hn::Eq(s, lowest), hn::Or(at_top, is_infinite)), finite);
+      terms[1] = hn::IfThenElse(hn::IsNaN(s), s, terms[1]);
+    });
+    const Two<V> sum = TwoSum(sums[0], sums[1]);
+    const V signs = hn::IfThenElse(hn::Gt(sum.hi, zero), one, hn::IfThenElse(hn::Lt(sum.hi, zero), hn::Neg(one), sum.hi));
+    const Two<V> log = LogOfSum(d, Two<V>{hn::Abs(sum.hi), hn::Xor(sum.lo, hn::And(hn::SignBit(d), sum.hi))});
+    const Two<V> total = TwoSum(reference, log.hi);
+    const V low = hn::Add(total.lo, log.lo);
+    p.StoreScalar(hn::Add(total.hi, hn::IfThenElseZero(hn::IsFinite(low), low)), r.template Row<2>());
+    p.StoreScalar(signs, r.template Row<3>());
+  }
+
+ private:
+  // log(x) for x >= 0
+  template <class D, class V>
+  static Two<V> LogOfSum(D d, Two<V> x) {
+    const hn::RebindToSigned<D> di;
+    const V one = hn::Set(d, 1);
+    const LogSplit<V> s = SplitLog<false>(d, x.hi);
+    const auto shift = hn::Sub(hn::BitCast(di, s.m), hn::BitCast(di, x.hi));  // of the exponent
+    const V factor = hn::BitCast(d, hn::Add(hn::BitCast(di, one), shift));
+    const V low = hn::IfThenElseZero(hn::Ge(x.hi, hn::Set(d, ConstantsOf<D>::kUnscale)), hn::Mul(x.lo, factor));
+    const Two<V> log = LogOfParts(d, s.n, hn::Sub(s.m, one), low);
+    const V special = LogOfSpecial(d, x.hi);
+    const auto ordinary = hn::Eq(special, hn::Zero(d));
+    return {hn::IfThenElse(ordinary, log.hi, special), hn::IfThenElseZero(ordinary, log.lo)};
   }
 };
 
@@ -143,9 +204,11 @@ struct LogSumExpFinish : RowFormula {
   }
 };
 
+// Gradients are linear in the upstream gradient: it takes their scale.
 struct SoftmaxBackward : RowFormula {
   static constexpr size_t kNarrow = 3;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowIn, Operand::kRowOut);
+  static constexpr Changes kChanges{true, 0, {0, 0, 0}};
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
@@ -160,6 +223,7 @@ struct SoftmaxBackward : RowFormula {
 struct LogSoftmaxBackward : RowFormula {
   static constexpr size_t kNarrow = 3;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowIn, Operand::kRowOut);
+  static constexpr Changes kChanges{true, 0, {0, kMinusInfinity, 0}};
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
@@ -177,6 +241,7 @@ struct LogSoftmaxBackward : RowFormula {
 struct LogSumExpBackward : RowFormula {
   static constexpr size_t kNarrow = 7;
   static constexpr OperandList kOperands = Operands(Operand::kScalarIn, Operand::kRowIn, Operand::kRowOut);
+  static constexpr Changes kChanges{true, -1, {0, kMinusInfinity, 0}};
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
@@ -184,32 +249,6 @@ struct LogSumExpBackward : RowFormula {
     const auto exponentials = ExponentialsOf<!P::kShort>(p, r.template Row<1>(), p.Keep(out, r.buffer));
     const ScaledSoftmax gradient(p.d, exponentials.sum, p.LoadScalar(r.template Row<0>()));
     exponentials.Transform(out, [=](size_t, V e) NONLIN_LOOP { return gradient(e); });
-  }
-};
-
-// `where=`: a masked entry counts as -inf, and its result is what a probability of 0 gives.
-template <class Operation>
-struct Masked : RowFormula {
-  static constexpr bool kRowResult = Operation::kOperands.kinds[1] == Operand::kRowOut;
-  static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kMaskIn, Operation::kOperands.kinds[1]);
-  template <class P, class R>
-  static void Run(const P& p, const R& r) {
-    using V = typename P::V;
-    const auto d = p.d;
-    const V zero = hn::Zero(d), lowest = hn::Neg(hn::Inf(d));
-    auto* x = r.template Row<0>();  // a packed copy
-    const auto* mask = r.template Row<1>();
-    TransformRow(p, x, x,
-                 [=](size_t i, V v) NONLIN_LOOP { return hn::IfThenElse(hn::Eq(p.LoadRow(mask, i), zero), lowest, v); });
-    using T = typename P::T;
-    RunGroup<Operation>(p,
-                        GroupData<Operation, T, T>{{r.data[0], r.data[2]}, r.buffer});  // compiled for rows without mask too
-    if constexpr (kRowResult) {
-      auto* out = r.template Row<2>();
-      const V masked = Operation::OfMasked(d);
-      TransformRow(p, out, out,
-                   [=](size_t i, V v) NONLIN_LOOP { return hn::IfThenElse(hn::Eq(p.LoadRow(mask, i), zero), masked, v); });
-    }
   }
 };
 

@@ -7,7 +7,9 @@ from numpy.typing import ArrayLike
 
 from . import _core
 from ._core import float_array
-from ._dtypes import INTEGERS, working_dtype
+from ._dtypes import working_dtype
+
+Axis = int | tuple[int, ...] | None
 
 __all__ = [
     "log_softmax",
@@ -24,29 +26,25 @@ __all__ = [
 ]
 
 
-def _rows_where(ufunc: np.ufunc, x: Any, where: ArrayLike, axis: int, **kwargs: Any) -> Any:
-    x = np.asanyarray(x)
-    if x.dtype.kind in INTEGERS:
-        x = x.astype(np.float64)
-    mask = np.asanyarray(where)
-    if mask.dtype != np.bool_:
-        raise TypeError(f"where has dtype {mask.dtype}; it takes a boolean array")
-    try:
-        mask = np.broadcast_to(mask, x.shape)
-    except ValueError:
-        raise ValueError(f"where has shape {mask.shape}; it takes one that broadcasts to that of x, {x.shape}") from None
-    return _core.rows(ufunc, x, mask, axis=axis, **kwargs)
-
-
-def softmax(x: ArrayLike, axis: int = -1, *, where: ArrayLike | None = None, out: Any = None) -> Any:
+def softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    scale: float = 1.0,
+    where: ArrayLike | None = None,
+    out: Any = None,
+) -> Any:
     """Softmax, ``exp(x) / sum(exp(x))`` along an axis, without overflow.
 
     Parameters
     ----------
     x : array_like
         Any shape with a non-empty `axis`. Floats are kept, booleans and integers give float64.
-    axis : int, default -1
-        The class axis.
+    axis : int, tuple of ints or None, default -1
+        The class axis, or the axes that together are the classes; None for all.
+    scale : float, default 1.0
+        A finite factor of `x`, rounded to its dtype: 1 / temperature, or ``1 / sqrt(d)`` in attention. The result has the
+        bits of ``softmax(x * scale)``, in one pass.
     where : array_like of bool, optional
         Broadcasts to `x`. Entries that are False are left out: their result is 0, and a row with nothing left is all
         zeros.
@@ -65,7 +63,8 @@ def softmax(x: ArrayLike, axis: int = -1, *, where: ArrayLike | None = None, out
     ValueError
         If the class axis is empty.
     TypeError
-        For complex, object and string input, and a `where` that is not boolean.
+        For complex, object and string input, a `where` that is not boolean, an `axis` that is no integer or tuple, a `scale`
+        that is no number; for arrays of other packages whose meaning would be lost.
 
     Examples
     --------
@@ -75,14 +74,20 @@ def softmax(x: ArrayLike, axis: int = -1, *, where: ArrayLike | None = None, out
 
     References
     ----------
-    Bridle (1990), Probabilistic interpretation of feedforward classification network outputs; docs/formulas.md, Rows.
+    Bridle (1990), Probabilistic interpretation of feedforward classification network outputs; formulas.md in the package's
+    folder, Rows.
     """
-    if where is None:
-        return _core.rows(_core.softmax, x, axis=axis, out=out)
-    return _rows_where(_core.softmax_where, x, where, axis, out=out)
+    return _core.softmax(x, axis, scale, where, out)
 
 
-def log_softmax(x: ArrayLike, axis: int = -1, *, where: ArrayLike | None = None, out: Any = None) -> Any:
+def log_softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    scale: float = 1.0,
+    where: ArrayLike | None = None,
+    out: Any = None,
+) -> Any:
     """Logarithm of softmax, ``x - logsumexp(x)`` along an axis.
 
     Keeps its relative accuracy where one class dominates: it is computed from ``log1p``.
@@ -91,8 +96,11 @@ def log_softmax(x: ArrayLike, axis: int = -1, *, where: ArrayLike | None = None,
     ----------
     x : array_like
         Any shape with a non-empty `axis`. Floats are kept, booleans and integers give float64.
-    axis : int, default -1
-        The class axis.
+    axis : int, tuple of ints or None, default -1
+        The class axis, or the axes that together are the classes; None for all.
+    scale : float, default 1.0
+        A finite factor of `x`, rounded to its dtype: 1 / temperature, or ``1 / sqrt(d)`` in attention. The result has the
+        bits of ``log_softmax(x * scale)``, in one pass.
     where : array_like of bool, optional
         Broadcasts to `x`. Entries that are False are left out: their result is -inf.
     out : ndarray, optional
@@ -110,7 +118,8 @@ def log_softmax(x: ArrayLike, axis: int = -1, *, where: ArrayLike | None = None,
     ValueError
         If the class axis is empty.
     TypeError
-        For complex, object and string input, and a `where` that is not boolean.
+        For complex, object and string input, a `where` that is not boolean, an `axis` that is no integer or tuple, a `scale`
+        that is no number; for arrays of other packages whose meaning would be lost.
 
     Examples
     --------
@@ -120,18 +129,18 @@ def log_softmax(x: ArrayLike, axis: int = -1, *, where: ArrayLike | None = None,
 
     References
     ----------
-    docs/formulas.md, Rows.
+    formulas.md in the package's folder, Rows.
     """
-    if where is None:
-        return _core.rows(_core.log_softmax, x, axis=axis, out=out)
-    return _rows_where(_core.log_softmax_where, x, where, axis, out=out)
+    return _core.log_softmax(x, axis, scale, where, out)
 
 
 def logsumexp(
     x: ArrayLike,
-    axis: int = -1,
+    axis: Axis = -1,
     *,
+    b: ArrayLike | None = None,
     keepdims: bool = False,
+    return_sign: bool = False,
     where: ArrayLike | None = None,
     out: Any = None,
 ) -> Any:
@@ -141,19 +150,24 @@ def logsumexp(
     ----------
     x : array_like
         Any shape with a non-empty `axis`. Floats are kept, booleans and integers give float64.
-    axis : int, default -1
-        The class axis.
+    axis : int, tuple of ints or None, default -1
+        The class axis, or the axes that together are the classes; None for all.
+    b : array_like, optional
+        Factors of the exponentials, of any sign; they broadcast with `x`. Where one is 0, its entry is left out.
     keepdims : bool, default False
         Whether the result keeps `axis`, with length 1.
+    return_sign : bool, default False
+        Whether to return the sign of the sum too. Without it, a negative sum gives NaN.
     where : array_like of bool, optional
         Broadcasts to `x`. Entries that are False are left out; a row with nothing left gives -inf.
     out : ndarray, optional
-        Where to put the result.
+        Where to put the (first) result.
 
     Returns
     -------
     ndarray or scalar
         Of the shape of `x` without `axis`. A row with NaN gives NaN, one with +inf gives +inf, one of only -inf gives -inf.
+        With `return_sign` a pair: the logarithm of the sum's absolute value, and its sign, 1, 0 or -1.
 
     Raises
     ------
@@ -162,21 +176,40 @@ def logsumexp(
     ValueError
         If the class axis is empty.
     TypeError
-        For complex, object and string input, and a `where` that is not boolean.
+        For complex, object and string input, a `where` that is not boolean, an `axis` that is no integer or tuple; for
+        arrays of other packages whose meaning would be lost.
+
+    Notes
+    -----
+    The error is at most 4 ULP of the largest term: of the result, or of the maximum of `x` where the logarithm cancels most
+    of it, as in ``logsumexp([-0.6931472, -0.6931472])``; with `b` of the largest ``log(abs(b)) + x`` and the relative error
+    of the sum, whose terms may cancel too.
 
     Examples
     --------
     >>> import nonlin as nl
     >>> print(nl.logsumexp([1000.0, 1000.0]).round(4))
     1000.6931
+    >>> log, sign = nl.logsumexp([1.0, 2.0], b=[1.0, -1.0], return_sign=True)
+    >>> print(log.round(4), sign)
+    1.5413 -1.0
 
     References
     ----------
-    Blanchard, Higham and Higham (2021), Accurately computing the log-sum-exp and softmax functions; docs/formulas.md, Rows.
+    Blanchard, Higham and Higham (2021), Accurately computing the log-sum-exp and softmax functions; formulas.md in the
+    package's folder, Rows.
     """
-    if where is None:
-        return _core.rows(_core.logsumexp, x, axis=axis, keepdims=keepdims, out=out)
-    return _rows_where(_core.logsumexp_where, x, where, axis, keepdims=keepdims, out=out)
+    if b is None and not return_sign:
+        return _core.logsumexp(x, axis, 1.0, where, out, keepdims)
+    factors = 1.0 if b is None else b
+    log, sign = _core.logsumexp_signed(x, factors, axis, 1.0, where, out, keepdims)
+    if return_sign:
+        return log, sign
+    negative = np.asarray(sign) < 0
+    if out is not None:
+        np.copyto(log, np.nan, where=negative)
+        return log
+    return log * np.where(negative, np.nan, 1).astype(log.dtype)[()]
 
 
 def logsumexp_partial(x: ArrayLike, axis: int = -1) -> tuple[Any, Any]:
@@ -214,9 +247,10 @@ def logsumexp_partial(x: ArrayLike, axis: int = -1) -> tuple[Any, Any]:
 
     References
     ----------
-    Milakov and Gimelshein (2018), Online normalizer calculation for softmax, arXiv:1805.02867; docs/formulas.md, Rows.
+    Milakov and Gimelshein (2018), Online normalizer calculation for softmax, arXiv:1805.02867; formulas.md in the package's
+    folder, Rows.
     """
-    return _core.rows(_core.logsumexp_partial, x, axis=axis)  # type: ignore[no-any-return]
+    return _core.logsumexp_partial(x, axis)  # type: ignore[no-any-return]
 
 
 def logsumexp_merge(m1: ArrayLike, s1: ArrayLike, m2: ArrayLike, s2: ArrayLike) -> tuple[Any, Any]:
@@ -250,7 +284,8 @@ def logsumexp_merge(m1: ArrayLike, s1: ArrayLike, m2: ArrayLike, s2: ArrayLike) 
 
     References
     ----------
-    Milakov and Gimelshein (2018), Online normalizer calculation for softmax, arXiv:1805.02867; docs/formulas.md, Rows.
+    Milakov and Gimelshein (2018), Online normalizer calculation for softmax, arXiv:1805.02867; formulas.md in the package's
+    folder, Rows.
     """
     return _core.logsumexp_merge(m1, s1, m2, s2)  # type: ignore[no-any-return]
 
@@ -283,12 +318,20 @@ def logsumexp_finish(m: ArrayLike, s: ArrayLike) -> Any:
 
     References
     ----------
-    docs/formulas.md, Rows.
+    formulas.md in the package's folder, Rows.
     """
     return _core.logsumexp_finish(m, s)
 
 
-def softmax_backward(grad: ArrayLike, y: ArrayLike, axis: int = -1, *, out: Any = None) -> Any:
+def softmax_backward(
+    grad: ArrayLike,
+    y: ArrayLike,
+    axis: Axis = -1,
+    *,
+    scale: float = 1.0,
+    where: ArrayLike | None = None,
+    out: Any = None,
+) -> Any:
     """Gradient of softmax, ``y * (grad - sum(grad * y))``.
 
     Parameters
@@ -297,8 +340,13 @@ def softmax_backward(grad: ArrayLike, y: ArrayLike, axis: int = -1, *, out: Any 
         The gradient of the loss with respect to the result of `softmax`.
     y : array_like
         The *result* of `softmax`.
-    axis : int, default -1
-        The class axis.
+    axis : int, tuple of ints or None, default -1
+        The class axis, or the axes that together are the classes; None for all.
+    scale : float, default 1.0
+        The `scale` of `softmax`: the result is multiplied by it.
+    where : array_like of bool, optional
+        The `where` of `softmax`. Entries that are False count in no sum, and their gradient is 0, whatever stands there in
+        `grad` and `y`.
     out : ndarray, optional
         Where to put the result; it may be `grad` or `y`.
 
@@ -322,12 +370,20 @@ def softmax_backward(grad: ArrayLike, y: ArrayLike, axis: int = -1, *, out: Any 
 
     References
     ----------
-    docs/formulas.md, Rows.
+    formulas.md in the package's folder, Rows.
     """
-    return _core.rows(_core.softmax_backward, grad, y, axis=axis, out=out)
+    return _core.softmax_backward(grad, y, axis, scale, where, out)
 
 
-def log_softmax_backward(grad: ArrayLike, y: ArrayLike, axis: int = -1, *, out: Any = None) -> Any:
+def log_softmax_backward(
+    grad: ArrayLike,
+    y: ArrayLike,
+    axis: Axis = -1,
+    *,
+    scale: float = 1.0,
+    where: ArrayLike | None = None,
+    out: Any = None,
+) -> Any:
     """Gradient of log_softmax, ``grad - exp(y) * sum(grad)``.
 
     Parameters
@@ -336,8 +392,13 @@ def log_softmax_backward(grad: ArrayLike, y: ArrayLike, axis: int = -1, *, out: 
         The gradient of the loss with respect to the result of `log_softmax`.
     y : array_like
         The *result* of `log_softmax`.
-    axis : int, default -1
-        The class axis.
+    axis : int, tuple of ints or None, default -1
+        The class axis, or the axes that together are the classes; None for all.
+    scale : float, default 1.0
+        The `scale` of `log_softmax`: the result is multiplied by it.
+    where : array_like of bool, optional
+        The `where` of `log_softmax`. Entries that are False count in no sum, and their gradient is 0, whatever stands there
+        in `grad` and `y`.
     out : ndarray, optional
         Where to put the result; it may be `grad` or `y`.
 
@@ -361,12 +422,14 @@ def log_softmax_backward(grad: ArrayLike, y: ArrayLike, axis: int = -1, *, out: 
 
     References
     ----------
-    docs/formulas.md, Rows.
+    formulas.md in the package's folder, Rows.
     """
-    return _core.rows(_core.log_softmax_backward, grad, y, axis=axis, out=out)
+    return _core.log_softmax_backward(grad, y, axis, scale, where, out)
 
 
-def logsumexp_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: Any = None) -> Any:
+def logsumexp_backward(
+    grad: ArrayLike, x: ArrayLike, axis: Axis = -1, *, where: ArrayLike | None = None, out: Any = None
+) -> Any:
     """Gradient of logsumexp, ``grad * softmax(x)``.
 
     Parameters
@@ -375,8 +438,11 @@ def logsumexp_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: An
         The gradient of the loss with respect to the result of `logsumexp`: the shape of `x` without `axis`.
     x : array_like
         The argument of `logsumexp`.
-    axis : int, default -1
-        The class axis of `x`.
+    axis : int, tuple of ints or None, default -1
+        The class axis of `x`, or the axes that together are the classes; None for all.
+    where : array_like of bool, optional
+        The `where` of `logsumexp`. Entries that are False count in no sum, and their gradient is 0, whatever stands there in
+        `grad` and `x`.
     out : ndarray, optional
         Where to put the result; it may be `x`.
 
@@ -400,17 +466,15 @@ def logsumexp_backward(grad: ArrayLike, x: ArrayLike, axis: int = -1, *, out: An
 
     References
     ----------
-    docs/formulas.md, Rows.
+    formulas.md in the package's folder, Rows.
     """
-    return _core.rows(_core.logsumexp_backward, grad, x, axis=axis, out=out)
+    return _core.logsumexp_backward(grad, x, axis, 1.0, where, out)
 
 
 def _rows_last(y: ArrayLike, axis: int) -> tuple[np.ndarray, np.dtype]:
     """`y` with the class axis last, in the dtype to compute in, and the dtype of the result."""
     array = float_array("y", y)
-    if array.ndim == 0:
-        raise np.exceptions.AxisError(axis, 0)
-    rows = np.moveaxis(array, axis, -1)
+    rows = np.moveaxis(array, _core.axis_of(axis, array.ndim), -1)
     if rows.shape[-1] == 0:
         raise ValueError(f"the class axis of y is empty (shape {array.shape}); it takes 1 class or more")
     return rows.astype(working_dtype(rows.dtype), copy=False), rows.dtype
@@ -449,7 +513,7 @@ def softmax_jacobian(y: ArrayLike, axis: int = -1) -> Any:
 
     References
     ----------
-    docs/formulas.md, Rows.
+    formulas.md in the package's folder, Rows.
     """
     rows, dtype = _rows_last(y, axis)
     with np.errstate(all="ignore"):
@@ -491,7 +555,7 @@ def log_softmax_jacobian(y: ArrayLike, axis: int = -1) -> Any:
 
     References
     ----------
-    docs/formulas.md, Rows.
+    formulas.md in the package's folder, Rows.
     """
     rows, dtype = _rows_last(y, axis)
     with np.errstate(all="ignore"):

@@ -1,0 +1,189 @@
+"""Arrays of other packages, whose meaning NumPy's own arrays lack: it is kept, or they are refused by name.
+
+The functions of `_core` come here where an argument is nothing that NumPy or Python makes.
+"""
+
+import operator
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _core
+
+_GUFUNCS = _core.gufuncs()
+
+
+def _package(value: Any) -> str:
+    return type(value).__module__.partition(".")[0]
+
+
+def _is_pandas(value: Any) -> bool:
+    return _package(value) == "pandas" and hasattr(value, "index")
+
+
+def _is_dispatched(value: Any) -> bool:
+    """Whether a type takes calls of ufuncs itself, and can be trusted with those of rows."""
+    dispatch = getattr(type(value), "__array_ufunc__", None)
+    if dispatch is None or dispatch is np.ndarray.__array_ufunc__:
+        return False
+    return not (_is_pandas(value) or _has_unit(value) or _package(value) == "awkward")
+
+
+def _has_unit(value: Any) -> bool:
+    return (hasattr(value, "magnitude") and hasattr(value, "units")) or (
+        isinstance(value, np.ndarray) and hasattr(value, "unit")
+    )
+
+
+def _of_pandas(name: str, value: Any) -> Any:
+    """The values of a Series or DataFrame; nullable columns become floats."""
+    frame = value.to_frame() if value.ndim == 1 else value
+    nullable = [i for i, dtype in enumerate(frame.dtypes) if not isinstance(dtype, np.dtype)]
+    if not nullable:
+        return value.to_numpy()
+    for i in nullable:
+        if frame.iloc[:, i].isna().any():
+            raise TypeError(
+                f"{name} has missing entries in column {frame.columns[i]!r} of dtype {frame.dtypes.iloc[i]}; "
+                f"it takes columns without any: fill them (fillna) or drop them (dropna)"
+            )
+    dtypes = [getattr(dtype, "numpy_dtype", dtype) for dtype in frame.dtypes]
+    return value.astype(np.result_type(*dtypes)).to_numpy()
+
+
+def _plain(name: str, value: Any) -> Any:
+    """What a value is as an array of NumPy, where nothing is lost by that."""
+    package = _package(value)
+    if _has_unit(value):
+        numbers = "magnitude" if hasattr(value, "magnitude") else "value"
+        raise TypeError(f"{name} is a quantity of {package}; it takes numbers without a unit: pass {name}.{numbers}")
+    if package == "awkward":
+        try:
+            return np.asarray(value)
+        except ValueError:
+            raise TypeError(
+                f"{name} is an awkward array that is ragged or has missing entries; it takes rows of one length: pad them "
+                f"(ak.pad_none, ak.fill_none, ak.to_regular), and leave the padding out by where="
+            ) from None
+    if _is_pandas(value):
+        return _of_pandas(name, value)
+    return np.asarray(value)
+
+
+def _like_pandas(value: Any, result: Any, axes: set[int]) -> Any:
+    """A result with the labels of a Series or DataFrame that it belongs to; without the axes that were summed over."""
+    pandas = sys.modules["pandas"]
+    if np.shape(result) == value.shape:
+        if value.ndim == 1:
+            return pandas.Series(result, index=value.index, name=value.name)
+        return pandas.DataFrame(result, index=value.index, columns=value.columns)
+    if np.ndim(result) == 1 and value.ndim == 2 and len(axes) == 1:
+        return pandas.Series(result, index=value.columns if axes == {0} else value.index)
+    return result
+
+
+def _wrapped(value: Any, result: Any, axes: set[int]) -> Any:
+    """A result as the type of an argument, for pandas and subclasses of ndarray."""
+    if isinstance(result, tuple):
+        return tuple(_wrapped(value, r, axes) for r in result)
+    if _is_pandas(value):
+        return _like_pandas(value, result, axes)
+    if isinstance(value, np.ndarray) and isinstance(result, np.ndarray):
+        return value.__array_wrap__(result)
+    return result
+
+
+def _axes(axis: Any, ndim: int) -> set[int]:
+    if axis is None:
+        return set(range(ndim))
+    return {operator.index(i) % ndim for i in (axis if isinstance(axis, tuple) else (axis,))}
+
+
+def _check_labels(names: Sequence[str], values: Sequence[Any]) -> None:
+    frames = [(name, value) for name, value in zip(names, values, strict=True) if _is_pandas(value)]
+    for name, value in frames[1:]:
+        first, other = frames[0]
+        same_columns = other.ndim == 1 or value.ndim == 1 or other.columns.equals(value.columns)
+        if other.shape == value.shape and not (other.index.equals(value.index) and same_columns):
+            raise ValueError(f"{first} and {name} have different labels; they take the same ones, in one order (reindex)")
+
+
+def rows(name: str, arguments: tuple[str, ...], operands: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Call a row function on arrays that are not all NumPy's own; options come in the order in which it takes them."""
+    function: Callable[..., Any] = getattr(_core, name)
+    where = options.get("where")
+    for argument, value in zip((*arguments, "where"), (*operands, where), strict=True):
+        if _is_dispatched(value):
+            return _dispatched(name, operands, type(value).__name__, **options)
+        if isinstance(value, np.ma.MaskedArray) and argument == "where":
+            raise TypeError("where is a masked array; it takes booleans without a mask: fill it (where.filled(False))")
+    if any(isinstance(value, np.ma.MaskedArray) for value in operands):
+        return _masked(name, arguments, operands, **options)
+    plain = [v if isinstance(v, int | float) else _plain(a, v) for a, v in zip(arguments, operands, strict=True)]
+    _check_labels(arguments, operands)
+    given = options if where is None else options | {"where": _plain("where", where)}
+    result = function(*plain, *given.values())
+    model = next((v for v in reversed(operands) if _is_pandas(v) or isinstance(v, np.ndarray)), None)
+    if options.get("out") is not None:
+        return result
+    return _wrapped(model, result, _axes(options["axis"], np.ndim(plain[-1])))
+
+
+def _dispatched(
+    name: str,
+    operands: tuple[Any, ...],
+    kind: str,
+    *,
+    axis: Any,
+    scale: float = 1.0,
+    where: Any = None,
+    out: Any = None,
+    keepdims: bool = False,
+) -> Any:
+    """Call a generalised ufunc, which other packages take over."""
+    if axis is None or isinstance(axis, tuple):
+        raise TypeError(f"axis is {axis}; for a {kind} it takes an integer")
+    first, *others = operands
+    given = [first if scale == 1 else first * scale, *others]
+    gufunc = _GUFUNCS[name] if where is None else _GUFUNCS[name + "_where"]
+    keywords: dict[str, Any] = {"keepdims": True} if keepdims else {}
+    if out is not None:
+        keywords["out"] = out
+    return gufunc(*given, *(() if where is None else (where,)), axis=axis, **keywords)
+
+
+def _masked(
+    name: str,
+    arguments: tuple[str, ...],
+    operands: tuple[Any, ...],
+    *,
+    axis: Any,
+    scale: float = 1.0,
+    where: Any = None,
+    out: Any = None,
+    keepdims: bool = False,
+) -> Any:
+    """Masked entries are left out, as by ``where``, and the result is masked there."""
+    if name + "_where" not in _GUFUNCS:
+        raise TypeError(f"{arguments[0]} is a masked array; {name} takes arrays without a mask")
+    data = [np.ma.getdata(v) if isinstance(v, np.ma.MaskedArray) else v for v in operands]
+    shape = np.shape(data[-1])
+    kept = np.ones(shape, bool) if where is None else np.broadcast_to(np.asarray(where, bool), shape).copy()
+    for value in operands:
+        if np.shape(value) == shape:
+            kept &= ~np.ma.getmaskarray(value)
+    target = np.ma.getdata(out) if isinstance(out, np.ma.MaskedArray) else out
+    results = getattr(_core, name)(*data, axis, scale, kept, target, keepdims)
+
+    def masked(result: Any) -> Any:
+        of_rows = name.endswith("_backward") or not name.startswith("logsumexp")
+        mask = ~kept if of_rows else ~kept.any(axis=axis, keepdims=keepdims)
+        if out is not None and result is target:
+            if isinstance(out, np.ma.MaskedArray):
+                out[...] = np.ma.array(result, mask=mask)
+            return out
+        return np.ma.array(result, mask=mask) if np.ndim(result) else (np.ma.masked if mask else result)
+
+    return tuple(map(masked, results)) if isinstance(results, tuple) else masked(results)
