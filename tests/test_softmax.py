@@ -285,10 +285,17 @@ def test_out_and_overlap(f: Callable[..., Any], dtype: np.dtype, rng: np.random.
                 f(*given[:i], source, *given[i + 1 :], axis, out=target)
                 assert_same_bits(target, expected)
         for wrong in (np.empty((*expected.shape, 2), dtype), np.empty(expected.size + 1, dtype)):
-            with pytest.raises(ValueError, match=r"mismatch|broadcast|bounds|dimension"):
+            with pytest.raises(ValueError, match=r"out has shape .*; it takes that of the result, "):
                 f(*given, axis, out=wrong)
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="out has dtype int8; it takes a float dtype"):
             f(*given, axis, out=np.empty(expected.shape, np.int8))
+        for other in FLOATS:  # as NumPy casts
+            if not np.can_cast(dtype, other, "same_kind"):
+                continue
+            cast = np.empty(expected.shape, other)
+            assert f(*given, axis, out=cast) is cast
+            with np.errstate(all="ignore"):
+                assert_same_bits(cast, np.asarray(expected).astype(other))
 
 
 # where
@@ -324,6 +331,204 @@ def test_where_that_does_not_fit() -> None:
                 f(x, where=np.ones(shape, bool))
         with pytest.raises(TypeError, match="where"):
             f(x, where=np.full(3, 0.5))
+
+
+@all_dtypes
+@pytest.mark.parametrize("f", BACKWARD, ids=lambda f: f.__name__)
+def test_gradients_where(f: Callable[..., Any], dtype: np.dtype, rng: np.random.Generator) -> None:
+    for shape, axis in (((7, 13), -1), ((13, 7), 0), ((4, 9, 5), 1), ((2, 3000), -1)):
+        where = rng.random(shape) < 0.6
+        np.moveaxis(where, axis, 0)[:, 0] = False
+        given = arguments(f, rng, shape, dtype, axis)
+        exact = [a.astype(np.float64) for a in given]
+        expected = formula(f)(*exact, axis, where=where)
+        terms = formula(f)(
+            *(np.abs(a) if a.shape == shape and f is nl.softmax_backward else a for a in exact), axis, where=where
+        )
+        tolerance = float(finfo(working_dtype(dtype)).eps) * (20 * (np.abs(expected) + np.abs(terms)) + 64)
+        for a in given:
+            if a.shape == shape:
+                a[~where] = rng.choice([NAN, INF, -INF, 1e4], np.count_nonzero(~where))  # must not be seen
+        result = f(*given, axis, where=where)
+        assert_rounded(result, expected, tolerance)
+        assert np.all(wide(result)[~where] == 0)
+        assert_same_bits(f(*given, axis, where=where, out=given[-1]), result)
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (4, 40), (2, 300), (3, 70_000)])
+@all_dtypes
+@all_functions
+def test_where_that_masks_nothing(f: Callable[..., Any], dtype: np.dtype, shape: Any, rng: np.random.Generator) -> None:
+    given = arguments(f, rng, shape, dtype)
+    for where in (True, np.ones(shape, bool), np.ones(shape[1], bool)):
+        assert_same_bits(f(*given, where=where), f(*given))
+
+
+@all_dtypes
+def test_masks_and_nothing_finite(dtype: np.dtype) -> None:
+    """Masked entries are what they are in any row, whatever became of the others."""
+    where = np.array([[False, True, True], [True, False, True], [False, False, False]])
+    for bad in (NAN, INF):
+        x = np.array([[1, bad, 2], [bad, 1, 2], [1, bad, 2]], dtype)
+        for f, masked in ((nl.softmax, 0), (nl.log_softmax, -INF)):
+            assert np.all(wide(f(x, where=where))[~where] == masked)
+            assert np.all(np.isnan(wide(f(x, where=where))[where]))
+        for g in (nl.softmax_backward, nl.log_softmax_backward):
+            for given in ((x, np.full_like(x, 0.5)), (np.ones_like(x), x), (x, x)):
+                assert np.all(wide(g(*given, where=where))[~where] == 0)
+        assert np.all(wide(nl.logsumexp_backward(np.array([1, bad, 1], dtype), x, where=where))[~where] == 0)
+
+
+def test_gradients_under_masks() -> None:
+    """Worked by hand."""
+    x, where = np.array([1.0, 2, 30]), [True, True, False]
+    y = nl.log_softmax(x, where=where)
+    half = math.tanh(0.5)
+    np.testing.assert_allclose(nl.log_softmax_backward(np.ones(3), y, where=where), [half, -half, 0], rtol=1e-14)
+    p = 1 / (1 + math.e)
+    np.testing.assert_allclose(nl.logsumexp_backward(1.0, x, where=where), [p, 1 - p, 0], rtol=1e-14)
+
+
+# scale
+
+
+SCALED = [nl.softmax, nl.log_softmax, nl.softmax_backward, nl.log_softmax_backward]
+scaled_functions = pytest.mark.parametrize("f", SCALED, ids=lambda f: f.__name__)
+
+
+@pytest.mark.every_target
+@all_dtypes
+@scaled_functions
+def test_scale(f: Callable[..., Any], dtype: np.dtype, rng: np.random.Generator) -> None:
+    """The bits of what is scaled first, in any layout, with a mask too."""
+    for shape, axis in (((5, 3), -1), ((3, 20), -1), ((4, 48), -1), ((3, 20, 5), 1), ((2, 500), -1), ((2, 70_001), -1)):
+        given = arguments(f, rng, shape, dtype, axis)
+        where = rng.random(shape) < 0.7
+        for scale in (0.125, -1.7, np.float32(0.3), np.array(2)):
+            first = (given[0] * dtype.type(scale), *given[1:])
+            assert_same_bits(f(*given, axis, scale=scale), f(*first, axis))
+            assert_same_bits(f(*given, axis, scale=scale, where=where), f(*first, axis, where=where))
+            out = given[0].copy()
+            assert_same_bits(f(out, *given[1:], axis, scale=scale, out=out), f(*first, axis))
+    x = rng.standard_normal((4, 5)).astype(dtype)
+    given = [x] * (1 if f in FORWARD else 2)
+    assert_same_bits(f(*given, scale=1), f(*given))
+    for wrong in (None, "a", [0.5], np.ones(1), 1j):
+        with pytest.raises(TypeError, match=r"scale is .*; it takes a number"):
+            f(*given, scale=wrong)
+    for wrong in (NAN, INF):
+        with pytest.raises(ValueError, match=r"scale is (nan|inf); it takes a finite number"):
+            f(*given, scale=wrong)
+
+
+# axis
+
+
+@all_dtypes
+@all_functions
+def test_several_axes(f: Callable[..., Any], dtype: np.dtype, rng: np.random.Generator) -> None:
+    for axis in ((0,), (-1,), (0, 1), (1, 2), (2, 0), (0, 1, 2), (-1, -3), (1, 3), (0, 1, 2, 3), (), None):
+        shape = (3, 4, 1, 5)
+        axes = range(4) if axis is None else [a % 4 for a in axis]
+        outer = [i for i in range(4) if i not in axes]
+        x = 3 * rng.standard_normal(shape).astype(dtype)
+        where = rng.random(shape) < 0.7
+        for change in (
+            lambda a: a,
+            np.asfortranarray,
+            lambda a: np.repeat(a, 2, -1)[..., ::2],
+            lambda a: a[::-1].copy()[::-1],
+        ):
+            grad = rng.standard_normal([shape[i] for i in outer] if f is nl.logsumexp_backward else shape).astype(dtype)
+            given = [change(x)] if f in FORWARD else [grad, change(x)]
+            rows = [
+                a.transpose(*outer, *sorted(axes)).reshape(*(a.shape[i] for i in outer), -1) if of_rows else a
+                for a, of_rows in zip(given[::-1], (True, f is not nl.logsumexp_backward), strict=False)
+            ][::-1]
+            for options in ({}, {"where": where}):
+                moved = {k: w.transpose(*outer, *sorted(axes)).reshape(rows[-1].shape) for k, w in options.items()}
+                result, expected = f(*given, axis, **options), f(*rows, **moved)
+                if np.shape(expected) == rows[-1].shape and f is not nl.logsumexp:
+                    assert result.shape == shape
+                    result = result.transpose(*outer, *sorted(axes)).reshape(rows[-1].shape)
+                exact = wide(np.asarray(expected))
+                assert_rounded(result, exact, 16 * float(finfo(dtype).eps) * (np.abs(np.nan_to_num(exact, neginf=0)) + 1))
+                if f is not nl.logsumexp:
+                    out = np.full((2, *shape), 7, dtype)[1]
+                    assert f(*given, axis, **options, out=out) is out
+                    assert_same_bits(out, f(*given, axis, **options))
+    if f is nl.logsumexp:
+        assert f(x, (0, 1), keepdims=True).shape == (1, 1, 1, 5)
+        assert f(x, None, keepdims=True).shape == (1, 1, 1, 1)
+
+
+# Factors and signs
+
+
+@pytest.mark.every_target
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_factors_of_exponentials(dtype: Any, rng: np.random.Generator) -> None:
+    info = finfo(dtype)
+    for shape, axis in (((1,), -1), ((300, 3), -1), ((40, 33), -1), ((33, 40), 0), ((3, 2000), -1), ((2, 70_000), -1)):
+        x = (5 * rng.standard_normal(shape)).astype(dtype)
+        b = (rng.standard_normal(shape) * 10.0 ** rng.integers(-20, 20, shape)).astype(dtype)
+        b[rng.random(shape) < 0.2] = 0
+        log, sign = nl.logsumexp(x, axis, b=b, return_sign=True)
+        exact, exact_sign = reference.logsumexp(x.astype(np.longdouble), axis, b=b.astype(np.longdouble), return_sign=True)
+        with np.errstate(all="ignore"):
+            sizes = x.astype(np.longdouble) + np.log(np.abs(b.astype(np.longdouble)))
+            largest = sizes.max(axis, keepdims=True)
+            cancelled = np.exp(sizes - largest).sum(axis) / np.exp(exact - largest.squeeze(axis))  # condition of the sum
+            unit = 4 * float(info.eps) * (np.maximum(np.abs(exact), np.abs(largest.squeeze(axis))) + cancelled)
+            assert np.all((np.abs(log - exact) <= unit) | (log == exact))
+        np.testing.assert_array_equal(sign, exact_sign)
+        plain = nl.logsumexp(x, axis, b=b)
+        assert_equal(plain, np.where(exact_sign < 0, np.nan, log))
+        where = rng.random(shape) < 0.5
+        assert_equal(
+            nl.logsumexp(x, axis, b=b, where=where, return_sign=True)[0],
+            nl.logsumexp(x, axis, b=b * where, return_sign=True)[0],
+        )
+
+
+@pytest.mark.parametrize(
+    ("x", "b", "log", "sign"),
+    [
+        ([0, 0], [1, -1], -INF, 0),
+        ([0, 0, -40], [1, -1, 1], -40, 1),
+        ([0, -40], [1, 1], math.exp(-40), 1),
+        ([1, 2], [0, 0], -INF, 0),
+        ([-INF, -INF], [1, 2], -INF, 0),
+        ([INF, 0], [-1, 1], INF, -1),
+        ([INF, INF], [-1, 1], NAN, NAN),
+        ([INF, 1], [0, 1], 1, 1),
+        ([0, 1], [INF, 1], INF, 1),
+        ([NAN, 1], [1, 1], NAN, NAN),
+        ([NAN, 1], [0, 1], 1, 1),
+        ([1000, 1000], [0.5, 0.5], 1000, 1),
+        ([80, 0], [1e-38, 1e38], math.log(1e38), 1),
+    ],
+)
+def test_special_factors(x: list[float], b: list[float], log: float, sign: float) -> None:
+    for dtype in (np.float32, np.float64):
+        result = nl.logsumexp(np.array(x, dtype), b=np.array(b, dtype), return_sign=True)
+        np.testing.assert_allclose(result, (log, sign), rtol=4 * float(finfo(dtype).eps))
+        assert result[0].dtype == dtype
+
+
+def test_factors_and_other_options(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((3, 4))
+    np.testing.assert_allclose(nl.logsumexp(x, b=2.0), nl.logsumexp(x) + math.log(2), rtol=1e-14)
+    np.testing.assert_allclose(nl.logsumexp(x, 0, b=[[1], [0], [1]]), nl.logsumexp(x[::2], 0), rtol=1e-14)
+    log, sign = nl.logsumexp(x, return_sign=True, keepdims=True)
+    assert log.shape == sign.shape == (3, 1)
+    out = np.empty(3)
+    assert nl.logsumexp(x, b=[1, 1, 1, -5], out=out) is out
+    assert_equal(out, nl.logsumexp(x, b=[1, 1, 1, -5]))
+    with pytest.raises(ValueError, match=r"x has shape \(3, 4\); it takes the shape of b, \(3,\)"):
+        nl.logsumexp(x, b=np.ones(3))
+    with pytest.raises(TypeError, match="b has dtype complex128"):
+        nl.logsumexp(x, b=1j)
 
 
 # Other arguments
@@ -363,7 +568,7 @@ def test_mixed_16_bit_floats(f: Callable[..., Any], rng: np.random.Generator) ->
             expected = f(grad.astype(dtype), y.astype(dtype))
             assert_same_bits(f(grad.astype(dtype), y), expected)
             assert_same_bits(f(grad, y.astype(dtype)), expected)
-        with pytest.raises(TypeError, match=r"float16.*bfloat16"):
+        with pytest.raises(TypeError, match=r"grad and (x|y) have dtypes b?float16 and b?float16; they take"):
             f(grad, y.astype(HALVES[half == HALVES[0]]))
 
 
@@ -378,9 +583,21 @@ def test_errors(f: Callable[..., Any]) -> None:
             f(*given((2, 3)), axis)
     with pytest.raises(np.exceptions.AxisError):
         f(*given(()))
-    for axis in (0.5, "0", None, (0, 1)):
-        with pytest.raises(TypeError):
+    for axis in (0.5, "0", [0, 1], (0, 0.5), 1j):
+        with pytest.raises(TypeError, match=r"axis is .*; it takes an integer, a tuple of integers or None"):
             f(*given((2, 3)), axis)
+    with pytest.raises(ValueError, match=r"axis is \(0, -2\), which names an axis twice"):
+        f(*given((2, 3)), (0, -2))
+    for value in (None, "abc"):
+        with pytest.raises(TypeError, match=r"(x|y|grad) is (None|'abc'); it takes an array of numbers"):
+            f(*[value] * len(given((2, 3))))
+    for wrong in ([1], 0.0):
+        with pytest.raises(TypeError, match=r"out is a (list|float); it takes an ndarray"):
+            f(*given((2, 3)), out=wrong)
+    fixed = np.zeros((2,) if f is nl.logsumexp else (2, 3))
+    fixed.flags.writeable = False
+    with pytest.raises(ValueError, match="out is read-only"):
+        f(*given((2, 3)), out=fixed)
     with pytest.raises(ValueError, match="empty"):
         f(*([np.zeros(4), np.zeros((4, 0))] if f is nl.logsumexp_backward else given((4, 0))))
     for dtype in ("F", "D", "O", "U3"):
@@ -392,10 +609,9 @@ def test_errors(f: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("f", BACKWARD, ids=lambda f: f.__name__)
 def test_shapes_that_do_not_fit(f: Callable[..., Any]) -> None:
-    with pytest.raises(ValueError, match=r"mismatch|broadcast"):
-        f(np.zeros((2, 4)), np.zeros((2, 3)))
-    with pytest.raises(ValueError, match=r"mismatch|broadcast"):
-        f(np.zeros(5), np.zeros((2, 3)))
+    for shape in ((2, 4), (5,), (2, 1)) if f is not nl.logsumexp_backward else ((5,), (3,), (2, 3)):
+        with pytest.raises(ValueError, match=r"grad has shape .*; it takes .* \(2, 3\)|\(2,\)"):
+            f(np.zeros(shape), np.zeros((2, 3)))
 
 
 @pytest.mark.parametrize("f", [nl.softmax_jacobian, nl.log_softmax_jacobian])
@@ -560,7 +776,7 @@ def test_errors_of_parts() -> None:
     with pytest.raises(np.exceptions.AxisError):
         nl.logsumexp_partial(np.zeros(()))
     for axis in (0.5, "0", None, (0, 1)):
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match=r"axis is .*; it takes an integer$"):
             nl.logsumexp_partial(np.zeros((2, 3)), axis)
     with pytest.raises(ValueError, match="empty"):
         nl.logsumexp_partial(np.zeros((4, 0)))

@@ -1,0 +1,186 @@
+"""Arrays of other packages: their meaning is kept, or they are refused by name."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nonlin as nl
+
+from .oracle import assert_same_bits
+
+pandas = pytest.importorskip("pandas")
+
+FORWARD = [nl.softmax, nl.log_softmax, nl.logsumexp]
+BACKWARD = [nl.softmax_backward, nl.log_softmax_backward, nl.logsumexp_backward]
+forward_functions = pytest.mark.parametrize("f", FORWARD, ids=lambda f: f.__name__)
+all_functions = pytest.mark.parametrize("f", FORWARD + BACKWARD, ids=lambda f: f.__name__)
+
+
+def arguments(f: Callable[..., Any], x: Any) -> list[Any]:
+    """The operands of a function, `x` the last of them."""
+    if f in FORWARD:
+        return [x]
+    grad = np.linspace(-1, 1, np.size(np.asarray(x)))
+    return [grad.reshape(np.shape(x))[..., 0] if f is nl.logsumexp_backward else grad.reshape(np.shape(x)), x]
+
+
+# Masked arrays
+
+
+@all_functions
+def test_a_mask_counts_as_where(f: Callable[..., Any], rng: np.random.Generator) -> None:
+    x = rng.standard_normal((4, 5))
+    mask = rng.random(x.shape) < 0.4
+    mask[0] = True
+    masked = np.ma.array(np.where(mask, np.nan, x), mask=mask)
+    expected = f(*arguments(f, x), where=~mask)
+    result = f(*arguments(f, masked))
+    assert isinstance(result, np.ma.MaskedArray)
+    np.testing.assert_array_equal(result.mask, mask.all(-1) if f is nl.logsumexp else mask)
+    assert_same_bits(np.where(result.mask, 0, result.data), np.where(result.mask, 0, expected))
+    where = rng.random(5) < 0.7
+    both = f(*arguments(f, masked), where=where)
+    assert_same_bits(np.where(both.mask, 0, both.data), np.where(both.mask, 0, f(*arguments(f, x), where=~mask & where)))
+
+
+@forward_functions
+def test_masked_results(f: Callable[..., Any]) -> None:
+    x = np.ma.array([[1.0, 2, 30], [1, 2, 3]], mask=[[0, 0, 1], [1, 1, 1]])
+    assert "--" in str(f(x))
+    out = np.ma.zeros(2 if f is nl.logsumexp else (2, 3))
+    assert f(x, out=out) is out
+    np.testing.assert_array_equal(out.mask, f(x).mask)
+    assert f(x[1], axis=None) is np.ma.masked or np.all(f(x[1], axis=None).mask)
+    assert_same_bits(nl.logsumexp(x, keepdims=True).mask, np.array([[False], [True]]))
+
+
+def test_a_masked_upstream_gradient() -> None:
+    grad = np.ma.array([1.0, 1, 1], mask=[0, 0, 1])
+    y = nl.log_softmax([1.0, 2, 30], where=[True, True, False])
+    np.testing.assert_allclose(nl.log_softmax_backward(grad, y).filled(0), [0.462117, -0.462117, 0], atol=1e-6)
+
+
+def test_masks_that_are_refused() -> None:
+    x = np.ma.array([1.0, 2], mask=[0, 1])
+    with pytest.raises(TypeError, match="x is a masked array"):
+        nl.logsumexp_partial(x)
+    with pytest.raises(TypeError, match="where is a masked array"):
+        nl.softmax([1.0, 2], where=np.ma.array([True, True], mask=[0, 1]))
+
+
+# pandas
+
+
+@forward_functions
+@pytest.mark.parametrize("dtype", ["float64", "float32", "Float64", "Float32", "Int64"])
+def test_frames_keep_their_labels(f: Callable[..., Any], dtype: str) -> None:
+    frame = pandas.DataFrame([[1, 2, 4], [3, 1, 1]], index=["i", "j"], columns=list("abc")).astype(dtype)
+    plain = frame.to_numpy(np.float32 if "32" in dtype else np.float64)
+    for axis in (0, 1, -1):
+        result = f(frame, axis)
+        assert_same_bits(result.to_numpy(), f(plain, axis))
+        if f is nl.logsumexp:
+            assert list(result.index) == (list("abc") if axis == 0 else ["i", "j"])
+        else:
+            assert list(result.index) == ["i", "j"]
+            assert list(result.columns) == list("abc")
+    assert_same_bits(np.asarray(f(frame, axis=None)), np.asarray(f(plain, axis=None)))
+    series = frame["a"]
+    result = f(series)
+    assert_same_bits(np.asarray(result), f(plain[:, 0]))
+    if f is not nl.logsumexp:
+        assert result.name == "a"
+        assert list(result.index) == ["i", "j"]
+    mask = pandas.DataFrame(plain > 1, index=frame.index, columns=frame.columns)
+    assert_same_bits(np.asarray(f(frame, where=mask)), f(plain, where=plain > 1))
+
+
+def test_gradients_of_frames() -> None:
+    frame = pandas.DataFrame([[1.0, 2], [3, 1]], index=["i", "j"])
+    y = nl.softmax(frame)
+    gradient = nl.softmax_backward(frame, y)
+    assert list(gradient.index) == ["i", "j"]
+    assert_same_bits(gradient.to_numpy(), nl.softmax_backward(frame.to_numpy(), y.to_numpy()))
+    with pytest.raises(ValueError, match="grad and y have different labels"):
+        nl.softmax_backward(frame, y[::-1])
+
+
+@all_functions
+@pytest.mark.parametrize("dtype", ["Float64", "Int64", "float64[pyarrow]"])
+def test_missing_entries_are_refused(f: Callable[..., Any], dtype: str) -> None:
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame({"a": [1, 2], "b": [1, None]}, dtype=dtype)
+    with pytest.raises(TypeError, match=r"(x|y) has missing entries in column 'b'"):
+        f(*arguments(f, frame))
+    with pytest.raises(TypeError, match=r"(x|y) has missing entries in column 'b'"):
+        f(*arguments(f, frame["b"])) if f is not nl.logsumexp_backward else f(1.0, frame["b"])
+
+
+# Subclasses of ndarray, and types that take the calls of ufuncs themselves
+
+
+@forward_functions
+def test_subclasses(f: Callable[..., Any], tmp_path: Any) -> None:
+    class Named(np.ndarray):
+        pass
+
+    x = np.arange(6.0).reshape(2, 3)
+    result = f(x.view(Named))
+    assert type(result) is Named
+    assert_same_bits(np.asarray(result), f(x))
+    stored = np.memmap(tmp_path / "x", np.float64, "w+", shape=x.shape)
+    stored[...] = x
+    assert_same_bits(np.asarray(f(stored)), f(x))
+
+
+class Lazy:
+    """Records the calls of ufuncs."""
+
+    ndim = 2
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
+        return ufunc.__name__, [type(i).__name__ for i in inputs], keywords
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise AssertionError("computed unasked")
+
+
+@all_functions
+def test_dispatch(f: Callable[..., Any]) -> None:
+    given = [Lazy()] if f in FORWARD else [np.ones(2), Lazy()]
+    name = f.__name__
+    assert f(*given) == (name, [type(g).__name__ for g in given], {"axis": -1})
+    ufunc, inputs, _ = f(*given, axis=0, where=np.ones((2, 2), bool))
+    assert (ufunc, len(inputs)) == (name + "_where", len(given) + 1)
+    with pytest.raises(TypeError, match=r"axis is \(0, 1\); for a Lazy it takes an integer"):
+        f(*given, axis=(0, 1))
+
+
+# Units and ragged arrays: without the packages, types that look like theirs
+
+
+class Quantity:
+    magnitude, units = np.ones(3), "metre"
+
+
+class QuantityArray(np.ndarray):
+    unit = "m"
+
+
+@all_functions
+def test_units_are_refused(f: Callable[..., Any]) -> None:
+    for x in (Quantity(), np.ones(3).view(QuantityArray)):
+        with pytest.raises(TypeError, match=r"(x|y) is a quantity of tests; it takes numbers without a unit"):
+            f(x) if f in FORWARD else f(np.ones(() if f is nl.logsumexp_backward else 3), x)
+
+
+@forward_functions
+def test_awkward(f: Callable[..., Any]) -> None:
+    awkward = pytest.importorskip("awkward")
+    assert_same_bits(f(awkward.Array([[1.0, 2], [3, 4]])), f([[1.0, 2], [3, 4]]))
+    for ragged in ([[1.0, 2], [3]], [[1.0, None]]):
+        with pytest.raises(TypeError, match="x is an awkward array that is ragged"):
+            f(awkward.Array(ragged))
