@@ -150,6 +150,7 @@ constexpr bool HasClasses(Operand kind) { return IsRow(kind) || kind == Operand:
 struct RowOperand {
   char* data;
   ptrdiff_t row, item;  // strides in bytes
+  bool wide = false;    // a row of numbers of the computed type, beside rows of 16 bits
 };
 
 // With a single class, stride 0 does not mean absent: NumPy may give it to any operand.

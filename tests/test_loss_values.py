@@ -1,6 +1,7 @@
 """What losses and their gradients are, with every option, for special operands and every dtype."""
 
 import inspect
+import itertools
 import math
 from typing import Any
 
@@ -505,19 +506,52 @@ def dtypes_of_targets(loss: Loss) -> str:
 )
 def test_targets_of_every_dtype(loss: Loss, dtype: str, rng: np.random.Generator) -> None:
     """The result has the dtype of the other operand, whatever they have."""
-    for dtype_of_x in (np.float32, np.float64):
-        x, targets = loss.problem(rng, (7, 5), -1, dtype_of_x)
+    for dtype_of_x, shape in itertools.product(FLOATS, ((7, 5), (3, 700))):
+        x, targets = loss.problem(rng, shape, -1, dtype_of_x)
         if loss.soft:
-            targets = rng.integers(0, 2, (7, 5)).astype(dtype_of_x)  # which every dtype holds exactly
+            targets = rng.integers(0, 2, shape).astype(dtype_of_x)  # which every dtype holds exactly
+        else:
+            targets %= 100
         expected = every_result(loss, [x, targets], 0.7)
         assert expected[1].dtype == dtype_of_x
         for t in (
             targets.astype(dtype),
-            targets.astype(dtype).repeat(2, axis=-1)[..., ::2],
+            targets.astype(dtype).repeat(2, axis=-1)[..., ::2] if shape == (7, 5) else targets.astype(dtype),  # same layout
             targets.astype(np.dtype(dtype).newbyteorder()),
             targets.astype(dtype).tolist(),
         ):
             assert_same_bits(every_result(loss, [x, t], 0.7), expected)
+
+
+@pytest.mark.every_target
+@pytest.mark.parametrize("half", HALVES, ids=str)
+@pytest.mark.parametrize("loss", [f for f in LOSSES if f.soft and "targets" in f.arguments], ids=str)
+def test_targets_keep_their_digits_beside_16_bits(loss: Loss, half: np.dtype, rng: np.random.Generator) -> None:
+    """Of any wider type, or of the other 16-bit one, and whatever the layout."""
+    other = HALVES[half == HALVES[0]]
+    for shape, axis in (((7, 5), -1), ((5, 7), 0), ((3, 700), -1), ((700, 3), 0), ((2, 70_000), -1)):
+        x, targets = loss.problem(rng, shape, axis)
+        for t in (
+            targets.astype(np.float32),
+            targets,
+            targets.astype(np.longdouble),
+            targets.astype(other),
+            70_001 * targets,
+        ):
+            for reduction in REDUCTIONS:
+                o = {"reduction": reduction} | ({"axis": axis} if loss.by_rows else {})
+                assert_is_reference(loss, [x.astype(half), t], o, rng)
+
+
+@pytest.mark.parametrize("half", HALVES, ids=str)
+def test_single_targets_keep_their_digits_beside_16_bits(half: np.dtype) -> None:
+    for x, y, expected in (
+        (16, np.float32(0.999), 0.01599991),
+        (-1, 70_001, 70_001.3133),
+        (-1, np.int64(70_001), 70_001.3133),
+    ):
+        loss = nl.binary_cross_entropy_with_logits(np.array([x], half), np.array([y]))
+        np.testing.assert_allclose(loss, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("ignored", [-100, 2, 77, 255])

@@ -351,7 +351,7 @@ class Arguments {
       BindClasses({x.shape(axis), overflow == 0 ? std::optional<int64_t>(ignored) : std::nullopt});
     } else if (IsReal(NumberOf(target))) {
       CheckTargetShape();
-      target = Cast(target, NumberOf(x));
+      target = Cast(target, NumberOfTarget());
     } else {
       Raise(PyExc_TypeError, "targets has dtype %S; it takes integers (classes) or floats (probabilities)", DTypeOf(target));
     }
@@ -414,10 +414,17 @@ class Arguments {
       Raise(PyExc_TypeError, "targets has dtype %S; it takes floats, booleans or integers", DTypeOf(target));
     CheckTargetShape();
     SetX(Cast(x, NumberOf(x), NPY_ARRAY_C_CONTIGUOUS));
-    target = Cast(target, NumberOf(x), NPY_ARRAY_C_CONTIGUOUS);
+    target = Cast(target, NumberOfTarget(), NPY_ARRAY_C_CONTIGUOUS);
     weight = EntryWeight(kWeightArgument);
     pos_weight = EntryWeight(kPosWeightArgument);
     divisor = static_cast<double>(x.size());
+  }
+
+  // The type that targets go in: the one that is computed in, or that of 16-bit rows where it holds all that they may be.
+  int NumberOfTarget() const {
+    const int number = NumberOf(target);
+    const bool fits = number == NumberOf(x) || (IsInteger(number) && target.itemsize() == 1);
+    return fits ? NumberOf(x) : ScalarNumber();
   }
 
   // What probabilities and factors may be: long doubles too.
@@ -566,6 +573,7 @@ class Call {
   void SetEntries(RowArrays& arrays, int k, const py::array& array, const Piece& piece) const {
     RowArrays::Array& operand = arrays.operands[k];
     SetOperand(operand, array.ptr(), a_.axis);
+    operand.wide = NumberOf(array) != NumberOf(a_.x);
     if (!a_.OfEntries()) return;
     operand.item = array.itemsize();
     operand.data += piece.start * operand.item;

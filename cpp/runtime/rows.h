@@ -16,6 +16,7 @@ struct RowArrays {
     char* data;
     ptrdiff_t item;  // along the class axis
     ptrdiff_t strides[kMaxAxes];
+    bool wide = false;  // see RowOperand
   } operands[kMaxRowOperands];
 
   size_t Rows() const;

@@ -96,7 +96,8 @@ void RunSideBySide(const RowPlan& plan, const PackedRows& packed, size_t groups,
     for (int k = 0; k < kList.count; ++k) {
       group.data[k] = packed.data[k] == nullptr ? nullptr : packed.data[k] + i * packed.steps[k];
       if (kList.kinds[k] != Operand::kRowIn || (i + 1) * lanes > fetched) continue;
-      PrefetchRows(operands[k], {plan.classes, lanes}, ItemSize(plan.dtype), next_row + i * lanes);
+      PrefetchRows(operands[k], {plan.classes, lanes}, operands[k].wide ? sizeof(T) : ItemSize(plan.dtype),
+                   next_row + i * lanes);
     }
     RunGroup<Operation>(p, group);
   }
@@ -135,7 +136,7 @@ struct RowLoops {
         switch (kind) {
           case Operand::kRowIn:
             if (rows == nullptr) rows = data;
-            PackRows<S>(o, layout, row, count, buffer);
+            o.wide ? PackRows<T>(o, layout, row, count, buffer) : PackRows<S>(o, layout, row, count, buffer);
             break;
           case Operand::kMaskIn:
             PackOneByOne<uint8_t>(o, layout, row, count, buffer);
