@@ -120,6 +120,7 @@ enum class Operand {
   kMaskIn,      // (n), boolean
   kScalarIn,    // ()
   kScalarOut,   // ()
+  kSumOut,      // (), float64 whatever the type of the rows; of rows in place
   kIndexIn,     // (), int64: a class, or negative for an ignored row
 };
 
@@ -144,7 +145,9 @@ constexpr bool Has(const OperandList& list, Operand kind) {
 
 constexpr bool IsRow(Operand kind) { return kind == Operand::kRowIn || kind == Operand::kRowOut; }
 constexpr bool IsScalar(Operand kind) { return kind == Operand::kScalarIn || kind == Operand::kScalarOut; }
-constexpr bool IsOutput(Operand kind) { return kind == Operand::kRowOut || kind == Operand::kScalarOut; }
+constexpr bool IsOutput(Operand kind) {
+  return kind == Operand::kRowOut || kind == Operand::kScalarOut || kind == Operand::kSumOut;
+}
 constexpr bool HasClasses(Operand kind) { return IsRow(kind) || kind == Operand::kOptionalIn || kind == Operand::kMaskIn; }
 
 struct RowOperand {
@@ -286,8 +289,9 @@ struct LossKernelsOfTargets {
   LossKernel functions[kLossFunctions];
   LossKernel count_outside;  // counts the probabilities of a row outside [0, 1]
 };
+// A loss without an axis takes each entry as a row, or adds up the entries of a piece.
 struct LossKernels {
-  LossKernelsOfTargets of_class, of_row;
+  LossKernelsOfTargets of_class, of_row, of_piece;
 };
 // In the order of kLosses. The tables are in losses32.cc, losses64.cc and losses16.cc.
 const LossKernels* GetLossKernels32();

@@ -27,6 +27,7 @@ from .loss_cases import (
     every_result,
     losses_by_rows,
     losses_of_classes,
+    losses_of_entries,
     losses_of_two_floats,
 )
 from .oracle import (
@@ -34,6 +35,7 @@ from .oracle import (
     HALVES,
     LOSSES,
     Loss,
+    as_tuple,
     assert_rounded,
     assert_same_bits,
     ulp_error,
@@ -417,6 +419,33 @@ def test_kl_divergence_with_logits_keeps_its_gradient(lead: float, rng: np.rando
     exact = reference.kl_divergence_with_logits_with_grad(p.astype(np.float64), logits.astype(np.float64), reduction="none")
     for got, value in zip(nl.kl_divergence_with_logits_with_grad(p, logits, reduction="none"), exact, strict=True):
         assert np.max(ulp_error(got, value)) <= 4
+
+
+@all_dtypes
+@losses_of_entries
+def test_sums_over_entries_are_in_float64(loss: Loss, dtype: np.dtype, rng: np.random.Generator) -> None:
+    """Large terms of both signs cancel exactly, and none overflows, in pieces of any length and with a rest."""
+    forward, _, *with_grad = loss.functions()
+    for n in (1, 2, 40, 4096, 5000, 10_001):
+        half = [a.astype(dtype) for a in loss.problem(rng, (n,))]
+        given = [np.concatenate([a, a[::-1], a[:1]]) for a in half]
+        weight = np.repeat([1e6, -1e6, 1], [n, n, 1]).astype(np.float32)
+        rest = wide(forward(*(a[:1] for a in half), reduction="sum"))
+        for f in (forward, *with_grad):
+            loss_of_all = as_tuple(f(*given, weight=weight, reduction="sum"))[0]
+            np.testing.assert_allclose(wide(loss_of_all), rest, rtol=1e-6, atol=1e-9 if dtype == np.float64 else 0)
+
+
+def test_means_of_large_losses_are_finite() -> None:
+    """A sum of float32 numbers near the largest one."""
+    for n in (1, 2, 100, 20_000):
+        x, y = np.full(n, 3e38, np.float32), np.zeros(n, np.float32)
+        assert nl.binary_cross_entropy_with_logits(x, y) == np.float32(3e38)
+        assert nl.binary_cross_entropy_with_logits_with_grad(x, y)[0] == np.float32(3e38)
+        assert nl.binary_cross_entropy(np.ones(n, np.float32), y, weight=np.float32(3e36)) == np.float32(100) * np.float32(
+            3e36
+        )
+        assert nl.nll_loss(-x[:, None], np.zeros(n, int)) == np.float32(3e38)
 
 
 # One loss by another

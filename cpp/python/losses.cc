@@ -98,10 +98,6 @@ double Sum(const T* values, size_t n) {
   return sums[0];
 }
 
-double Sum(int number, const void* values, size_t n) {
-  return number == NPY_FLOAT ? Sum(static_cast<const float*>(values), n) : Sum(static_cast<const double*>(values), n);
-}
-
 // The quotient as a NumPy scalar.
 py::object Quotient(int number, double total, double divisor) {
   const double quotient = total / divisor;
@@ -125,7 +121,7 @@ struct Operations {
 };
 
 struct LossOperations {
-  Operations of_class, of_row;
+  Operations of_class, of_row, of_piece;
 };
 
 // ---------------------------------------------------------------- arguments
@@ -455,7 +451,9 @@ class Call {
       : f_(f),
         values_(values),
         a_(arguments),
-        operations_(arguments.of_class ? f.operations->of_class : f.operations->of_row),
+        operations_(arguments.of_class                            ? f.operations->of_class
+                    : arguments.OfEntries() && !arguments.is_none ? f.operations->of_piece
+                                                                  : f.operations->of_row),
         item_(arguments.ScalarNumber() == NPY_FLOAT ? sizeof(float) : sizeof(double)) {
     std::copy_n(a_.options, 3, scalars_);
   }
@@ -585,6 +583,7 @@ class Call {
     static const double kOne64 = 1;
     if (!weight) {
       SetConstant(arrays, k, item_ == sizeof(float) ? static_cast<const void*>(&kOne32) : &kOne64);
+      if (piece.classes == 1) arrays.operands[k].item = item_;  // between two classes there would be no gap
     } else if (a_.OfEntries()) {
       SetEntries(arrays, k, *weight, piece);
     } else {
@@ -629,6 +628,9 @@ class Call {
         case Operand::kScalarOut:
           SetDense(arrays, k, losses, item_);
           break;
+        case Operand::kSumOut:
+          SetDense(arrays, k, losses, sizeof(double));
+          break;
         case Operand::kRowOut:
           SetEntries(arrays, k, gradient, piece);
           break;
@@ -650,12 +652,16 @@ class Call {
       pieces[0] = {0, entries / kEntries, kEntries};
       pieces[1] = {entries - rest, rest > 0, rest};
     }
-    const bool has_sum = Has(operation.traits.operands, Operand::kScalarOut) && !each;
+    const OperandList& list = operation.traits.operands;
+    const bool has_scalars = Has(list, Operand::kScalarOut) && item_ == sizeof(float);
+    const bool has_sum = (Has(list, Operand::kScalarOut) || Has(list, Operand::kSumOut)) && !each;
     double total = 0;
     for (const Piece& piece : pieces) {
       if (piece.rows == 0) continue;
       RunPiece(operation, piece, losses, gradient);
-      if (has_sum) total += Sum(a_.ScalarNumber(), losses, piece.rows);
+      if (!has_sum) continue;
+      total += has_scalars ? Sum(static_cast<const float*>(losses), piece.rows)
+                           : Sum(static_cast<const double*>(losses), piece.rows);
     }
     return total;
   }
@@ -718,7 +724,8 @@ void AddLoss(py::module_& m, int number) {
   };
   const LossOperations& operations =
       all.emplace_back(LossOperations{operations_of(&LossKernels::of_class, loss.cost.of_class, kOwnEntryCost),
-                                      operations_of(&LossKernels::of_row, loss.cost.of_row, kCheckCost)});
+                                      operations_of(&LossKernels::of_row, loss.cost.of_row, kCheckCost),
+                                      operations_of(&LossKernels::of_piece, loss.cost.of_row, kCheckCost)});
   AddFunction(m, loss, operations, kLoss, true);
   for (const LossFunction function : {kLoss, kBackward, kWithGrad}) {
     if (function != kWithGrad || loss.with_grad) AddFunction(m, loss, operations, function, false);

@@ -23,9 +23,9 @@ enum class Want { kLoss, kGradient, kBoth };
 enum LossOperand { kInput, kTarget, kWeight, kFirstOption };
 
 template <Want kWant>
-constexpr OperandList LossOperands(OperandList list) {
+constexpr OperandList LossOperands(OperandList list, Operand loss = Operand::kScalarOut) {
   if (kWant != Want::kLoss) list.kinds[list.count++] = Operand::kScalarIn;
-  if (kWant != Want::kGradient) list.kinds[list.count++] = Operand::kScalarOut;
+  if (kWant != Want::kGradient) list.kinds[list.count++] = loss;
   if (kWant != Want::kLoss) list.kinds[list.count++] = Operand::kRowOut;
   return list;
 }
@@ -48,13 +48,42 @@ HWY_INLINE V TimesOrZero(D d, V factor, V v) {
 // Formula::Term(d, x, y, q) is the loss of an entry x with the target y, Formula::Slope its derivative with respect to x; q
 // is the weight of positive targets, if the formula has one.
 
-template <class Formula, Want kWant>
+// A row of classes; or, of a loss without an axis, an entry, or a piece of them whose losses are added up.
+enum class Terms { kOfRow, kOfEntry, kOfPiece };
+
+// The sum of f(step, v) over a row, in double from the first term on.
+template <class P, class S, class F>
+HWY_INLINE double DoubleSumOf(const P& p, const S* row, F f) {
+  if constexpr (std::is_same_v<typename P::T, double>) {
+    return hn::GetLane(SumOf(p, row, f));
+  } else {
+    const hn::ScalableTag<double> dd;
+    auto low = hn::Zero(dd), high = low;
+    ForEach(p, row, 0, p.Steps(), 0, [&](size_t i, typename P::V v, auto step) NONLIN_LOOP {
+      auto term = f(i, v);
+      if constexpr (step.kTail) term = hn::IfThenElseZero(hn::FirstN(p.d, p.TailLanes()), term);
+      if constexpr (HWY_TARGET == HWY_SCALAR) {
+        low = hn::Add(low, hn::PromoteTo(dd, term));
+      } else {
+        const hn::Half<typename P::D> half;
+        low = hn::Add(low, hn::PromoteTo(dd, hn::LowerHalf(half, term)));
+        high = hn::Add(high, hn::PromoteTo(dd, hn::UpperHalf(half, term)));
+      }
+    });
+    return hn::GetLane(hn::SumOfLanes(dd, hn::Add(low, high)));
+  }
+}
+
+template <class Formula, Want kWant, Terms kTerms>
 struct SumOfTerms : RowFormula {
+  static constexpr size_t kNarrow = kTerms == Terms::kOfPiece ? 0 : RowFormula::kNarrow;
+  static constexpr bool kInPlace = kTerms != Terms::kOfEntry, kSideBySide = kTerms != Terms::kOfPiece;
   static constexpr int kOptions = Formula::kHasPosWeight ? 1 : 0;
   using At = Places<kWant, kOptions>;
   static constexpr OperandList kOperands = LossOperands<kWant>(
       Formula::kHasPosWeight ? Operands(Operand::kRowIn, Operand::kRowIn, Operand::kOptionalIn, Operand::kOptionalIn)
-                             : Operands(Operand::kRowIn, Operand::kRowIn, Operand::kOptionalIn));
+                             : Operands(Operand::kRowIn, Operand::kRowIn, Operand::kOptionalIn),
+      kTerms == Terms::kOfPiece ? Operand::kSumOut : Operand::kScalarOut);
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
@@ -66,29 +95,42 @@ struct SumOfTerms : RowFormula {
     const T* weight = r.template Row<kWeight>();
     const T* pos_weight = nullptr;
     if constexpr (Formula::kHasPosWeight) pos_weight = r.template Row<kFirstOption>();
-    const auto entry = [=](const T* row, size_t i) NONLIN_LOOP { return row == nullptr ? one : p.LoadRow(row, i); };
-    const auto term = [=](size_t i, V v, V w) NONLIN_LOOP {
-      return TimesOrZero(d, w, Formula::Term(d, v, p.LoadRow(y, i), entry(pos_weight, i)));
+    const auto term = [=](size_t i, V v) NONLIN_LOOP {
+      const V q = pos_weight == nullptr ? one : p.LoadRow(pos_weight, i);
+      const V value = Formula::Term(d, v, p.LoadRow(y, i), q);
+      return weight == nullptr ? value : TimesOrZero(d, p.LoadRow(weight, i), value);
     };
     if constexpr (kWant == Want::kLoss) {
-      const V loss = SumOf(p, x, [=](size_t i, V v) NONLIN_LOOP { return term(i, v, entry(weight, i)); });
-      p.StoreScalar(loss, r.template Row<At::kLoss>());
+      StoreSum(p, x, r.template Row<At::kLoss>(), term);
     } else {
       const V upstream = p.LoadScalar(r.template Row<At::kUpstream>());
       auto* out = r.template Row<At::kGradient>();
-      const auto slope = [=](size_t i, V v, V w) NONLIN_LOOP {
-        return TimesOrZero(d, hn::Mul(upstream, w), Formula::Slope(d, v, p.LoadRow(y, i), entry(pos_weight, i)));
+      const auto slope = [=](size_t i, V v) NONLIN_LOOP {
+        const V q = pos_weight == nullptr ? one : p.LoadRow(pos_weight, i);
+        const V by = weight == nullptr ? upstream : hn::Mul(upstream, p.LoadRow(weight, i));
+        return TimesOrZero(d, by, Formula::Slope(d, v, p.LoadRow(y, i), q));
       };
       if constexpr (kWant == Want::kGradient) {
-        TransformRow(p, x, out, [=](size_t i, V v) NONLIN_LOOP { return slope(i, v, entry(weight, i)); });
+        TransformRow(p, x, out, slope);
       } else {
-        const V loss = SumOf(p, x, [=](size_t i, V v) NONLIN_LOOP {
-          const V w = entry(weight, i), value = term(i, v, w), gradient = slope(i, v, w);
+        StoreSum(p, x, r.template Row<At::kLoss>(), [=](size_t i, V v) NONLIN_LOOP {
+          const V value = term(i, v), gradient = slope(i, v);
           p.StoreRow(gradient, out, i);  // last, as the result may overwrite the target
           return value;
         });
-        p.StoreScalar(loss, r.template Row<At::kLoss>());
       }
+    }
+  }
+
+ private:
+  template <class P, class S, class To, class F>
+  static HWY_INLINE void StoreSum(const P& p, const S* x, To* to, F f) {
+    if constexpr (kTerms == Terms::kOfPiece) {
+      *to = DoubleSumOf(p, x, f);
+    } else if constexpr (kTerms == Terms::kOfEntry) {
+      p.StoreScalar(hn::Add(f(0, p.LoadRow(x, 0)), hn::Zero(p.d)), to);  // 0.0 for -0.0, as a sum
+    } else {
+      p.StoreScalar(SumOf(p, x, f), to);
     }
   }
 };
@@ -131,12 +173,20 @@ struct LossFormula {
   static constexpr bool kHasPosWeight = false;
 };
 
+// Of rows, or without an axis.
 template <class Formula>
 struct TermLoss : LossFormula {
   template <Want kWant>
-  using OfRow = SumOfTerms<Formula, kWant>;
+  using OfRow = SumOfTerms<Formula, kWant, Terms::kOfRow>;
   template <Want kWant>
   using OfClass = TermOfClass<Formula, kWant>;
+};
+template <class Formula>
+struct EntryLoss : LossFormula {
+  template <Want kWant>
+  using OfRow = SumOfTerms<Formula, kWant, Terms::kOfEntry>;
+  template <Want kWant>
+  using OfPiece = SumOfTerms<Formula, kWant, Terms::kOfPiece>;
 };
 
 struct NegativeLogLikelihood : TermLoss<NegativeLogLikelihood> {
@@ -200,7 +250,7 @@ struct CategoricalCrossEntropy : TermLoss<CategoricalCrossEntropy> {
   }
 };
 
-struct BinaryCrossEntropy : TermLoss<BinaryCrossEntropy> {
+struct BinaryCrossEntropy : EntryLoss<BinaryCrossEntropy> {
   static constexpr bool kOfProbabilities = true;
   template <class D, class V>
   static V Term(D d, V p, V y, V) {
@@ -221,7 +271,7 @@ struct BinaryCrossEntropy : TermLoss<BinaryCrossEntropy> {
   }
 };
 
-struct BinaryCrossEntropyWithLogits : TermLoss<BinaryCrossEntropyWithLogits> {
+struct BinaryCrossEntropyWithLogits : EntryLoss<BinaryCrossEntropyWithLogits> {
   static constexpr bool kHasPosWeight = true;
   // (1 - y) softplus(x) + q y softplus(-x)
   template <class D, class V>
@@ -466,6 +516,8 @@ LossKernels LossKernelsOf() {
   if constexpr (kTargets == Targets::kClassesOrRows) {
     kernels.of_class =
         KernelsOfTargets<Formula::template OfClass, CountOutsideOfClass, kWithGrad, kOfProbabilities, S, Scalar>();
+  } else if constexpr (kTargets == Targets::kEntries) {
+    kernels.of_piece = KernelsOfTargets<Formula::template OfPiece, CountOutside, kWithGrad, kOfProbabilities, S, Scalar>();
   }
   return kernels;
 }

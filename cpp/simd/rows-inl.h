@@ -22,6 +22,7 @@ struct RowFormula {
   // Rows in place of up to this many vectors are short: longer ones are no faster together, out of cache.
   static constexpr size_t kShortSteps = 0;
   static constexpr bool kOwnEntryOnly = false;
+  static constexpr bool kInPlace = true, kSideBySide = true;  // the layouts that are met
 };
 
 // Rows in memory are of type S, scalars of type Scalar, all else of the type that rows are computed in.
@@ -29,7 +30,8 @@ template <class Operation, class S, class Scalar>
 struct GroupData {
   using T = Computed<S>;
   template <Operand kind>
-  using TypeOf = std::conditional_t<IsRow(kind), S, std::conditional_t<IsScalar(kind), Scalar, T>>;
+  using TypeOf = std::conditional_t<
+      IsRow(kind), S, std::conditional_t<IsScalar(kind), Scalar, std::conditional_t<kind == Operand::kSumOut, double, T>>>;
   void* data[Operation::kOperands.count];
   T* buffer;  // as long as a row, for operations whose result is rows
   template <size_t k>
@@ -162,6 +164,9 @@ struct RowLoops {
             data = rows;
             break;
           case Operand::kScalarOut:
+            break;
+          case Operand::kSumOut:  // is not converted
+            data = o.data + static_cast<ptrdiff_t>(row) * o.row;
             break;
         }
       }
@@ -299,10 +304,11 @@ constexpr RowKernels KernelsOf() {
   constexpr bool kIsShared =
       k16Bit && ((kSharesFloatKernels && std::is_same_v<Scalar, float>) || Has(Operation::kOperands, Operand::kMaskIn));
   RowKernels kernels{RowLoops<S, Scalar>::Run, nullptr, nullptr};
-  if constexpr (Has(Operation::kOperands, Operand::kRowIn) && !Operation::kOwnEntryOnly && !kIsShared) {
+  if constexpr (Has(Operation::kOperands, Operand::kRowIn) && Operation::kInPlace && !Operation::kOwnEntryOnly &&
+                !kIsShared) {
     kernels.in_place = RunInPlace<Operation, S, Scalar>;
   }
-  if constexpr (!k16Bit) kernels.side_by_side = RunSideBySide<Operation, S>;
+  if constexpr (!k16Bit && Operation::kSideBySide) kernels.side_by_side = RunSideBySide<Operation, S>;
   return kernels;
 }
 
