@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.array_utils import normalize_axis_index
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 try:
     from scipy.special import erfc  # type: ignore[import-untyped, unused-ignore]
@@ -28,6 +28,7 @@ except ModuleNotFoundError:  # NumPy has no erfc
 Array = npt.NDArray[Any]
 P = ParamSpec("P")
 R = TypeVar("R")
+Axis = int | tuple[int, ...] | None
 
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
@@ -250,16 +251,22 @@ def mish_backward(grad: Array, x: Array) -> Array:
     return np.asarray(grad * (t + x * ((1 - t) * (1 + t) * sigmoid(x))))
 
 
-@_formula
-def hard_sigmoid(x: Array) -> Array:
-    """``clip((x + 3) / 6, 0, 1)``."""
-    return np.asarray(np.clip((x + 3) / 6, 0, 1))
+def _is_sixth(slope: Any) -> bool:
+    """Whether a slope is the default: a sixth then, not its rounding."""
+    return isinstance(slope, float) and slope == 1 / 6
 
 
 @_formula
-def hard_sigmoid_backward(grad: Array, x: Array) -> Array:
-    """``grad / 6`` where ``-3 < x < 3``, else 0."""
-    return np.where(np.abs(x) < 3, grad / 6, 0)
+def hard_sigmoid(x: Array, slope: float = 1 / 6, offset: float = 0.5) -> Array:
+    """``clip(slope x + offset, 0, 1)``."""
+    return np.asarray(np.clip((x + 6 * offset) / 6 if _is_sixth(slope) else slope * x + offset, 0, 1))
+
+
+@_formula
+def hard_sigmoid_backward(grad: Array, x: Array, slope: float = 1 / 6, offset: float = 0.5) -> Array:
+    """``grad slope`` where ``0 < slope x + offset < 1``, else 0."""
+    y, inside = (x / 6, grad / 6) if _is_sixth(slope) else (slope * x, slope * grad)
+    return np.where((y > -offset) & (y < 1 - offset), inside, 0)
 
 
 @_formula
@@ -341,18 +348,45 @@ def reglu_backward(grad: Array, gate: Array, up: Array) -> tuple[Array, Array]:
 # Rows
 
 
-def _rows(x: Array, axis: int, where: Array | None = None) -> tuple[Array, int]:
-    """``x`` with -inf in place of what ``where`` leaves out, and the class axis counted from the front."""
-    x = _float(x)
-    axis = normalize_axis_index(axis, x.ndim)
-    if x.shape[axis] == 0:
+def _rows(x: Array, axis: Any, where: Array | None = None, scale: float = 1.0) -> tuple[Array, Any]:
+    """``scale x``, -inf in place of what ``where`` leaves out, and the class axis counted from the front, or axes."""
+    x = np.asarray(_float(x))
+    if axis is None or isinstance(axis, tuple):
+        axis = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim, "axis")
+    else:
+        axis = normalize_axis_index(axis, x.ndim)
+    if any(x.shape[i] == 0 for i in (axis if isinstance(axis, tuple) else (axis,))):
         raise ValueError(f"the class axis {axis} of shape {x.shape} is empty")
+    if scale != 1:
+        x = x * scale
     if where is not None:
-        x = np.where(np.broadcast_to(where, x.shape), x, -np.inf)
+        x = _only(where, x, -np.inf)
     return x, axis
 
 
-def _normaliser(x: Array, axis: int) -> tuple[Array, Array, Array, Array]:
+def _only(where: Array | None, x: Array, other: float = 0.0) -> Array:
+    """``x``, and the other number in place of what ``where`` leaves out."""
+    return x if where is None else np.where(np.broadcast_to(where, x.shape), x, x.dtype.type(other))
+
+
+def _without(axes: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+
+def _joined(x: Array, axes: tuple[int, ...]) -> Array:
+    """``x`` with these axes as one, the last."""
+    batch = _without(axes, x.shape)
+    last = np.moveaxis(x, axes, range(len(batch), x.ndim))
+    return last.reshape(*batch, math.prod(last.shape[len(batch) :]))
+
+
+def _parted(x: Array, axes: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+    """The inverse of `_joined`, for an array of that shape."""
+    batch = _without(axes, shape)
+    return np.moveaxis(x.reshape(*batch, *(shape[i] for i in axes)), range(len(batch), len(shape)), axes)
+
+
+def _normaliser(x: Array, axis: Any) -> tuple[Array, Array, Array, Array]:
     """``m = max(x)``, ``z = x - m``, ``e = exp(z)`` and ``r = sum(e) - 1``, the maximum's own 1 never added.
 
     So ``logsumexp(x) = m + log1p(r)`` keeps all of ``r`` when it is small.
@@ -369,19 +403,21 @@ def _normaliser(x: Array, axis: int) -> tuple[Array, Array, Array, Array]:
 
 
 @_quiet
-def softmax(x: Array, axis: int = -1, *, where: Array | None = None) -> Array:
-    """``exp(x - m) / sum(exp(x - m))`` with ``m = max(x)``."""
-    rows, axis = _rows(x, axis, where)
+def softmax(x: Array, axis: Axis = -1, *, scale: float = 1.0, where: Array | None = None) -> Array:
+    """``exp(z - m) / sum(exp(z - m))`` with ``z = scale x`` and ``m = max(z)``."""
+    rows, axis = _rows(x, axis, where, scale)
     e = np.exp(rows - rows.max(axis, keepdims=True))
     e /= e.sum(axis, keepdims=True)
-    return e if where is None else np.where(where, e, 0)
+    return _only(where, e)
 
 
 @_quiet
-def softmax_backward(grad: Array, y: Array, axis: int = -1) -> Array:
-    """``y (grad - sum(grad y))`` with ``y = softmax(x)``."""
-    grad, (y, axis) = _float(grad), _rows(y, axis)
-    return np.asarray(y * (grad - (grad * y).sum(axis, keepdims=True)))
+def softmax_backward(grad: Array, y: Array, axis: Axis = -1, *, scale: float = 1.0, where: Array | None = None) -> Array:
+    """``scale y (grad - sum(grad y))`` with ``y = softmax(scale x)``."""
+    y, axis = _rows(y, axis)
+    y, grad = _only(where, y), _only(where, np.broadcast_to(_float(grad), y.shape))
+    gradient = y * (grad - (grad * y).sum(axis, keepdims=True))
+    return np.asarray(gradient if scale == 1 else scale * gradient)
 
 
 @_quiet
@@ -393,19 +429,22 @@ def softmax_jacobian(y: Array, axis: int = -1) -> Array:
 
 
 @_quiet
-def log_softmax(x: Array, axis: int = -1, *, where: Array | None = None) -> Array:
-    """``(x - m) - log1p(r)``, ``r`` the sum of ``exp(x - m)`` over all entries but the maximum."""
-    rows, axis = _rows(x, axis, where)
-    _, z, _, r = _normaliser(rows, axis)
+def log_softmax(x: Array, axis: Axis = -1, *, scale: float = 1.0, where: Array | None = None) -> Array:
+    """``(z - m) - log1p(r)``, ``z = scale x``, ``r`` the sum of ``exp(z - m)`` over all entries but the maximum ``m``."""
+    rows, axes = _rows(x, axis, where, scale)
+    together = isinstance(axes, tuple)
+    _, z, _, r = _normaliser(_joined(rows, axes), -1) if together else _normaliser(rows, axes)
     z -= np.log1p(r)
-    return z if where is None else np.where(where, z, -np.inf)
+    return _only(where, _parted(z, axes, rows.shape) if together else z, -np.inf)
 
 
 @_quiet
-def log_softmax_backward(grad: Array, y: Array, axis: int = -1) -> Array:
-    """``grad - exp(y) sum(grad)`` with ``y = log_softmax(x)``."""
-    grad, (y, axis) = _float(grad), _rows(y, axis)
-    return np.asarray(grad - np.exp(y) * grad.sum(axis, keepdims=True))
+def log_softmax_backward(grad: Array, y: Array, axis: Axis = -1, *, scale: float = 1.0, where: Array | None = None) -> Array:
+    """``scale (grad - exp(y) sum(grad))`` with ``y = log_softmax(scale x)``."""
+    y, axis = _rows(y, axis, where)
+    grad = _only(where, np.broadcast_to(_float(grad), y.shape))
+    gradient = _only(where, grad - np.exp(y) * grad.sum(axis, keepdims=True))
+    return np.asarray(gradient if scale == 1 else scale * gradient)
 
 
 @_quiet
@@ -417,19 +456,58 @@ def log_softmax_jacobian(y: Array, axis: int = -1) -> Array:
 
 
 @_quiet
-def logsumexp(x: Array, axis: int = -1, *, keepdims: bool = False, where: Array | None = None) -> Array:
-    """``m + log(sum(exp(x - m)))`` with ``m = max(x)``."""
-    x, axis = _rows(x, axis, where)
-    m, _, _, r = _normaliser(x, axis)
-    y = np.where(np.isinf(m), m, m + np.log1p(r))
-    return y if keepdims else y.squeeze(axis)
+def logsumexp(
+    x: Array,
+    axis: Axis = -1,
+    *,
+    b: Array | None = None,
+    keepdims: bool = False,
+    return_sign: bool = False,
+    where: Array | None = None,
+) -> Any:
+    """``m + log(sum(exp(x - m)))`` with ``m = max(x)``; with ``b`` that of ``|sum(b exp(x - m))|``, and the sum's sign."""
+    if b is not None:
+        x = np.asarray(_float(x))
+        x, b = np.broadcast_arrays(x, np.asarray(b, np.result_type(x, _float(b))))
+        b = _only(where, b)
+        where = b != 0
+    x, axes = _rows(x, axis, where)
+    along = axes
+    if isinstance(axes, tuple):
+        x, b, along = _joined(x, axes), None if b is None else _joined(b, axes), -1
+    if b is None:
+        m, _, _, r = _normaliser(x, along)
+        y = np.where(np.isinf(m), m, m + np.log1p(r))
+        sign = np.where(np.isnan(y), y, y > -np.inf)
+    else:
+        y, sign = _signed_sum(x, b, along)
+        if not return_sign:
+            y = np.where(sign < 0, np.nan, y)
+    y, sign = (a.squeeze(along) for a in (y, sign))
+    if keepdims:
+        y, sign = (np.expand_dims(a, axes) for a in (y, sign))
+    return (y, sign) if return_sign else y
+
+
+def _signed_sum(x: Array, b: Array, axis: int) -> tuple[Array, Array]:
+    """Logarithm and sign of ``sum(b exp(x))``; the largest ``x`` is -inf or stands where ``b`` is not 0."""
+    k = np.argmax(x, axis, keepdims=True)
+    m, factor = (np.take_along_axis(a, k, axis) for a in (x, b))
+    terms = b * np.exp(x - m)
+    np.put_along_axis(terms, k, 0, axis)
+    r = terms.sum(axis, keepdims=True) / factor
+    y = m + (np.log(np.abs(factor)) + np.log1p(np.where(r < -1, -2 - r, r)))
+    sign = np.sign(factor) * np.sign(1 + r)
+    total = _weighted(b, np.exp(np.where(np.isfinite(x), 0, x))).sum(axis, keepdims=True)  # beside infinite terms
+    infinite = np.isinf(m)
+    return np.where(infinite, np.log(np.abs(total)), y), np.where(infinite, np.sign(total), sign)
 
 
 @_quiet
-def logsumexp_backward(grad: Array, x: Array, axis: int = -1) -> Array:
+def logsumexp_backward(grad: Array, x: Array, axis: Axis = -1, *, where: Array | None = None) -> Array:
     """``grad softmax(x)``."""
-    x, axis = _rows(x, axis)
-    return np.asarray(np.expand_dims(_float(grad), axis) * softmax(x, axis))
+    x, axis = _rows(x, axis, where)
+    return _only(where, np.expand_dims(_float(grad), axis) * softmax(x, axis))
 
 
 @_quiet
@@ -473,6 +551,7 @@ class _Terms(NamedTuple):
     divisor: Any  # of the mean
     axis: int | None = None  # that rows have and their losses lack
     only: tuple[Array, Array] | None = None  # an array of the argument's shape, and the classes that alone have a slope
+    sample_weight: Array | None = None  # of each row
 
 
 def _divisor(terms: _Terms, reduction: str) -> Any:
@@ -482,17 +561,28 @@ def _divisor(terms: _Terms, reduction: str) -> Any:
     return terms.divisor if reduction == "mean" else np.float64(1)
 
 
+def _sum(x: Array) -> Any:
+    return x.sum(dtype=np.result_type(x, np.float64))
+
+
 def _reduce(terms: _Terms, reduction: str) -> Array:
     loss, divisor = terms.loss(), _divisor(terms, reduction)
-    return loss if reduction == "none" else (loss.sum(dtype=np.float64) / divisor).astype(loss.dtype)
+    if terms.sample_weight is not None:
+        loss = _weighted(terms.sample_weight, loss)
+    return loss if reduction == "none" else (_sum(loss) / divisor).astype(loss.dtype)
 
 
 def _chain(terms: _Terms, reduction: str, grad: Any = 1.0) -> Array:
     """The gradient, by the chain rule."""
     slope = terms.slope()
+    axis = () if terms.axis is None else (terms.axis,)
+    if terms.sample_weight is not None:
+        slope = _weighted(np.expand_dims(terms.sample_weight, axis), slope)
     factor = _float(grad) / (_divisor(terms, reduction) or 1)  # with a divisor of 0, no row counts
     factor = np.asarray(factor).astype(slope.dtype)
-    slope *= np.expand_dims(factor, terms.axis) if factor.ndim and terms.axis is not None else factor
+    if factor.ndim:
+        factor = np.expand_dims(np.broadcast_to(factor, _without(axis, slope.shape)), axis)
+    slope *= factor
     if terms.only is None:
         return np.asarray(slope)
     x, k = terms.only
@@ -552,21 +642,34 @@ class _Targets(NamedTuple):
     t: Array  # the weight of k, 0 where ignored; or the probabilities times the weights
     counted: Array | None  # which rows are not ignored; None for all
     weight: Array  # of the classes, along the class axis
+    sample_weight: Array | None  # of the rows
     divisor: Any  # of the mean
 
 
-def _targets(targets: Array, x: Array, axis: int, weight: Array | None, ignore_index: int) -> _Targets:
+def _of_rows(sample_weight: Array | None, x: Array, axis: int) -> tuple[Array | None, Any]:
+    """The weights, and the divisor of the mean: their sum, the number of rows without them."""
+    if sample_weight is None:
+        return None, np.float64(x.size // x.shape[axis])
+    factor = np.broadcast_to(np.asarray(sample_weight, x.dtype), _without((axis,), x.shape))
+    return factor, _sum(factor)
+
+
+def _targets(
+    targets: Array, x: Array, axis: int, weight: Array | None, sample_weight: Array | None, ignore_index: int
+) -> _Targets:
     targets = np.asarray(targets)
     w = np.broadcast_to(np.ones(1, x.dtype) if weight is None else np.asarray(weight, x.dtype), x.shape[axis])
     w_row = np.expand_dims(w, tuple(range(1, x.ndim - axis)))
-    if np.issubdtype(targets.dtype, np.floating):
+    factor, divisor = _of_rows(sample_weight, x, axis)
+    if targets.shape == x.shape:  # integers and booleans too, as they are where one-hot
         t = targets.astype(x.dtype, copy=False)
-        return _Targets(None, t if weight is None else w_row * t, None, w_row, np.float64(x.size // x.shape[axis]))
+        return _Targets(None, t if weight is None else w_row * t, None, w_row, factor, divisor)
     k = np.expand_dims(targets, axis)
     counted = k != ignore_index
     k = np.where(counted, k, 0).astype(np.intp)
     t = np.where(counted, w[k], 0)
-    return _Targets(k, t, None if counted.all() else counted, w_row, t.sum(dtype=np.float64))
+    divisor = _sum(t if factor is None else t * np.expand_dims(factor, axis))
+    return _Targets(k, t, None if counted.all() else counted, w_row, factor, divisor)
 
 
 def _softmax_minus(t: Array, p: Array, log_p: Array, axis: int) -> Array:
@@ -580,13 +683,14 @@ def _cross_entropy(
     *,
     axis: int = -1,
     weight: Array | None = None,
+    sample_weight: Array | None = None,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
 ) -> _Terms:
     """``logsumexp(z) - z_k`` of the class k, or ``sum(y (logsumexp(z) - z))`` of the probabilities y."""
     logits, axis = _rows(logits, axis)
-    k, t, counted, w, divisor = _targets(targets, logits, axis, weight, ignore_index)
+    k, t, counted, w, factor, divisor = _targets(targets, logits, axis, weight, sample_weight, ignore_index)
     m, z, e, r = _normaliser(logits, axis)
     log_sum = np.log1p(r)
     smooth = w * (label_smoothing / logits.shape[axis])
@@ -626,11 +730,55 @@ def _cross_entropy(
                 slope -= smooth
         return slope if counted is None else np.where(counted, slope, 0)
 
-    return _Terms(loss, slope, divisor, axis)
+    return _Terms(loss, slope, divisor, axis, sample_weight=factor)
 
 
 cross_entropy, cross_entropy_backward, cross_entropy_with_grad = _functions(
     _cross_entropy, "``p - onehot(k)``, or ``p sum(y) - y``; with z_loss also ``2 z_loss logsumexp(z) p``"
+)
+
+
+def _focal_loss(
+    logits: Array,
+    targets: Array,
+    *,
+    gamma: float = 2.0,
+    axis: int = -1,
+    weight: Array | None = None,
+    sample_weight: Array | None = None,
+    ignore_index: int = -100,
+) -> _Terms:
+    """``-(1 - p_k)**gamma log(p_k)`` of the class k, or ``-sum(y (1 - p)**gamma log(p))`` of the probabilities y."""
+    logits, axis = _rows(logits, axis)
+    k, t, counted, _, factor, divisor = _targets(targets, logits, axis, weight, sample_weight, ignore_index)
+    _, log_p, e, r = _normaliser(logits, axis)
+    log_p -= np.log1p(r)
+    chosen = log_p if k is None else np.take_along_axis(log_p, k, axis)
+    q = -np.expm1(chosen)  # 1 - p, with all of its digits where p is nearly 1
+
+    def loss() -> Array:
+        return 0 - _expectation(t, q**gamma * chosen, axis).squeeze(axis)
+
+    def slope() -> Array:
+        p = e / (1 + r)
+        tf = _weighted(t, _focal_slope(np.exp(chosen), q, -chosen, gamma))
+        if k is None:
+            return _softmax_minus(tf, p, log_p, axis)
+        slope = p * tf
+        np.put_along_axis(slope, k, -tf * q, axis)
+        return slope if counted is None else np.where(counted, slope, 0)
+
+    return _Terms(loss, slope, divisor, axis, sample_weight=factor)
+
+
+def _focal_slope(p: Array, q: Array, log_loss: Array, gamma: float) -> Array:
+    """``q**gamma (1 + gamma p l / q)``, the factor that the focal loss has beyond the gradient of ``l = -log(p)``."""
+    return np.asarray(q**gamma * (1 + gamma * _weighted(p, np.where(q == 0, 1, log_loss / q))))
+
+
+focal_loss, focal_loss_backward, focal_loss_with_grad = _functions(
+    _focal_loss,
+    "``F (p - onehot(k))``, ``F = (1 - p_k)**gamma - gamma (1 - p_k)**(gamma - 1) p_k log(p_k)``, or ``p sum(y F) - y F``",
 )
 
 
@@ -639,13 +787,14 @@ def _likelihood(
     targets: Array,
     axis: int,
     weight: Array | None,
+    sample_weight: Array | None,
     ignore_index: int,
     log: Callable[[Array], Array],
     slope: Callable[[Array, Array], Array],
 ) -> _Terms:
     """The loss ``-sum(t log(x))``, whose gradient is ``slope(t, x)``."""
     x, axis = _rows(x, axis)
-    k, t, _, _, divisor = _targets(targets, x, axis, weight, ignore_index)
+    k, t, _, _, factor, divisor = _targets(targets, x, axis, weight, sample_weight, ignore_index)
     chosen = x if k is None else np.take_along_axis(x, k, axis)
     return _Terms(
         lambda: _expectation(-t, log(chosen), axis).squeeze(axis),
@@ -653,14 +802,21 @@ def _likelihood(
         divisor,
         axis,
         None if k is None else (x, k),
+        factor,
     )
 
 
 def _nll_loss(
-    log_probs: Array, targets: Array, *, axis: int = -1, weight: Array | None = None, ignore_index: int = -100
+    log_probs: Array,
+    targets: Array,
+    *,
+    axis: int = -1,
+    weight: Array | None = None,
+    sample_weight: Array | None = None,
+    ignore_index: int = -100,
 ) -> _Terms:
     """``-l_k`` of the class k, or ``-sum(y l)`` of the probabilities y."""
-    return _likelihood(log_probs, targets, axis, weight, ignore_index, np.asarray, lambda t, _: -t)
+    return _likelihood(log_probs, targets, axis, weight, sample_weight, ignore_index, np.asarray, lambda t, _: -t)
 
 
 nll_loss, nll_loss_backward, _ = _functions(_nll_loss, "``-onehot(k)``, or ``-y``")
@@ -671,14 +827,20 @@ def _clamped_log(p: Array) -> Array:
 
 
 def _categorical_cross_entropy(
-    probs: Array, targets: Array, *, axis: int = -1, weight: Array | None = None, ignore_index: int = -100
+    probs: Array,
+    targets: Array,
+    *,
+    axis: int = -1,
+    weight: Array | None = None,
+    sample_weight: Array | None = None,
+    ignore_index: int = -100,
 ) -> _Terms:
     """``-log(p_k)`` of the class k, or ``-sum(y log(p))`` of the probabilities y, no logarithm below -100."""
 
     def slope(t: Array, p: Array) -> Array:
         return _weighted(-t, 1 / np.maximum(p, LOWEST_DIVISOR))
 
-    return _likelihood(probs, targets, axis, weight, ignore_index, _clamped_log, slope)
+    return _likelihood(probs, targets, axis, weight, sample_weight, ignore_index, _clamped_log, slope)
 
 
 categorical_cross_entropy, categorical_cross_entropy_backward, _ = _functions(
@@ -744,32 +906,67 @@ def _binary_cross_entropy_with_logits(
 ) = _functions(_binary_cross_entropy_with_logits, "``(1 - y) sigmoid(x) - pos_weight y sigmoid(-x)``")
 
 
-def _kl_divergence(p: Array, q: Array, *, axis: int = -1) -> _Terms:
+def _binary_focal_loss_with_logits(
+    logits: Array, targets: Array, *, gamma: float = 2.0, alpha: float | None = None, weight: Array | None = None
+) -> _Terms:
+    """``q**gamma`` times the binary cross-entropy, ``q = y (1 - p) + (1 - y) p``; with alpha times its share."""
+    x, y, w = _elements(logits, targets, weight)
+    factor = np.ones_like(x) if alpha is None else alpha * y + (1 - alpha) * (1 - y)
+    if w is not None:
+        factor = factor * w
+    e = np.exp(-np.abs(x))
+    p, other = (np.where(x < 0, a, b) / (1 + e) for a, b in ((e, e.dtype.type(1)), (e.dtype.type(1), e)))
+    q = y * other + (1 - y) * p
+    log_sum = np.log1p(e)
+    log_loss = _weighted(1 - y, np.maximum(x, 0) + log_sum) + _weighted(y, np.maximum(-x, 0) + log_sum)
+
+    def slope() -> Array:
+        of_q = gamma * (1 - 2 * y) * _weighted(p * other, np.where(q == 0, 1, log_loss / q))
+        return _weighted(factor, q**gamma * (of_q + ((1 - y) * p - y * other)))
+
+    return _Terms(lambda: _weighted(factor, q**gamma * log_loss), slope, np.float64(x.size))
+
+
+(
+    binary_focal_loss_with_logits,
+    binary_focal_loss_with_logits_backward,
+    binary_focal_loss_with_logits_with_grad,
+) = _functions(
+    _binary_focal_loss_with_logits,
+    "``q**gamma (gamma (1 - 2 y) p (1 - p) l / q + p - y)``, ``l`` being the binary cross-entropy",
+)
+
+
+def _kl_divergence(p: Array, q: Array, *, axis: int = -1, sample_weight: Array | None = None) -> _Terms:
     """``sum(p log(p / q))``, 0 where p is 0."""
     q = _float(q)
     p, axis = _rows(p, axis)
+    factor, divisor = _of_rows(sample_weight, p, axis)
     return _Terms(
         lambda: _expectation(p, np.log(p) - np.log(q), axis).squeeze(axis),
         lambda: np.where(p == 0, 0, -p / q),
-        np.float64(p.size // p.shape[axis]),
+        divisor,
         axis,
+        sample_weight=factor,
     )
 
 
 kl_divergence, kl_divergence_backward, _ = _functions(_kl_divergence, "``-p / q``, 0 where p is 0")
 
 
-def _kl_divergence_with_logits(p: Array, logits: Array, *, axis: int = -1) -> _Terms:
+def _kl_divergence_with_logits(p: Array, logits: Array, *, axis: int = -1, sample_weight: Array | None = None) -> _Terms:
     """``sum(p (log(p) + logsumexp(z) - z))``, 0 where p is 0."""
     p = _float(p)
     logits, axis = _rows(logits, axis)
+    factor, divisor = _of_rows(sample_weight, logits, axis)
     _, log_q, e, r = _normaliser(logits, axis)
     log_q -= np.log1p(r)
     return _Terms(
         lambda: _expectation(p, np.log(p) - log_q, axis).squeeze(axis),
         lambda: _softmax_minus(p, e / (1 + r), log_q, axis),
-        np.float64(logits.size // logits.shape[axis]),
+        divisor,
         axis,
+        sample_weight=factor,
     )
 
 
@@ -785,6 +982,14 @@ def _linear(x: Array, weight: Array, bias: Array | None) -> Array:
     return np.asarray(logits if bias is None else logits + _float(bias))
 
 
+@_quiet
+def _linear_gradients(g: Array, x: Array, weight: Array, bias: Array | None) -> tuple[Array, Array, Array | None]:
+    """``g weight``, ``g^T x`` and ``sum(g)``, ``g`` being the gradient of the logits."""
+    x, weight = _float(x), _float(weight)
+    rows = g.reshape(-1, len(weight))
+    return g @ weight, rows.T @ x.reshape(len(rows), x.shape[-1]), None if bias is None else rows.sum(0)
+
+
 def linear_cross_entropy(
     x: Array,
     weight: Array,
@@ -792,6 +997,7 @@ def linear_cross_entropy(
     *,
     bias: Array | None = None,
     class_weight: Array | None = None,
+    sample_weight: Array | None = None,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
@@ -803,6 +1009,7 @@ def linear_cross_entropy(
         _linear(x, weight, bias),
         targets,
         weight=class_weight,
+        sample_weight=sample_weight,
         ignore_index=ignore_index,
         label_smoothing=label_smoothing,
         z_loss=z_loss,
@@ -810,7 +1017,36 @@ def linear_cross_entropy(
     )
 
 
-@_quiet
+def linear_cross_entropy_backward(
+    grad: Array,
+    x: Array,
+    weight: Array,
+    targets: Array,
+    *,
+    bias: Array | None = None,
+    class_weight: Array | None = None,
+    sample_weight: Array | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+    chunk_rows: int | None = None,
+) -> tuple[Array, Array, Array | None]:
+    """``g weight``, ``g^T x`` and ``sum(g)``, ``g`` being the gradient of the logits times ``grad``."""
+    g = cross_entropy_backward(
+        grad,
+        _linear(x, weight, bias),
+        targets,
+        weight=class_weight,
+        sample_weight=sample_weight,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        z_loss=z_loss,
+        reduction=reduction,
+    )
+    return _linear_gradients(g, x, weight, bias)
+
+
 def linear_cross_entropy_with_grad(
     x: Array,
     weight: Array,
@@ -818,6 +1054,7 @@ def linear_cross_entropy_with_grad(
     *,
     bias: Array | None = None,
     class_weight: Array | None = None,
+    sample_weight: Array | None = None,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
@@ -829,12 +1066,10 @@ def linear_cross_entropy_with_grad(
         _linear(x, weight, bias),
         targets,
         weight=class_weight,
+        sample_weight=sample_weight,
         ignore_index=ignore_index,
         label_smoothing=label_smoothing,
         z_loss=z_loss,
         reduction=reduction,
     )
-    x, weight = _float(x), _float(weight)
-    rows = g.reshape(-1, len(weight))
-    grad_weight = rows.T @ x.reshape(len(rows), x.shape[-1])
-    return loss, (g @ weight, grad_weight, None if bias is None else rows.sum(0))
+    return loss, _linear_gradients(g, x, weight, bias)
