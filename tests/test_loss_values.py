@@ -221,6 +221,48 @@ def test_gradient_accuracy(classes: int, lead: float, dtype: np.dtype, bound: fl
             assert np.max(ulp_error(loss, exact_loss)) <= 4
 
 
+def weights_of_classes(rng: np.random.Generator, classes: int, target: int) -> dict[str, np.ndarray]:
+    """Random ones, and such that the target has none of the weight, or all of it."""
+    one = (np.arange(classes) == target).astype(np.float64)
+    weights = {"even": rng.uniform(0.1, 2, classes), "uneven": 10 ** rng.uniform(-6, 3, classes)}
+    weights |= {"none": 1 - one, "all": one, "little": 1 - 0.9999 * one, "most": 1 + 1e4 * one}
+    return weights | {"of both signs": rng.standard_normal(classes), "negative": one * classes - 1.5}
+
+
+@pytest.mark.every_target
+@pytest.mark.parametrize(("dtype", "bound"), [(t, 0.6 if t in HALVES else 4) for t in FLOATS], ids=str)
+@pytest.mark.parametrize("lead", [None, 0, 1, 4, 17])
+@pytest.mark.parametrize("classes", [2, 5, 100, 50_257])
+def test_weighted_gradient_accuracy(
+    classes: int, lead: float | None, dtype: np.dtype, bound: float, rng: np.random.Generator
+) -> None:
+    """For any weights, smoothing and z_loss: in units of the larger of the terms, the softmax's or the target's.
+
+    Where many weights are added to the softmax's, an ULP more is left to them.
+    """
+    kind = np.longdouble if dtype == np.float64 else np.float64
+    logits = np.zeros((3, classes)) if lead is None else rng.standard_normal((3, classes))
+    targets = rng.integers(0, classes, 3)
+    logits[:2, targets[:2]] += lead or 0
+    logits = logits.astype(dtype)
+    z = logits.astype(kind)
+    m = z.max(-1, keepdims=True)
+    lse = m + np.log(np.exp(z - m).sum(-1, keepdims=True))
+    p = np.exp(z - lse)
+    soft = reference.softmax(4 * rng.standard_normal((3, classes))).astype(dtype)
+    for weight in weights_of_classes(rng, classes, targets[0]).values():
+        for smoothing, z_loss in ((0.0, 0.0), (0.1, 0.0), (0.5, 0.01), (1.0, 0.0), (0.0, -0.1)):
+            w, (e, c) = weight.astype(working_dtype(dtype)), working_dtype(dtype).type([smoothing, z_loss]).astype(kind)
+            o = {"weight": w, "label_smoothing": smoothing, "z_loss": z_loss, "reduction": "sum"}
+            for given, y in ((targets, np.arange(classes) == targets[:, None]), (soft, soft.astype(kind))):
+                t = w * ((1 - e) * y + e / classes)
+                slope = 2 * c * lse
+                exact = p * (t.sum(-1, keepdims=True) + slope) - t
+                largest = np.maximum(p * (np.abs(t).sum(-1, keepdims=True) + np.abs(slope)), np.abs(t))
+                error = ulp_error(nl.cross_entropy_backward(1.0, logits, given, **o), exact, largest.astype(np.float64))
+                assert np.max(error) <= bound + (dtype not in HALVES and given is soft)
+
+
 @pytest.mark.every_target
 @all_dtypes
 def test_nan_stays_nan_whatever_its_payload(dtype: np.dtype) -> None:

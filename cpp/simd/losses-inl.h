@@ -330,6 +330,11 @@ HWY_INLINE LossOptions<V> MakeOptions(const P& p, V smoothing, V z_loss) {
   return {hn::Sub(hn::Set(p.d, 1), smoothing), uniform, z_loss, hn::GetLane(smoothing) > 0, hn::GetLane(z_loss) != 0};
 }
 
+template <class Scale>
+HWY_INLINE auto IsLikely(const RowSum<Scale>& sum) {  // whether p of the maximum is above 1 / 2
+  return hn::Lt(sum.rest.hi, hn::Set(typename Scale::D(), 1));
+}
+
 template <class Scale, class V = typename Scale::V>
 HWY_INLINE V OneMinusTop(const RowSum<Scale>& sum) {  // 1 - p of the maximum
   const typename Scale::D d;
@@ -388,14 +393,21 @@ struct CrossEntropyOfClass : RowFormula {
       const V grad = p.LoadScalar(r.template Row<At::kUpstream>());
       const V own = hn::Mul(options.keep, target_weight);
       const V z_term = options.SlopeOf(lse);
-      const V total = hn::Add(hn::MulAdd(options.uniform, weight_sum, own), z_term);
-      const V others = hn::MulAdd(options.uniform, hn::Sub(weight_sum, target_weight), z_term);
-      const ScaledSoftmax softmax(d, sum, hn::Mul(grad, total));
+      V others = z_term, total = own, total_low = hn::Zero(d);
+      if (options.smooth || options.has_z_loss) {
+        others = hn::MulAdd(options.uniform, hn::Sub(weight_sum, target_weight), z_term);
+        const Two<V> spread = TwoProduct(d, options.uniform, weight_sum), first = TwoSum(own, spread.hi);
+        const Two<V> both = TwoSum(first.hi, z_term);
+        total = both.hi;
+        total_low = hn::Add(both.lo, hn::Add(first.lo, spread.lo));
+      }
+      const ScaledSoftmax softmax(d, sum, TwoProduct(d, grad, Two<V>{total, total_low}));
       const V uniform = hn::Mul(grad, options.uniform);
       V usual = softmax(sum.scale.Exp(d, target_logit));
       if (options.smooth) usual = hn::NegMulAdd(uniform, target_weight, usual);
       const V top = IfFiniteElseNaN(d, sum.max, hn::Mul(grad, hn::NegMulAdd(OneMinusTop(sum), total, others)));
-      const V own_entry = hn::IfThenElse(hn::Eq(target_logit, sum.max), top, hn::NegMulAdd(grad, own, usual));
+      const auto dominates = hn::And(hn::Eq(target_logit, sum.max), IsLikely(sum));
+      const V own_entry = hn::IfThenElse(dominates, top, hn::NegMulAdd(grad, own, usual));
       if (options.smooth) {
         exponentials.Transform(out, [=](size_t i, V e) NONLIN_LOOP {
           const V g = hn::NegMulAdd(uniform, weight_of(i), softmax(e));
@@ -444,13 +456,13 @@ struct CrossEntropyOfProbabilities : RowFormula {
     const auto elsewhere = [=](V v, V t) NONLIN_LOOP { return hn::IfThenZeroElse(hn::Eq(v, sum.max), t); };
     V sums[3];
     if constexpr (kWant == Want::kGradient) {
-      SumsOf<2>(p, z, sums, [=](size_t i, V v, V* terms) NONLIN_LOOP {
+      SumsOf<2, true>(p, z, sums, [=](size_t i, V v, V* terms) NONLIN_LOOP {
         const V t = target(i);
         terms[0] = at_maximum(v, t);
         terms[1] = elsewhere(v, t);
       });
     } else {
-      SumsOf<3>(p, z, sums, [=](size_t i, V v, V* terms) NONLIN_LOOP {
+      SumsOf<3, true>(p, z, sums, [=](size_t i, V v, V* terms) NONLIN_LOOP {
         const V t = target(i), distance = hn::Sub(sum.max, v);
         terms[0] = at_maximum(v, t);
         terms[1] = elsewhere(v, t);
@@ -465,11 +477,11 @@ struct CrossEntropyOfProbabilities : RowFormula {
     if constexpr (kWant != Want::kLoss) {
       const V grad = p.LoadScalar(r.template Row<At::kUpstream>());
       const V z_term = options.SlopeOf(lse);
-      const V total = hn::Add(hn::Add(at_top, below), z_term);
-      const ScaledSoftmax softmax(d, sum, hn::Mul(grad, total));
-      const V top_loss = hn::Mul(IfFiniteElseNaN(d, sum.max, OneMinusTop(sum)), total);
+      const Two<V> first = TwoSum(at_top, below), total = TwoSum(first.hi, z_term);
+      const ScaledSoftmax softmax(d, sum, TwoProduct(d, grad, Two<V>{total.hi, hn::Add(first.lo, total.lo)}));
+      const V top_loss = hn::Mul(IfFiniteElseNaN(d, sum.max, OneMinusTop(sum)), total.hi);
       const V others = hn::Add(below, z_term);
-      const auto likely = hn::Lt(sum.rest.hi, hn::Set(d, 1));  // p > 1 / 2
+      const auto likely = IsLikely(sum);
       exponentials.Transform(r.template Row<At::kGradient>(), [=](size_t i, V e) NONLIN_LOOP {
         const V v = p.LoadRow(z, i), t = target(i), g = softmax(e);
         const V top = hn::Mul(grad, hn::Sub(hn::Add(hn::Sub(at_top, t), others), top_loss));
