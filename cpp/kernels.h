@@ -119,6 +119,7 @@ enum class Operand {
   kRowOut,      // (n)
   kScalarIn,    // ()
   kScalarOut,   // ()
+  kSumOut,      // (), float64 whatever the type of the rows; of rows in place
   kIndexIn,     // (), int64: a class, or negative for an ignored row
 };
 
@@ -143,12 +144,15 @@ constexpr bool Has(const OperandList& list, Operand kind) {
 
 constexpr bool IsRow(Operand kind) { return kind == Operand::kRowIn || kind == Operand::kRowOut; }
 constexpr bool IsScalar(Operand kind) { return kind == Operand::kScalarIn || kind == Operand::kScalarOut; }
-constexpr bool IsOutput(Operand kind) { return kind == Operand::kRowOut || kind == Operand::kScalarOut; }
+constexpr bool IsOutput(Operand kind) {
+  return kind == Operand::kRowOut || kind == Operand::kScalarOut || kind == Operand::kSumOut;
+}
 constexpr bool HasClasses(Operand kind) { return IsRow(kind) || kind == Operand::kOptionalIn; }
 
 struct RowOperand {
   char* data;
   ptrdiff_t row, item;  // strides in bytes
+  bool wide = false;    // a row of numbers of the computed type, beside rows of 16 bits
 };
 
 // With a single class, stride 0 does not mean absent: NumPy may give it to any operand.
@@ -306,8 +310,9 @@ struct LossKernelsOfTargets {
   LossKernel functions[kLossFunctions];
   LossKernel count_outside;  // counts the probabilities of a row outside [0, 1]
 };
+// A loss without an axis takes each entry as a row, or adds up the entries of a piece.
 struct LossKernels {
-  LossKernelsOfTargets of_class, of_row;
+  LossKernelsOfTargets of_class, of_row, of_piece;
 };
 // In the order of kLosses. The tables are in losses32.cc, losses64.cc and losses16.cc.
 const LossKernels* GetLossKernels32();

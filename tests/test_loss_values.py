@@ -1,6 +1,7 @@
 """What losses and their gradients are, with every option, for special operands and every dtype."""
 
 import inspect
+import itertools
 import math
 from typing import Any
 
@@ -26,6 +27,7 @@ from .loss_cases import (
     every_result,
     losses_by_rows,
     losses_of_classes,
+    losses_of_entries,
     losses_of_two_floats,
 )
 from .oracle import (
@@ -33,6 +35,7 @@ from .oracle import (
     HALVES,
     LOSSES,
     Loss,
+    as_tuple,
     assert_rounded,
     assert_same_bits,
     ulp_error,
@@ -216,6 +219,48 @@ def test_gradient_accuracy(classes: int, lead: float, dtype: np.dtype, bound: fl
             loss, grad = nl.cross_entropy_with_grad(z, t, reduction="none")
             assert np.max(ulp_error(grad, exact_grad)) <= bound
             assert np.max(ulp_error(loss, exact_loss)) <= 4
+
+
+def weights_of_classes(rng: np.random.Generator, classes: int, target: int) -> dict[str, np.ndarray]:
+    """Random ones, and such that the target has none of the weight, or all of it."""
+    one = (np.arange(classes) == target).astype(np.float64)
+    weights = {"even": rng.uniform(0.1, 2, classes), "uneven": 10 ** rng.uniform(-6, 3, classes)}
+    weights |= {"none": 1 - one, "all": one, "little": 1 - 0.9999 * one, "most": 1 + 1e4 * one}
+    return weights | {"of both signs": rng.standard_normal(classes), "negative": one * classes - 1.5}
+
+
+@pytest.mark.every_target
+@pytest.mark.parametrize(("dtype", "bound"), [(t, 0.6 if t in HALVES else 4) for t in FLOATS], ids=str)
+@pytest.mark.parametrize("lead", [None, 0, 1, 4, 17])
+@pytest.mark.parametrize("classes", [2, 5, 100, 50_257])
+def test_weighted_gradient_accuracy(
+    classes: int, lead: float | None, dtype: np.dtype, bound: float, rng: np.random.Generator
+) -> None:
+    """For any weights, smoothing and z_loss: in units of the larger of the terms, the softmax's or the target's.
+
+    Where many weights are added to the softmax's, an ULP more is left to them.
+    """
+    kind = np.longdouble if dtype == np.float64 else np.float64
+    logits = np.zeros((3, classes)) if lead is None else rng.standard_normal((3, classes))
+    targets = rng.integers(0, classes, 3)
+    logits[:2, targets[:2]] += lead or 0
+    logits = logits.astype(dtype)
+    z = logits.astype(kind)
+    m = z.max(-1, keepdims=True)
+    lse = m + np.log(np.exp(z - m).sum(-1, keepdims=True))
+    p = np.exp(z - lse)
+    soft = reference.softmax(4 * rng.standard_normal((3, classes))).astype(dtype)
+    for weight in weights_of_classes(rng, classes, targets[0]).values():
+        for smoothing, z_loss in ((0.0, 0.0), (0.1, 0.0), (0.5, 0.01), (1.0, 0.0), (0.0, -0.1)):
+            w, (e, c) = weight.astype(working_dtype(dtype)), working_dtype(dtype).type([smoothing, z_loss]).astype(kind)
+            o = {"weight": w, "label_smoothing": smoothing, "z_loss": z_loss, "reduction": "sum"}
+            for given, y in ((targets, np.arange(classes) == targets[:, None]), (soft, soft.astype(kind))):
+                t = w * ((1 - e) * y + e / classes)
+                slope = 2 * c * lse
+                exact = p * (t.sum(-1, keepdims=True) + slope) - t
+                largest = np.maximum(p * (np.abs(t).sum(-1, keepdims=True) + np.abs(slope)), np.abs(t))
+                error = ulp_error(nl.cross_entropy_backward(1.0, logits, given, **o), exact, largest.astype(np.float64))
+                assert np.max(error) <= bound + (dtype not in HALVES and given is soft)
 
 
 @pytest.mark.every_target
@@ -418,6 +463,33 @@ def test_kl_divergence_with_logits_keeps_its_gradient(lead: float, rng: np.rando
         assert np.max(ulp_error(got, value)) <= 4
 
 
+@all_dtypes
+@losses_of_entries
+def test_sums_over_entries_are_in_float64(loss: Loss, dtype: np.dtype, rng: np.random.Generator) -> None:
+    """Large terms of both signs cancel exactly, and none overflows, in pieces of any length and with a rest."""
+    forward, _, *with_grad = loss.functions()
+    for n in (1, 2, 40, 4096, 5000, 10_001):
+        half = [a.astype(dtype) for a in loss.problem(rng, (n,))]
+        given = [np.concatenate([a, a[::-1], a[:1]]) for a in half]
+        weight = np.repeat([1e6, -1e6, 1], [n, n, 1]).astype(np.float32)
+        rest = wide(forward(*(a[:1] for a in half), reduction="sum"))
+        for f in (forward, *with_grad):
+            loss_of_all = as_tuple(f(*given, weight=weight, reduction="sum"))[0]
+            np.testing.assert_allclose(wide(loss_of_all), rest, rtol=1e-6, atol=1e-9 if dtype == np.float64 else 0)
+
+
+def test_means_of_large_losses_are_finite() -> None:
+    """A sum of float32 numbers near the largest one."""
+    for n in (1, 2, 100, 20_000):
+        x, y = np.full(n, 3e38, np.float32), np.zeros(n, np.float32)
+        assert nl.binary_cross_entropy_with_logits(x, y) == np.float32(3e38)
+        assert nl.binary_cross_entropy_with_logits_with_grad(x, y)[0] == np.float32(3e38)
+        assert nl.binary_cross_entropy(np.ones(n, np.float32), y, weight=np.float32(3e36)) == np.float32(100) * np.float32(
+            3e36
+        )
+        assert nl.nll_loss(-x[:, None], np.zeros(n, int)) == np.float32(3e38)
+
+
 # One loss by another
 
 
@@ -505,19 +577,52 @@ def dtypes_of_targets(loss: Loss) -> str:
 )
 def test_targets_of_every_dtype(loss: Loss, dtype: str, rng: np.random.Generator) -> None:
     """The result has the dtype of the other operand, whatever they have."""
-    for dtype_of_x in (np.float32, np.float64):
-        x, targets = loss.problem(rng, (7, 5), -1, dtype_of_x)
+    for dtype_of_x, shape in itertools.product(FLOATS, ((7, 5), (3, 700))):
+        x, targets = loss.problem(rng, shape, -1, dtype_of_x)
         if loss.soft:
-            targets = rng.integers(0, 2, (7, 5)).astype(dtype_of_x)  # which every dtype holds exactly
+            targets = rng.integers(0, 2, shape).astype(dtype_of_x)  # which every dtype holds exactly
+        else:
+            targets %= 100
         expected = every_result(loss, [x, targets], 0.7)
         assert expected[1].dtype == dtype_of_x
         for t in (
             targets.astype(dtype),
-            targets.astype(dtype).repeat(2, axis=-1)[..., ::2],
+            targets.astype(dtype).repeat(2, axis=-1)[..., ::2] if shape == (7, 5) else targets.astype(dtype),  # same layout
             targets.astype(np.dtype(dtype).newbyteorder()),
             targets.astype(dtype).tolist(),
         ):
             assert_same_bits(every_result(loss, [x, t], 0.7), expected)
+
+
+@pytest.mark.every_target
+@pytest.mark.parametrize("half", HALVES, ids=str)
+@pytest.mark.parametrize("loss", [f for f in LOSSES if f.soft and "targets" in f.arguments], ids=str)
+def test_targets_keep_their_digits_beside_16_bits(loss: Loss, half: np.dtype, rng: np.random.Generator) -> None:
+    """Of any wider type, or of the other 16-bit one, and whatever the layout."""
+    other = HALVES[half == HALVES[0]]
+    for shape, axis in (((7, 5), -1), ((5, 7), 0), ((3, 700), -1), ((700, 3), 0), ((2, 70_000), -1)):
+        x, targets = loss.problem(rng, shape, axis)
+        for t in (
+            targets.astype(np.float32),
+            targets,
+            targets.astype(np.longdouble),
+            targets.astype(other),
+            70_001 * targets,
+        ):
+            for reduction in REDUCTIONS:
+                o = {"reduction": reduction} | ({"axis": axis} if loss.by_rows else {})
+                assert_is_reference(loss, [x.astype(half), t], o, rng)
+
+
+@pytest.mark.parametrize("half", HALVES, ids=str)
+def test_single_targets_keep_their_digits_beside_16_bits(half: np.dtype) -> None:
+    for x, y, expected in (
+        (16, np.float32(0.999), 0.01599991),
+        (-1, 70_001, 70_001.3133),
+        (-1, np.int64(70_001), 70_001.3133),
+    ):
+        loss = nl.binary_cross_entropy_with_logits(np.array([x], half), np.array([y]))
+        np.testing.assert_allclose(loss, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("ignored", [-100, 2, 77, 255])

@@ -98,10 +98,6 @@ double Sum(const T* values, size_t n) {
   return sums[0];
 }
 
-double Sum(int number, const void* values, size_t n) {
-  return number == NPY_FLOAT ? Sum(static_cast<const float*>(values), n) : Sum(static_cast<const double*>(values), n);
-}
-
 // The quotient as a NumPy scalar.
 py::object Quotient(int number, double total, double divisor) {
   const double quotient = total / divisor;
@@ -125,7 +121,7 @@ struct Operations {
 };
 
 struct LossOperations {
-  Operations of_class, of_row;
+  Operations of_class, of_row, of_piece;
 };
 
 // ---------------------------------------------------------------- arguments
@@ -351,7 +347,7 @@ class Arguments {
       BindClasses({x.shape(axis), overflow == 0 ? std::optional<int64_t>(ignored) : std::nullopt});
     } else if (IsReal(NumberOf(target))) {
       CheckTargetShape();
-      target = Cast(target, NumberOf(x));
+      target = Cast(target, NumberOfTarget());
     } else {
       Raise(PyExc_TypeError, "targets has dtype %S; it takes integers (classes) or floats (probabilities)", DTypeOf(target));
     }
@@ -414,10 +410,17 @@ class Arguments {
       Raise(PyExc_TypeError, "targets has dtype %S; it takes floats, booleans or integers", DTypeOf(target));
     CheckTargetShape();
     SetX(Cast(x, NumberOf(x), NPY_ARRAY_C_CONTIGUOUS));
-    target = Cast(target, NumberOf(x), NPY_ARRAY_C_CONTIGUOUS);
+    target = Cast(target, NumberOfTarget(), NPY_ARRAY_C_CONTIGUOUS);
     weight = EntryWeight(kWeightArgument);
     pos_weight = EntryWeight(kPosWeightArgument);
     divisor = static_cast<double>(x.size());
+  }
+
+  // The type that targets go in: the one that is computed in, or that of 16-bit rows where it holds all that they may be.
+  int NumberOfTarget() const {
+    const int number = NumberOf(target);
+    const bool fits = number == NumberOf(x) || (IsInteger(number) && target.itemsize() == 1);
+    return fits ? NumberOf(x) : ScalarNumber();
   }
 
   // What probabilities and factors may be: long doubles too.
@@ -448,7 +451,9 @@ class Call {
       : f_(f),
         values_(values),
         a_(arguments),
-        operations_(arguments.of_class ? f.operations->of_class : f.operations->of_row),
+        operations_(arguments.of_class                            ? f.operations->of_class
+                    : arguments.OfEntries() && !arguments.is_none ? f.operations->of_piece
+                                                                  : f.operations->of_row),
         item_(arguments.ScalarNumber() == NPY_FLOAT ? sizeof(float) : sizeof(double)) {
     std::copy_n(a_.options, 3, scalars_);
   }
@@ -566,6 +571,7 @@ class Call {
   void SetEntries(RowArrays& arrays, int k, const py::array& array, const Piece& piece) const {
     RowArrays::Array& operand = arrays.operands[k];
     SetOperand(operand, array.ptr(), a_.axis);
+    operand.wide = NumberOf(array) != NumberOf(a_.x);
     if (!a_.OfEntries()) return;
     operand.item = array.itemsize();
     operand.data += piece.start * operand.item;
@@ -577,6 +583,7 @@ class Call {
     static const double kOne64 = 1;
     if (!weight) {
       SetConstant(arrays, k, item_ == sizeof(float) ? static_cast<const void*>(&kOne32) : &kOne64);
+      if (piece.classes == 1) arrays.operands[k].item = item_;  // between two classes there would be no gap
     } else if (a_.OfEntries()) {
       SetEntries(arrays, k, *weight, piece);
     } else {
@@ -621,6 +628,9 @@ class Call {
         case Operand::kScalarOut:
           SetDense(arrays, k, losses, item_);
           break;
+        case Operand::kSumOut:
+          SetDense(arrays, k, losses, sizeof(double));
+          break;
         case Operand::kRowOut:
           SetEntries(arrays, k, gradient, piece);
           break;
@@ -640,12 +650,16 @@ class Call {
       pieces[0] = {0, entries / kEntries, kEntries};
       pieces[1] = {entries - rest, rest > 0, rest};
     }
-    const bool has_sum = Has(operation.traits.operands, Operand::kScalarOut) && !each;
+    const OperandList& list = operation.traits.operands;
+    const bool has_scalars = Has(list, Operand::kScalarOut) && item_ == sizeof(float);
+    const bool has_sum = (Has(list, Operand::kScalarOut) || Has(list, Operand::kSumOut)) && !each;
     double total = 0;
     for (const Piece& piece : pieces) {
       if (piece.rows == 0) continue;
       RunPiece(operation, piece, losses, gradient);
-      if (has_sum) total += Sum(a_.ScalarNumber(), losses, piece.rows);
+      if (!has_sum) continue;
+      total += has_scalars ? Sum(static_cast<const float*>(losses), piece.rows)
+                           : Sum(static_cast<const double*>(losses), piece.rows);
     }
     return total;
   }
@@ -708,7 +722,8 @@ void AddLoss(py::module_& m, int number) {
   };
   const LossOperations& operations =
       all.emplace_back(LossOperations{operations_of(&LossKernels::of_class, loss.cost.of_class, kOwnEntryCost),
-                                      operations_of(&LossKernels::of_row, loss.cost.of_row, kCheckCost)});
+                                      operations_of(&LossKernels::of_row, loss.cost.of_row, kCheckCost),
+                                      operations_of(&LossKernels::of_piece, loss.cost.of_row, kCheckCost)});
   AddFunction(m, loss, operations, kLoss, true);
   for (const LossFunction function : {kLoss, kBackward, kWithGrad}) {
     if (function != kWithGrad || loss.with_grad) AddFunction(m, loss, operations, function, false);

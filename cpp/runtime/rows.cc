@@ -16,10 +16,15 @@ bool AreContiguous(const RowTraits& traits, DType dtype, const RowOperand* opera
   for (int k = 0; k < traits.operands.count; ++k) {
     const Operand kind = traits.operands.kinds[k];
     if (!HasClasses(kind) || IsAbsent(kind, operands[k], classes)) continue;
-    const size_t item = ItemSize(IsRow(kind) ? dtype : ComputedType(dtype));
+    const size_t item = ItemSize(IsRow(kind) && !operands[k].wide ? dtype : ComputedType(dtype));
     if (operands[k].item != static_cast<ptrdiff_t>(item)) return false;
   }
   return true;
+}
+
+// Whether rows of the computed type stand beside rows of 16 bits. Kernels in place take one type.
+bool AreMixed(const OperandList& list, const RowOperand* operands) {
+  return std::any_of(operands, operands + list.count, [](const RowOperand& o) { return o.wide; });
 }
 
 // Whether a result overwrites an operand.
@@ -84,7 +89,7 @@ RowPlan PlanRows(const RowOperation& operation, DType dtype, const RowOperand* o
     const size_t row_bytes = (plan.classes + lanes - 1) / lanes * lanes * item;
     plan.rows = std::min(lanes, std::max<size_t>(kShortRowsBytes / row_bytes, 1));
     plan.scratch_bytes = plan.rows * row_bytes;
-  } else if (is_wide && operation.kernels[dtype].in_place != nullptr) {
+  } else if (is_wide && operation.kernels[dtype].in_place != nullptr && !AreMixed(list, operands)) {
     plan.layout = Layout::kInPlace;
     plan.stream = plan.stream && classes >= kMinStreamedClasses;
     plan.scratch_bytes = Has(list, Operand::kRowOut) && classes <= kMaxKept ? classes * item : 0;
@@ -249,7 +254,7 @@ bool RunRows(const RowOperation& operation, DType dtype, RowArrays& arrays, size
   const size_t rows = arrays.Rows(), last = arrays.axes - 1, block_rows = arrays.shape[last];
   RowOperand first[kMaxRowOperands];
   for (int k = 0; k < count; ++k) {
-    first[k] = {arrays.operands[k].data, arrays.operands[k].strides[last], arrays.operands[k].item};
+    first[k] = {arrays.operands[k].data, arrays.operands[k].strides[last], arrays.operands[k].item, arrays.operands[k].wide};
   }
   if (rows == 0) return true;
   RowOperand planned[kMaxRowOperands];

@@ -17,6 +17,7 @@ struct RowArrays {
     char* data;
     ptrdiff_t item;  // along the class axis
     ptrdiff_t strides[kMaxAxes];
+    bool wide = false;  // see RowOperand
   } operands[kMaxRowOperands];
   bool has_mask = false;
   double scale = 1;

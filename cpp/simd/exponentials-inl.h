@@ -293,8 +293,8 @@ struct ScaledSoftmax {
   using V = hn::Vec<D>;
   V factor, low, after;
 
-  template <class Sum>
-  ScaledSoftmax(D d, const Sum& sum, V upstream) {
+  template <class Sum, class U>
+  ScaledSoftmax(D d, const Sum& sum, U upstream) {  // of type V or Two<V>
     const V one = hn::Set(d, 1), unscale = hn::Set(d, ConstantsOf<D>::kUnscale);
     const Two<V> total{hn::Mul(sum.total.hi, unscale), hn::Mul(sum.total.lo, unscale)};
     const Two<V> f = TwoProduct(d, upstream, TwoReciprocal(d, total));

@@ -293,8 +293,8 @@ HWY_INLINE void TransformRow(const P& p, const S* row, To* out, F f) {
 }
 
 // Sums over a row each of the kSums terms that f(step, v, terms) sets. Terms are added in runs, and the sums of runs
-// exactly, so that the rounding error does not grow with the row.
-template <size_t kSums, class P, class S, class V, class F>
+// exactly, so that the rounding error does not grow with the row; with kExactLanes those of the lanes too.
+template <size_t kSums, bool kExactLanes = false, class P, class S, class V, class F>
 HWY_INLINE void SumsOf(const P& p, const S* row, V* sums, F f) {
   const V zero = hn::Zero(p.d);
   const size_t steps = p.Steps();
@@ -317,8 +317,9 @@ HWY_INLINE void SumsOf(const P& p, const S* row, V* sums, F f) {
     }
   }
   for (size_t k = 0; k < kSums; ++k) {
-    const V low = totals[k].lo;
-    sums[k] = p.Sum(hn::Add(totals[k].hi, hn::IfThenElseZero(hn::IsFinite(low), low)));
+    const auto rounded = [=](Two<V> sum)
+                             HWY_ATTR { return hn::Add(sum.hi, hn::IfThenElseZero(hn::IsFinite(sum.lo), sum.lo)); };
+    sums[k] = kExactLanes ? rounded(p.Sum(totals[k])) : p.Sum(rounded(totals[k]));
   }
 }
 

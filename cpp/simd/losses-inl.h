@@ -23,9 +23,9 @@ enum class Want { kLoss, kGradient, kBoth };
 enum LossOperand { kInput, kTarget, kWeight, kFirstOption };
 
 template <Want kWant>
-constexpr OperandList LossOperands(OperandList list) {
+constexpr OperandList LossOperands(OperandList list, Operand loss = Operand::kScalarOut) {
   if (kWant != Want::kLoss) list.kinds[list.count++] = Operand::kScalarIn;
-  if (kWant != Want::kGradient) list.kinds[list.count++] = Operand::kScalarOut;
+  if (kWant != Want::kGradient) list.kinds[list.count++] = loss;
   if (kWant != Want::kLoss) list.kinds[list.count++] = Operand::kRowOut;
   return list;
 }
@@ -48,13 +48,42 @@ HWY_INLINE V TimesOrZero(D d, V factor, V v) {
 // Formula::Term(d, x, y, q) is the loss of an entry x with the target y, Formula::Slope its derivative with respect to x; q
 // is the weight of positive targets, if the formula has one.
 
-template <class Formula, Want kWant>
+// A row of classes; or, of a loss without an axis, an entry, or a piece of them whose losses are added up.
+enum class Terms { kOfRow, kOfEntry, kOfPiece };
+
+// The sum of f(step, v) over a row, in double from the first term on.
+template <class P, class S, class F>
+HWY_INLINE double DoubleSumOf(const P& p, const S* row, F f) {
+  if constexpr (std::is_same_v<typename P::T, double>) {
+    return hn::GetLane(SumOf(p, row, f));
+  } else {
+    const hn::ScalableTag<double> dd;
+    auto low = hn::Zero(dd), high = low;
+    ForEach(p, row, 0, p.Steps(), 0, [&](size_t i, typename P::V v, auto step) NONLIN_LOOP {
+      auto term = f(i, v);
+      if constexpr (step.kTail) term = hn::IfThenElseZero(hn::FirstN(p.d, p.TailLanes()), term);
+      if constexpr (HWY_TARGET == HWY_SCALAR) {
+        low = hn::Add(low, hn::PromoteTo(dd, term));
+      } else {
+        const hn::Half<typename P::D> half;
+        low = hn::Add(low, hn::PromoteTo(dd, hn::LowerHalf(half, term)));
+        high = hn::Add(high, hn::PromoteTo(dd, hn::UpperHalf(half, term)));
+      }
+    });
+    return hn::GetLane(hn::SumOfLanes(dd, hn::Add(low, high)));
+  }
+}
+
+template <class Formula, Want kWant, Terms kTerms>
 struct SumOfTerms : RowFormula {
+  static constexpr size_t kNarrow = kTerms == Terms::kOfPiece ? 0 : RowFormula::kNarrow;
+  static constexpr bool kInPlace = kTerms != Terms::kOfEntry, kSideBySide = kTerms != Terms::kOfPiece;
   static constexpr int kOptions = Formula::kHasPosWeight ? 1 : 0;
   using At = Places<kWant, kOptions>;
   static constexpr OperandList kOperands = LossOperands<kWant>(
       Formula::kHasPosWeight ? Operands(Operand::kRowIn, Operand::kRowIn, Operand::kOptionalIn, Operand::kOptionalIn)
-                             : Operands(Operand::kRowIn, Operand::kRowIn, Operand::kOptionalIn));
+                             : Operands(Operand::kRowIn, Operand::kRowIn, Operand::kOptionalIn),
+      kTerms == Terms::kOfPiece ? Operand::kSumOut : Operand::kScalarOut);
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
@@ -66,29 +95,42 @@ struct SumOfTerms : RowFormula {
     const T* weight = r.template Row<kWeight>();
     const T* pos_weight = nullptr;
     if constexpr (Formula::kHasPosWeight) pos_weight = r.template Row<kFirstOption>();
-    const auto entry = [=](const T* row, size_t i) NONLIN_LOOP { return row == nullptr ? one : p.LoadRow(row, i); };
-    const auto term = [=](size_t i, V v, V w) NONLIN_LOOP {
-      return TimesOrZero(d, w, Formula::Term(d, v, p.LoadRow(y, i), entry(pos_weight, i)));
+    const auto term = [=](size_t i, V v) NONLIN_LOOP {
+      const V q = pos_weight == nullptr ? one : p.LoadRow(pos_weight, i);
+      const V value = Formula::Term(d, v, p.LoadRow(y, i), q);
+      return weight == nullptr ? value : TimesOrZero(d, p.LoadRow(weight, i), value);
     };
     if constexpr (kWant == Want::kLoss) {
-      const V loss = SumOf(p, x, [=](size_t i, V v) NONLIN_LOOP { return term(i, v, entry(weight, i)); });
-      p.StoreScalar(loss, r.template Row<At::kLoss>());
+      StoreSum(p, x, r.template Row<At::kLoss>(), term);
     } else {
       const V upstream = p.LoadScalar(r.template Row<At::kUpstream>());
       auto* out = r.template Row<At::kGradient>();
-      const auto slope = [=](size_t i, V v, V w) NONLIN_LOOP {
-        return TimesOrZero(d, hn::Mul(upstream, w), Formula::Slope(d, v, p.LoadRow(y, i), entry(pos_weight, i)));
+      const auto slope = [=](size_t i, V v) NONLIN_LOOP {
+        const V q = pos_weight == nullptr ? one : p.LoadRow(pos_weight, i);
+        const V by = weight == nullptr ? upstream : hn::Mul(upstream, p.LoadRow(weight, i));
+        return TimesOrZero(d, by, Formula::Slope(d, v, p.LoadRow(y, i), q));
       };
       if constexpr (kWant == Want::kGradient) {
-        TransformRow(p, x, out, [=](size_t i, V v) NONLIN_LOOP { return slope(i, v, entry(weight, i)); });
+        TransformRow(p, x, out, slope);
       } else {
-        const V loss = SumOf(p, x, [=](size_t i, V v) NONLIN_LOOP {
-          const V w = entry(weight, i), value = term(i, v, w), gradient = slope(i, v, w);
+        StoreSum(p, x, r.template Row<At::kLoss>(), [=](size_t i, V v) NONLIN_LOOP {
+          const V value = term(i, v), gradient = slope(i, v);
           p.StoreRow(gradient, out, i);  // last, as the result may overwrite the target
           return value;
         });
-        p.StoreScalar(loss, r.template Row<At::kLoss>());
       }
+    }
+  }
+
+ private:
+  template <class P, class S, class To, class F>
+  static HWY_INLINE void StoreSum(const P& p, const S* x, To* to, F f) {
+    if constexpr (kTerms == Terms::kOfPiece) {
+      *to = DoubleSumOf(p, x, f);
+    } else if constexpr (kTerms == Terms::kOfEntry) {
+      p.StoreScalar(hn::Add(f(0, p.LoadRow(x, 0)), hn::Zero(p.d)), to);  // 0.0 for -0.0, as a sum
+    } else {
+      p.StoreScalar(SumOf(p, x, f), to);
     }
   }
 };
@@ -131,12 +173,20 @@ struct LossFormula {
   static constexpr bool kHasPosWeight = false;
 };
 
+// Of rows, or without an axis.
 template <class Formula>
 struct TermLoss : LossFormula {
   template <Want kWant>
-  using OfRow = SumOfTerms<Formula, kWant>;
+  using OfRow = SumOfTerms<Formula, kWant, Terms::kOfRow>;
   template <Want kWant>
   using OfClass = TermOfClass<Formula, kWant>;
+};
+template <class Formula>
+struct EntryLoss : LossFormula {
+  template <Want kWant>
+  using OfRow = SumOfTerms<Formula, kWant, Terms::kOfEntry>;
+  template <Want kWant>
+  using OfPiece = SumOfTerms<Formula, kWant, Terms::kOfPiece>;
 };
 
 struct NegativeLogLikelihood : TermLoss<NegativeLogLikelihood> {
@@ -200,7 +250,7 @@ struct CategoricalCrossEntropy : TermLoss<CategoricalCrossEntropy> {
   }
 };
 
-struct BinaryCrossEntropy : TermLoss<BinaryCrossEntropy> {
+struct BinaryCrossEntropy : EntryLoss<BinaryCrossEntropy> {
   static constexpr bool kOfProbabilities = true;
   template <class D, class V>
   static V Term(D d, V p, V y, V) {
@@ -221,7 +271,7 @@ struct BinaryCrossEntropy : TermLoss<BinaryCrossEntropy> {
   }
 };
 
-struct BinaryCrossEntropyWithLogits : TermLoss<BinaryCrossEntropyWithLogits> {
+struct BinaryCrossEntropyWithLogits : EntryLoss<BinaryCrossEntropyWithLogits> {
   static constexpr bool kHasPosWeight = true;
   // (1 - y) softplus(x) + q y softplus(-x)
   template <class D, class V>
@@ -278,6 +328,11 @@ HWY_INLINE LossOptions<V> MakeOptions(const P& p, V smoothing, V z_loss) {
   using T = hn::TFromD<typename P::D>;
   const V uniform = hn::Div(smoothing, hn::Set(p.d, static_cast<T>(p.classes)));
   return {hn::Sub(hn::Set(p.d, 1), smoothing), uniform, z_loss, hn::GetLane(smoothing) > 0, hn::GetLane(z_loss) != 0};
+}
+
+template <class Scale>
+HWY_INLINE auto IsLikely(const RowSum<Scale>& sum) {  // whether p of the maximum is above 1 / 2
+  return hn::Lt(sum.rest.hi, hn::Set(typename Scale::D(), 1));
 }
 
 template <class Scale, class V = typename Scale::V>
@@ -338,14 +393,21 @@ struct CrossEntropyOfClass : RowFormula {
       const V grad = p.LoadScalar(r.template Row<At::kUpstream>());
       const V own = hn::Mul(options.keep, target_weight);
       const V z_term = options.SlopeOf(lse);
-      const V total = hn::Add(hn::MulAdd(options.uniform, weight_sum, own), z_term);
-      const V others = hn::MulAdd(options.uniform, hn::Sub(weight_sum, target_weight), z_term);
-      const ScaledSoftmax softmax(d, sum, hn::Mul(grad, total));
+      V others = z_term, total = own, total_low = hn::Zero(d);
+      if (options.smooth || options.has_z_loss) {
+        others = hn::MulAdd(options.uniform, hn::Sub(weight_sum, target_weight), z_term);
+        const Two<V> spread = TwoProduct(d, options.uniform, weight_sum), first = TwoSum(own, spread.hi);
+        const Two<V> both = TwoSum(first.hi, z_term);
+        total = both.hi;
+        total_low = hn::Add(both.lo, hn::Add(first.lo, spread.lo));
+      }
+      const ScaledSoftmax softmax(d, sum, TwoProduct(d, grad, Two<V>{total, total_low}));
       const V uniform = hn::Mul(grad, options.uniform);
       V usual = softmax(sum.scale.Exp(d, target_logit));
       if (options.smooth) usual = hn::NegMulAdd(uniform, target_weight, usual);
       const V top = IfFiniteElseNaN(d, sum.max, hn::Mul(grad, hn::NegMulAdd(OneMinusTop(sum), total, others)));
-      const V own_entry = hn::IfThenElse(hn::Eq(target_logit, sum.max), top, hn::NegMulAdd(grad, own, usual));
+      const auto dominates = hn::And(hn::Eq(target_logit, sum.max), IsLikely(sum));
+      const V own_entry = hn::IfThenElse(dominates, top, hn::NegMulAdd(grad, own, usual));
       if (options.smooth) {
         exponentials.Transform(out, [=](size_t i, V e) NONLIN_LOOP {
           const V g = hn::NegMulAdd(uniform, weight_of(i), softmax(e));
@@ -394,13 +456,13 @@ struct CrossEntropyOfProbabilities : RowFormula {
     const auto elsewhere = [=](V v, V t) NONLIN_LOOP { return hn::IfThenZeroElse(hn::Eq(v, sum.max), t); };
     V sums[3];
     if constexpr (kWant == Want::kGradient) {
-      SumsOf<2>(p, z, sums, [=](size_t i, V v, V* terms) NONLIN_LOOP {
+      SumsOf<2, true>(p, z, sums, [=](size_t i, V v, V* terms) NONLIN_LOOP {
         const V t = target(i);
         terms[0] = at_maximum(v, t);
         terms[1] = elsewhere(v, t);
       });
     } else {
-      SumsOf<3>(p, z, sums, [=](size_t i, V v, V* terms) NONLIN_LOOP {
+      SumsOf<3, true>(p, z, sums, [=](size_t i, V v, V* terms) NONLIN_LOOP {
         const V t = target(i), distance = hn::Sub(sum.max, v);
         terms[0] = at_maximum(v, t);
         terms[1] = elsewhere(v, t);
@@ -415,11 +477,11 @@ struct CrossEntropyOfProbabilities : RowFormula {
     if constexpr (kWant != Want::kLoss) {
       const V grad = p.LoadScalar(r.template Row<At::kUpstream>());
       const V z_term = options.SlopeOf(lse);
-      const V total = hn::Add(hn::Add(at_top, below), z_term);
-      const ScaledSoftmax softmax(d, sum, hn::Mul(grad, total));
-      const V top_loss = hn::Mul(IfFiniteElseNaN(d, sum.max, OneMinusTop(sum)), total);
+      const Two<V> first = TwoSum(at_top, below), total = TwoSum(first.hi, z_term);
+      const ScaledSoftmax softmax(d, sum, TwoProduct(d, grad, Two<V>{total.hi, hn::Add(first.lo, total.lo)}));
+      const V top_loss = hn::Mul(IfFiniteElseNaN(d, sum.max, OneMinusTop(sum)), total.hi);
       const V others = hn::Add(below, z_term);
-      const auto likely = hn::Lt(sum.rest.hi, hn::Set(d, 1));  // p > 1 / 2
+      const auto likely = IsLikely(sum);
       exponentials.Transform(r.template Row<At::kGradient>(), [=](size_t i, V e) NONLIN_LOOP {
         const V v = p.LoadRow(z, i), t = target(i), g = softmax(e);
         const V top = hn::Mul(grad, hn::Sub(hn::Add(hn::Sub(at_top, t), others), top_loss));
@@ -466,6 +528,8 @@ LossKernels LossKernelsOf() {
   if constexpr (kTargets == Targets::kClassesOrRows) {
     kernels.of_class =
         KernelsOfTargets<Formula::template OfClass, CountOutsideOfClass, kWithGrad, kOfProbabilities, S, Scalar>();
+  } else if constexpr (kTargets == Targets::kEntries) {
+    kernels.of_piece = KernelsOfTargets<Formula::template OfPiece, CountOutside, kWithGrad, kOfProbabilities, S, Scalar>();
   }
   return kernels;
 }

@@ -23,6 +23,7 @@ struct RowFormula {
   static constexpr size_t kShortSteps = 0;
   static constexpr bool kOwnEntryOnly = false;
   static constexpr Changes kChanges{};
+  static constexpr bool kInPlace = true, kSideBySide = true;  // the layouts that are met
 };
 
 // Rows in memory are of type S, scalars of type Scalar, all else of the type that rows are computed in.
@@ -30,7 +31,8 @@ template <class Operation, class S, class Scalar>
 struct GroupData {
   using T = Computed<S>;
   template <Operand kind>
-  using TypeOf = std::conditional_t<IsRow(kind), S, std::conditional_t<IsScalar(kind), Scalar, T>>;
+  using TypeOf = std::conditional_t<
+      IsRow(kind), S, std::conditional_t<IsScalar(kind), Scalar, std::conditional_t<kind == Operand::kSumOut, double, T>>>;
   void* data[Operation::kOperands.count];
   T* buffer;  // as long as a row, for operations whose result is rows
   template <size_t k>
@@ -97,7 +99,8 @@ void RunSideBySide(const RowPlan& plan, const PackedRows& packed, size_t groups,
     for (int k = 0; k < kList.count; ++k) {
       group.data[k] = packed.data[k] == nullptr ? nullptr : packed.data[k] + i * packed.steps[k];
       if (kList.kinds[k] != Operand::kRowIn || (i + 1) * lanes > fetched) continue;
-      PrefetchRows(operands[k], {plan.classes, lanes}, ItemSize(plan.dtype), next_row + i * lanes);
+      PrefetchRows(operands[k], {plan.classes, lanes}, operands[k].wide ? sizeof(T) : ItemSize(plan.dtype),
+                   next_row + i * lanes);
     }
     RunGroup<Operation>(p, group);
   }
@@ -136,7 +139,7 @@ struct RowLoops {
         switch (kind) {
           case Operand::kRowIn:
             if (rows == nullptr) rows = data;
-            PackRows<S>(o, layout, row, count, buffer);
+            o.wide ? PackRows<T>(o, layout, row, count, buffer) : PackRows<S>(o, layout, row, count, buffer);
             break;
           case Operand::kOptionalIn:
             if (IsAbsent(kind, o, plan.classes)) {
@@ -159,6 +162,9 @@ struct RowLoops {
             data = rows;
             break;
           case Operand::kScalarOut:
+            break;
+          case Operand::kSumOut:  // is not converted
+            data = o.data + static_cast<ptrdiff_t>(row) * o.row;
             break;
         }
       }
@@ -296,10 +302,11 @@ constexpr RowKernels KernelsOf() {
   constexpr bool k16Bit = !std::is_same_v<S, Computed<S>>;
   constexpr bool kIsShared = k16Bit && kSharesFloatKernels && std::is_same_v<Scalar, float>;
   RowKernels kernels{RowLoops<S, Scalar>::Run, nullptr, nullptr};
-  if constexpr (Has(Operation::kOperands, Operand::kRowIn) && !Operation::kOwnEntryOnly && !kIsShared) {
+  if constexpr (Has(Operation::kOperands, Operand::kRowIn) && Operation::kInPlace && !Operation::kOwnEntryOnly &&
+                !kIsShared) {
     kernels.in_place = RunInPlace<Operation, S, Scalar>;
   }
-  if constexpr (!k16Bit) kernels.side_by_side = RunSideBySide<Operation, S>;
+  if constexpr (!k16Bit && Operation::kSideBySide) kernels.side_by_side = RunSideBySide<Operation, S>;
   return kernels;
 }
 
