@@ -263,6 +263,18 @@ def test_strides_of_zero(f: Callable[..., Any], dtype: np.dtype) -> None:
 
 
 @all_dtypes
+def test_many_classes_that_are_one_number(dtype: np.dtype) -> None:
+    """No buffer holds them: this one would be larger than memory."""
+    n = 2**40 + 11
+    for value in (0, -2.5, 700):
+        x = np.broadcast_to(dtype.type(value), (2, n))
+        expected = dtype.type(float(dtype.type(value)) + math.log(n))
+        np.testing.assert_array_equal(wide(nl.logsumexp(x)), wide(np.full(2, expected)))
+        np.testing.assert_array_equal(wide(nl.logsumexp(x, out=np.empty(2, dtype))), wide(np.full(2, expected)))
+    assert_equal(nl.logsumexp(np.broadcast_to(dtype.type(-INF), n)), -INF)
+
+
+@all_dtypes
 @all_functions
 def test_out_and_overlap(f: Callable[..., Any], dtype: np.dtype, rng: np.random.Generator) -> None:
     for shape, axis in (((6, 40), -1), ((40, 6), 0), ((3, 20_000), 1)):

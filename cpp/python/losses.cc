@@ -571,7 +571,6 @@ class Call {
   void SetEntries(RowArrays& arrays, int k, const py::array& array, const Piece& piece) const {
     RowArrays::Array& operand = arrays.operands[k];
     SetOperand(operand, array.ptr(), a_.axis);
-    operand.wide = NumberOf(array) != NumberOf(a_.x);
     if (!a_.OfEntries()) return;
     operand.item = array.itemsize();
     operand.data += piece.start * operand.item;
@@ -609,6 +608,7 @@ class Call {
       switch (list.kinds[k]) {
         case Operand::kRowIn:
           SetEntries(arrays, k, k == 0 ? a_.x : a_.target, piece);
+          if (k != 0 && NumberOf(a_.target) != NumberOf(a_.x)) arrays.wide |= 1u << k;
           break;
         case Operand::kIndexIn:
           SetDense(arrays, k, a_.Classes(), sizeof(int64_t));

@@ -120,6 +120,7 @@ struct Function {
 
   const char* Name() const { return operation->name; }
   const OperandList& List() const { return operation->traits.operands; }
+  bool IsLogSumExp() const { return List().count == 2 && List().kinds[1] == Operand::kScalarOut; }
 };
 
 bool IsNone(PyObject* value) { return value == nullptr || value == Py_None; }
@@ -235,6 +236,13 @@ class Call {
     }
     BindScale();
     BindWhere();
+    // Many classes that are one number in memory need no buffer: log(n e^x) is x + log(n).
+    const bool is_constant =
+        std::all_of(arrays_.operands, arrays_.operands + f.inputs, [](const auto& o) { return o.item == 0; });
+    if (is_constant && f.IsLogSumExp() && classes_ > static_cast<npy_intp>(kMaxKept) && !arrays_.has_mask) {
+      repeats_ = static_cast<double>(classes_);
+      arrays_.classes = 1;
+    }
   }
 
   py::object Run() {
@@ -247,6 +255,7 @@ class Call {
       result = IsRow(list.kinds[k]) ? RowResult(k, out) : ScalarResult(k, keeps, out);
     }
     Compute(*f_.operation, dtype_, arrays_);
+    if (repeats_ != 1) AddLogOfRepeats(pending_[0] ? pending_[0] : results[0]);
     const int count = list.count - f_.inputs;
     for (int i = 0; i < count; ++i) {
       if (pending_[i]) CopyPending(i, results[i]);
@@ -508,6 +517,14 @@ class Call {
     return result;
   }
 
+  // To numbers that are as exact as their type.
+  void AddLogOfRepeats(const py::object& result) const {
+    const QuietErrors quiet;
+    const py::object sum = Cast(py::reinterpret_borrow<py::array>(result), NPY_DOUBLE) + py::float_(std::log(repeats_));
+    const py::array total = AsArray(sum.ptr());
+    if (PyArray_CopyInto(ArrayOf(result.ptr()), ArrayOf(total.ptr())) < 0) throw py::error_already_set();
+  }
+
   void CopyPending(int i, const py::object& result) const {
     const QuietErrors quiet;
     if (PyArray_CopyInto(ArrayOf(result.ptr()), ArrayOf(pending_[i].ptr())) < 0) throw py::error_already_set();
@@ -522,6 +539,7 @@ class Call {
   Axes axes_;
   npy_intp classes_, outer_[kMaxAxes];
   int outer_dims_;
+  double repeats_ = 1;  // of a row's one number
   RowArrays arrays_;
 };
 

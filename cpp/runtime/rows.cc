@@ -254,7 +254,8 @@ bool RunRows(const RowOperation& operation, DType dtype, RowArrays& arrays, size
   const size_t rows = arrays.Rows(), last = arrays.axes - 1, block_rows = arrays.shape[last];
   RowOperand first[kMaxRowOperands];
   for (int k = 0; k < count; ++k) {
-    first[k] = {arrays.operands[k].data, arrays.operands[k].strides[last], arrays.operands[k].item, arrays.operands[k].wide};
+    first[k] = {arrays.operands[k].data, arrays.operands[k].strides[last], arrays.operands[k].item,
+                (arrays.wide >> k & 1) != 0};
   }
   if (rows == 0) return true;
   RowOperand planned[kMaxRowOperands];

@@ -17,8 +17,8 @@ struct RowArrays {
     char* data;
     ptrdiff_t item;  // along the class axis
     ptrdiff_t strides[kMaxAxes];
-    bool wide = false;  // see RowOperand
   } operands[kMaxRowOperands];
+  unsigned wide = 0;  // a bit for each operand; see RowOperand
   bool has_mask = false;
   double scale = 1;
 
