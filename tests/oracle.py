@@ -154,7 +154,7 @@ class Loss:
         return tuple(getattr(module, self.name + suffix) for suffix in suffixes)
 
     def losses_shape(self, shape: tuple[int, ...], axis: int = -1) -> tuple[int, ...]:
-        return tuple(np.delete(shape, axis)) if self.by_rows else shape
+        return tuple(np.delete(shape, axis).tolist()) if self.by_rows else shape
 
     def problem(
         self, rng: np.random.Generator, shape: tuple[int, ...], axis: int = -1, dtype: Any = np.float64

@@ -1,6 +1,7 @@
 """What losses refuse, what they say then, and that they write nothing; and that nothing that they take is a warning."""
 
 import itertools
+import re
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,8 @@ MISTAKES = [  # which losses, argument, value, error, message
     ("targets", "targets", np.zeros((3, 1), int), ValueError, "targets"),
     ("targets", "targets", np.zeros(3), ValueError, "targets"),
     ("targets", "targets", np.zeros((3, 4)), ValueError, "targets"),
-    ("targets", "targets", np.zeros((3, 5), int), ValueError, "targets"),
+    ("targets", "targets", np.zeros((5, 3), int), ValueError, "targets"),
+    ("targets", "targets", np.zeros(3, bool), ValueError, "targets"),
     ("targets", "targets", np.zeros(3, complex), TypeError, "targets"),
     ("targets", "targets", ["a", "b", "c"], TypeError, "targets"),
     ("elements", "targets", np.zeros(5), ValueError, "targets"),
@@ -157,11 +159,12 @@ def test_wrong_upstream_gradient(loss: Loss, rng: np.random.Generator) -> None:
     backward = loss.functions()[1]
     out = np.full((3, 5), 7.0)
     right = loss.losses_shape((3, 5))
+    wrong_ones = [(3, 1), (5,), (3, 5)] if loss.by_rows else [(3,), (2, 3, 5)]
     for reduction, shape in (
         *itertools.product(("mean", "sum"), (right, (1,), (3, 5))),
-        *(("none", s) for s in ((), (4,), (1,), (3, 1), (3, 4), (3,), (5,), (3, 5)) if s != right),
+        *(("none", s) for s in [(4,), (3, 4), (1, 3, 1), (0,), *wrong_ones]),
     ):
-        with pytest.raises(ValueError, match="grad"):
+        with pytest.raises(ValueError, match=rf"^grad has shape {re.escape(str(shape))}"):
             backward(np.ones(shape), *given, reduction=reduction, out=out)
     for wrong in (1j, "a", None):
         with pytest.raises(TypeError, match="grad"):

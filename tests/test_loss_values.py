@@ -563,20 +563,45 @@ def test_binary_losses_agree(rng: np.random.Generator) -> None:
     )
 
 
+# Upstream gradients
+
+
+@all_losses
+def test_upstream_gradients_broadcast(loss: Loss, rng: np.random.Generator) -> None:
+    """To the shape of the losses; a scalar serves all of them."""
+    shape = (4, 3, 5)
+    given = loss.problem(rng, shape)
+    backward = loss.functions()[1]
+    losses = loss.losses_shape(shape)
+    for by in ((), (1,), losses[1:], (4, *[1] * len(losses[1:])), (1, *losses[1:]), losses):
+        grad = rng.standard_normal(by)
+        full = np.broadcast_to(grad, losses)
+        expected = backward(full.copy(), *given, reduction="none")
+        for same in (grad, full, grad.tolist(), np.asfortranarray(grad)):
+            assert_same_bits(backward(same, *given, reduction="none"), expected)
+
+
+@pytest.mark.parametrize("half", HALVES, ids=str)
+@all_losses
+def test_mean_of_a_16_bit_upstream_gradient(loss: Loss, half: np.dtype, rng: np.random.Generator) -> None:
+    """The quotient has more digits than the gradient that it comes from."""
+    given = loss.problem(rng, (7, 5), -1, np.float32)
+    backward = loss.functions()[1]
+    expected = backward(float(half.type(0.7)), *given)
+    for grad in (half.type(0.7), np.array(0.7, half)):
+        assert_same_bits(backward(grad, *given), expected)
+
+
 # Targets
 
 
-def dtypes_of_targets(loss: Loss) -> str:
-    if not loss.soft:
-        return "bhilqBHILQ"
-    return "efd" if loss.by_rows else "?bhilqBHILQefd"
-
-
 @pytest.mark.parametrize(
-    ("loss", "dtype"), [(f, t) for f in LOSSES if "targets" in f.arguments for t in dtypes_of_targets(f)], ids=str
+    ("loss", "dtype"),
+    [(f, t) for f in LOSSES if "targets" in f.arguments for t in ("?bhilqBHILQefd" if f.soft else "bhilqBHILQ")],
+    ids=str,
 )
 def test_targets_of_every_dtype(loss: Loss, dtype: str, rng: np.random.Generator) -> None:
-    """The result has the dtype of the other operand, whatever they have."""
+    """The result has the dtype of the other operand, whatever they have; integers of its shape are probabilities."""
     for dtype_of_x, shape in itertools.product(FLOATS, ((7, 5), (3, 700))):
         x, targets = loss.problem(rng, shape, -1, dtype_of_x)
         if loss.soft:

@@ -200,6 +200,16 @@ bool HasShape(const py::array& array, const npy_intp* shape, int dims, int witho
   return next == array.ndim();
 }
 
+// A view of a shape, or a null object where the array does not broadcast to it.
+py::object BroadcastTo(const py::array& array, const py::tuple& shape) {
+  try {
+    return py::module_::import("numpy").attr("broadcast_to")(array, shape);
+  } catch (const py::error_already_set& error) {
+    if (!error.matches(PyExc_ValueError)) throw;
+    return {};
+  }
+}
+
 PyObject* DTypeOf(const py::array& array) { return reinterpret_cast<PyObject*>(PyArray_DESCR(ArrayOf(array.ptr()))); }
 
 // "1, 2", of a flat position in an array
@@ -244,6 +254,7 @@ class Arguments {
   int Dims() const { return static_cast<int>(x.ndim()); }
   int ScalarNumber() const { return ComputedNumber(dtype); }  // NumPy's, of losses, options and factors
   bool OfEntries() const { return axis == -1; }
+  py::tuple ShapeOfLosses() const { return TupleOf(x.shape(), Dims(), axis); }
   npy_intp Losses() const { return OfEntries() ? x.size() : x.size() / x.shape(axis); }
   const int64_t* Classes() const { return marked.empty() ? static_cast<const int64_t*>(target.data()) : marked.data(); }
 
@@ -301,17 +312,14 @@ class Arguments {
 
   std::optional<py::array> EntryWeight(Argument argument) const {
     if (IsNone(values_[argument])) return {};
-    py::array given = FloatArray(kArgumentNames[argument], values_[argument]);
-    if (!HasShape(given, x.shape(), Dims())) {
-      try {
-        given = py::module_::import("numpy").attr("broadcast_to")(given, ShapeOf(x));
-      } catch (const py::error_already_set& error) {
-        if (!error.matches(PyExc_ValueError)) throw;
-        Raise(PyExc_ValueError, "%s has shape %S; it takes one that broadcasts to that of %s, %S", kArgumentNames[argument],
-              ShapeOf(given).ptr(), loss_.Operand(), ShapeOf(x).ptr());
-      }
+    const py::array given = FloatArray(kArgumentNames[argument], values_[argument]);
+    if (HasShape(given, x.shape(), Dims())) return Cast(given, ScalarNumber(), NPY_ARRAY_C_CONTIGUOUS);
+    const py::object broadcast = BroadcastTo(given, ShapeOf(x));
+    if (!broadcast) {
+      Raise(PyExc_ValueError, "%s has shape %S; it takes one that broadcasts to that of %s, %S", kArgumentNames[argument],
+            ShapeOf(given).ptr(), loss_.Operand(), ShapeOf(x).ptr());
     }
-    return Cast(given, ScalarNumber(), NPY_ARRAY_C_CONTIGUOUS);
+    return Cast(broadcast, ScalarNumber(), NPY_ARRAY_C_CONTIGUOUS);
   }
 
   void BindOptions() {
@@ -339,17 +347,20 @@ class Arguments {
     BindOptions();
 
     const bool fits_rows = HasShape(target, x.shape(), Dims(), axis);
-    of_class = PyTypeNum_ISINTEGER(NumberOf(target)) || (target.size() == 0 && fits_rows);
-    if (of_class && !fits_rows) {
-      Raise(PyExc_ValueError, "targets has shape %S; classes take the shape of the rows, %S", ShapeOf(target).ptr(),
-            TupleOf(x.shape(), Dims(), axis).ptr());
-    } else if (of_class) {
+    of_class = fits_rows && (PyTypeNum_ISINTEGER(NumberOf(target)) || target.size() == 0);
+    if (of_class) {
       BindClasses({x.shape(axis), overflow == 0 ? std::optional<int64_t>(ignored) : std::nullopt});
-    } else if (IsReal(NumberOf(target))) {
-      CheckTargetShape();
+    } else if (!IsInteger(NumberOf(target)) && !IsReal(NumberOf(target))) {
+      Raise(PyExc_TypeError,
+            "targets has dtype %S; it takes integers (classes), floats (probabilities) or booleans (one-hot)",
+            DTypeOf(target));
+    } else if (HasShape(target, x.shape(), Dims())) {
       target = Cast(target, NumberOfTarget());
     } else {
-      Raise(PyExc_TypeError, "targets has dtype %S; it takes integers (classes) or floats (probabilities)", DTypeOf(target));
+      Raise(PyExc_ValueError,
+            "targets has dtype %S and shape %S; classes take integers of the shape of the rows, %S, "
+            "probabilities and one-hot targets the shape of %s, %S",
+            DTypeOf(target), ShapeOf(target).ptr(), ShapeOfLosses().ptr(), loss_.Operand(), ShapeOf(x).ptr());
     }
   }
 
@@ -537,24 +548,34 @@ class Call {
     upstream_place_ = (f_.loss->options & kLabelSmoothing) != 0 ? 3 : 0;
     double& factor = scalars_[upstream_place_];
     PyObject* const value = f_.function == kBackward ? values_[kGrad] : nullptr;
-    if (value == nullptr || (PyFloat_Check(value) && !a_.is_none)) {
+    if (value == nullptr || PyFloat_Check(value)) {
       factor = (value == nullptr ? 1 : PyFloat_AS_DOUBLE(value)) / a_.divisor;
       return;
     }
     const py::array grad = FloatArray("grad", value);
-    if (!HasShape(grad, a_.x.shape(), a_.is_none ? a_.Dims() : 0, a_.axis)) {
-      const py::tuple shape = TupleOf(a_.x.shape(), a_.is_none ? a_.Dims() : 0, a_.axis);
-      const std::string taken = shape.empty() ? "a scalar" : "the shape of the losses, " + std::string(py::str(shape));
-      Raise(PyExc_ValueError, "grad has shape %S; for reduction=%R it takes %s", ShapeOf(grad).ptr(), values_[kReduction],
-            taken.c_str());
-    }
-    const QuietErrors quiet;  // the quotient has grad's type, as in NumPy
-    const py::array quotient = AsArray((grad / py::float_(a_.divisor)).ptr());
-    if (a_.is_none) {
-      upstream_ = Cast(quotient, a_.ScalarNumber(), a_.OfEntries() ? NPY_ARRAY_C_CONTIGUOUS : 0);
+    if (grad.ndim() == 0) {
+      factor = PyFloat_AsDouble(grad.ptr()) / a_.divisor;
     } else {
-      factor = PyFloat_AsDouble(quotient.ptr());
+      const py::array of_losses = GradOfLosses(grad);
+      const int flags = a_.OfEntries() ? NPY_ARRAY_C_CONTIGUOUS : 0;
+      const QuietErrors quiet;
+      const py::array factors =
+          a_.divisor == 1 ? of_losses : AsArray((Cast(of_losses, NPY_DOUBLE) / py::float_(a_.divisor)).ptr());
+      upstream_ = Cast(factors, a_.ScalarNumber(), flags);
     }
+  }
+
+  // The upstream gradient in the shape of the losses.
+  py::array GradOfLosses(const py::array& grad) const {
+    if (a_.is_none) {
+      if (HasShape(grad, a_.x.shape(), a_.Dims(), a_.axis)) return grad;
+      const py::object broadcast = BroadcastTo(grad, a_.ShapeOfLosses());
+      if (broadcast) return broadcast;
+    }
+    const std::string taken =
+        a_.is_none ? "one that broadcasts to that of the losses, " + std::string(py::str(a_.ShapeOfLosses())) : "a scalar";
+    Raise(PyExc_ValueError, "grad has shape %S; for reduction=%R it takes %s", ShapeOf(grad).ptr(), values_[kReduction],
+          taken.c_str());
   }
 
   // Whether a gradient may be written where it is wanted, while the operands are read.
