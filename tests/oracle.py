@@ -180,7 +180,7 @@ class Loss:
     ) -> dict[str, Any]:
         """Values for the chosen options, none of them the default, and the axis of a loss by rows."""
         if self.by_rows:
-            factors: dict[str, tuple[int, ...]] = {"weight": (shape[axis],)}
+            factors: dict[str, tuple[int, ...]] = {"weight": (shape[axis],), "sample_weight": self.losses_shape(shape, axis)}
         else:
             factors = {"weight": tuple(1 if i == 0 else n for i, n in enumerate(shape)), "pos_weight": shape[-1:]}
         values: dict[str, Any] = {name: rng.uniform(0.25, 2, factor).astype(dtype) for name, factor in factors.items()}

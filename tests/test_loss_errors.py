@@ -45,6 +45,11 @@ MISTAKES = [  # which losses, argument, value, error, message
     ("targets", "weight", np.ones((1, 5)), ValueError, "weight"),
     ("targets", "weight", 1.0, ValueError, "weight"),
     ("elements", "weight", np.ones((2, 3, 5)), ValueError, "weight"),
+    *(
+        ("any", "sample_weight", np.ones(s), ValueError, "sample_weight has shape")
+        for s in ((4,), (1,), (5,), (3, 1), (3, 5))
+    ),
+    *(("any", "sample_weight", v, TypeError, "sample_weight has dtype") for v in (np.ones(3, complex), ["a"] * 3, "a")),
     ("any", "pos_weight", np.ones(4), ValueError, "pos_weight"),
     ("any", "pos_weight", np.ones((2, 3, 5)), ValueError, "pos_weight"),
     ("any", "pos_weight", np.ones(5, complex), TypeError, "pos_weight"),
@@ -245,6 +250,7 @@ def test_no_floating_point_flags(loss: Loss, dtype: np.dtype) -> None:
     given = [other, x] if loss.operand else [x, other]
     options: dict[str, Any] = {
         "weight": nasty if loss.by_rows else x,
+        "sample_weight": nasty[: len(x)],
         "pos_weight": x,
         "label_smoothing": 0.1,
         "z_loss": 0.1,
@@ -260,5 +266,5 @@ def test_no_floating_point_flags(loss: Loss, dtype: np.dtype) -> None:
                     [a[:0] for a in given],
                     upstream[:0] if reduction == "none" else upstream,
                     reduction=reduction,
-                    **{k: v[:0] if np.ndim(v) == 2 else v for k, v in o.items()},
+                    **{k: v[:0] if np.ndim(v) == 2 or k == "sample_weight" else v for k, v in o.items()},
                 )
