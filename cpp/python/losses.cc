@@ -325,13 +325,32 @@ class Arguments {
           loss_.Operand(), ShapeOf(x).ptr());
   }
 
-  double Number(Argument argument) const {
-    const double number = PyFloat_AsDouble(values_[argument]);
-    if (number == -1 && PyErr_Occurred()) {
-      if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
+  // A number, also an array of no axes, but no text and no array of one entry.
+  double Number(Argument argument, const char* taken = "a number") const {
+    PyObject* const value = values_[argument];
+    if (PyFloat_Check(value)) return PyFloat_AS_DOUBLE(value);
+    bool is_number = PyLong_Check(value);
+    if (!is_number && !PyUnicode_Check(value) && !PyBytes_Check(value)) {
+      const auto array = py::reinterpret_steal<py::array>(PyArray_FromAny(value, nullptr, 0, 0, 0, nullptr));
+      is_number = array && array.ndim() == 0 &&
+                  (IsInteger(NumberOf(array)) || IsReal(NumberOf(array)) || NumberOf(array) == NPY_OBJECT);
       PyErr_Clear();
-      Raise(PyExc_TypeError, "%s is %R; it takes a number", kArgumentNames[argument], values_[argument]);
     }
+    const double number = is_number ? PyFloat_AsDouble(value) : 0;
+    const bool overflows = PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_OverflowError) != 0;
+    if (!is_number || (PyErr_Occurred() != nullptr && !overflows)) {
+      PyErr_Clear();
+      Raise(PyExc_TypeError, "%s is %R; it takes %s", kArgumentNames[argument], value, taken);
+    }
+    PyErr_Clear();
+    return overflows ? std::numeric_limits<double>::infinity() : number;
+  }
+
+  // A number in [least, most], never NaN.
+  double NumberIn(Argument argument, double least, double most, const char* taken) const {
+    const double number = Number(argument, taken);
+    if (!(least <= number && number <= most))
+      Raise(PyExc_ValueError, "%s is %S; it takes %s", kArgumentNames[argument], values_[argument], taken);
     return number;
   }
 
@@ -373,11 +392,9 @@ class Arguments {
   void BindOptions() {
     if ((loss_.options & kLabelSmoothing) == 0) return;
     options[0] = static_cast<double>(x.shape(axis));
-    options[1] = Number(kLabelSmoothingArgument);
-    if (!(0 <= options[1] && options[1] <= 1)) {
-      Raise(PyExc_ValueError, "label_smoothing is %S; it takes a number in [0, 1]", values_[kLabelSmoothingArgument]);
-    }
-    options[2] = Number(kZLossArgument);
+    static constexpr double kMost = std::numeric_limits<double>::max();
+    options[1] = NumberIn(kLabelSmoothingArgument, 0, 1, "a number in [0, 1]");
+    options[2] = NumberIn(kZLossArgument, -kMost, kMost, "a finite number");
     if (weight) {
       const QuietErrors quiet;
       options[0] = PyFloat_AsDouble(Checked(PyArray_Sum(ArrayOf(weight->ptr()), 0, NPY_DOUBLE, nullptr)).ptr());
@@ -386,31 +403,55 @@ class Arguments {
 
   void BindClassesOrRows() {
     BindAxis();
+    if (!IsInteger(NumberOf(target)) && !IsReal(NumberOf(target))) {
+      Raise(PyExc_TypeError,
+            "targets has dtype %S; it takes integers (classes), floats (probabilities) or booleans (one-hot)",
+            DTypeOf(target));
+    }
+    of_class = HasShape(target, x.shape(), Dims(), axis) && (PyTypeNum_ISINTEGER(NumberOf(target)) || target.size() == 0);
+    if (!of_class && !HasShape(target, x.shape(), Dims())) RaiseTargetShape();
     PyObject* const ignore_index = values_[kIgnoreIndexArgument];
-    if (!PyIndex_Check(ignore_index)) Raise(PyExc_TypeError, "ignore_index is %R; it takes an integer", ignore_index);
-    const py::object index = Checked(PyNumber_Index(ignore_index));
+    const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(ignore_index));
+    if (!index) {
+      PyErr_Clear();
+      Raise(PyExc_TypeError, "ignore_index is %R; it takes an integer", ignore_index);
+    }
     int overflow = 0;
     const long long ignored = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
     BindClassWeight();
     BindSampleWeight();
     BindOptions();
-
-    const bool fits_rows = HasShape(target, x.shape(), Dims(), axis);
-    of_class = fits_rows && (PyTypeNum_ISINTEGER(NumberOf(target)) || target.size() == 0);
     if (of_class) {
       BindClasses({x.shape(axis), overflow == 0 ? std::optional<int64_t>(ignored) : std::nullopt});
-    } else if (!IsInteger(NumberOf(target)) && !IsReal(NumberOf(target))) {
-      Raise(PyExc_TypeError,
-            "targets has dtype %S; it takes integers (classes), floats (probabilities) or booleans (one-hot)",
-            DTypeOf(target));
-    } else if (HasShape(target, x.shape(), Dims())) {
-      target = Cast(target, NumberOfTarget());
     } else {
-      Raise(PyExc_ValueError,
-            "targets has dtype %S and shape %S; classes take integers of the shape of the rows, %S, "
-            "probabilities and one-hot targets the shape of %s, %S",
-            DTypeOf(target), ShapeOf(target).ptr(), ShapeOfLosses().ptr(), loss_.Operand(), ShapeOf(x).ptr());
+      target = Cast(target, NumberOfTarget());
     }
+  }
+
+  // Says what targets may be, and what may have been meant.
+  [[noreturn]] void RaiseTargetShape() const {
+    const py::tuple rows = ShapeOfLosses(), all = ShapeOf(x);
+    const bool fits_rows = HasShape(target, x.shape(), Dims(), axis);
+    if (fits_rows) {  // by their number they are classes, by their dtype they are not
+      Raise(PyExc_ValueError,
+            "targets has dtype %S and the shape of the rows, %S; probabilities and one-hot targets take that of %s, %S, "
+            "classes are integers: pass targets.astype(int)",
+            DTypeOf(target), rows.ptr(), loss_.Operand(), all.ptr());
+    }
+    const bool are_classes = PyTypeNum_ISINTEGER(NumberOf(target));
+    std::string hint;
+    for (int i = 0; i < Dims(); ++i) {
+      if (are_classes && HasShape(target, x.shape(), Dims(), i)) hint = "; with axis=" + std::to_string(i) + " they fit";
+    }
+    bool has_axis_of_1 = are_classes && target.ndim() == x.ndim();
+    for (int i = 0; has_axis_of_1 && i < Dims(); ++i) has_axis_of_1 = target.shape(i) == (i == axis ? 1 : x.shape(i));
+    if (has_axis_of_1) hint = "; take np.squeeze(targets, axis=" + std::to_string(axis) + ")";
+    if (!are_classes && target.ndim() > x.ndim() && IsInteger(NumberOf(AsArray(values_[kFirst]))))
+      hint = std::string("; are ") + loss_.Operand() + " and targets swapped?";
+    Raise(PyExc_ValueError,
+          "targets has dtype %S and shape %S; classes take the shape of the rows, %S, probabilities and "
+          "one-hot targets that of %s, %S%s",
+          DTypeOf(target), ShapeOf(target).ptr(), rows.ptr(), loss_.Operand(), all.ptr(), hint.c_str());
   }
 
   // Targets as C-contiguous int64. Raises IndexError for one that is no class.
@@ -449,9 +490,10 @@ class Arguments {
     }
     if (checked.bad >= 0) {
       const py::object value = given.attr("flat")[py::int_(checked.bad)];
-      Raise(PyExc_IndexError, "targets[%s] is %S; it takes a class in [0, %zd) or ignore_index=%S",
+      const bool from_1 = targets[checked.bad] == classes.count && std::find(targets, targets + n, 0) == targets + n;
+      Raise(PyExc_IndexError, "targets[%s] is %S; it takes a class in [0, %zd) or ignore_index=%S%s",
             Listed(checked.bad, given.shape(), static_cast<int>(given.ndim())).c_str(), value.ptr(), x.shape(axis),
-            values_[kIgnoreIndexArgument]);
+            values_[kIgnoreIndexArgument], from_1 ? ": classes count from 0" : "");
     }
     divisor = checked.total;
     ClearFloatStatus();
