@@ -268,13 +268,14 @@ enum class Targets {
   kEntries,        // a number for each entry, without a class axis
 };
 
-enum LossOption : unsigned {
+enum LossOption : unsigned {  // in the order of signatures
   kAxis = 1,
   kWeight = 2,
-  kPosWeight = 4,
-  kIgnoreIndex = 8,
-  kLabelSmoothing = 16,
-  kZLoss = 32,
+  kSampleWeight = 4,
+  kPosWeight = 8,
+  kIgnoreIndex = 16,
+  kLabelSmoothing = 32,
+  kZLoss = 64,
 };
 
 // Cycles per element, see tuning.h: for targets that are classes, and for others.

@@ -139,7 +139,7 @@ def options_of(loss: Loss, numbers: Numbers, shape: tuple[int, ...], dtype: np.d
     weights = {"weight": shape[-1:] if loss.by_rows else shape, "pos_weight": shape}
     values: dict[str, Any] = {n: numbers.factors(s).astype(dtype) for n, s in weights.items()}
     values |= {"ignore_index": 1, "label_smoothing": 0.125, "z_loss": 0.25}
-    names = [name for name in loss.options if name not in ("axis", "reduction")]
+    names = [name for name in loss.options if name in values]
     yield {}
     for name in names:
         yield {name: values[name]}

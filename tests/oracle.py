@@ -154,7 +154,7 @@ class Loss:
         return tuple(getattr(module, self.name + suffix) for suffix in suffixes)
 
     def losses_shape(self, shape: tuple[int, ...], axis: int = -1) -> tuple[int, ...]:
-        return tuple(np.delete(shape, axis)) if self.by_rows else shape
+        return tuple(np.delete(shape, axis).tolist()) if self.by_rows else shape
 
     def problem(
         self, rng: np.random.Generator, shape: tuple[int, ...], axis: int = -1, dtype: Any = np.float64
@@ -180,7 +180,7 @@ class Loss:
     ) -> dict[str, Any]:
         """Values for the chosen options, none of them the default, and the axis of a loss by rows."""
         if self.by_rows:
-            factors: dict[str, tuple[int, ...]] = {"weight": (shape[axis],)}
+            factors: dict[str, tuple[int, ...]] = {"weight": (shape[axis],), "sample_weight": self.losses_shape(shape, axis)}
         else:
             factors = {"weight": tuple(1 if i == 0 else n for i, n in enumerate(shape)), "pos_weight": shape[-1:]}
         values: dict[str, Any] = {name: rng.uniform(0.25, 2, factor).astype(dtype) for name, factor in factors.items()}

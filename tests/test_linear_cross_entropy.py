@@ -208,7 +208,7 @@ def test_dtypes(rng: np.random.Generator) -> None:
         same = [v.astype(expected) for v in (a, w, b)]
         assert [v.dtype for v in flat(result)] == [working_dtype(expected), *[expected] * 3]
         assert_close(result, nl.linear_cross_entropy_with_grad(*same[:2], targets, bias=same[2]), 16)
-    for kind in (f2, bfloat16, f4, ">f8", np.longdouble):  # of probabilities: they become the dtype of the rest
+    for kind in (f2, bfloat16, f4, ">f8", np.longdouble, bool, np.uint8, np.int64):  # probabilities, or one-hot
         soft = np.eye(CLASSES)[targets]
         assert_same_bits(
             flat(nl.linear_cross_entropy_with_grad(x, weight, soft.astype(kind))),
@@ -349,7 +349,8 @@ def test_bad_target_is_named(bad: int, rng: np.random.Generator) -> None:
         ("class_weight", np.zeros(5, complex), TypeError),
         ("targets", np.zeros(4, int), ValueError),
         ("targets", np.zeros((3, 1), int), ValueError),
-        ("targets", np.zeros((3, 5), int), ValueError),
+        ("targets", np.zeros((5, 3), int), ValueError),
+        ("targets", np.zeros(3, bool), ValueError),
         ("targets", np.zeros(3), ValueError),
         ("targets", np.zeros((3, 4)), ValueError),
         ("targets", np.zeros((3, 5), complex), TypeError),

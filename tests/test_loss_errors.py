@@ -1,6 +1,7 @@
 """What losses refuse, what they say then, and that they write nothing; and that nothing that they take is a warning."""
 
 import itertools
+import re
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,38 @@ MISTAKES = [  # which losses, argument, value, error, message
     ("any", "label_smoothing", 1.5, ValueError, "label_smoothing.*1.5"),
     ("any", "label_smoothing", -0.1, ValueError, "label_smoothing.*-0.1"),
     ("any", "label_smoothing", NAN, ValueError, "label_smoothing.*nan"),
-    ("any", "label_smoothing", "a", TypeError, "label_smoothing is 'a'"),
-    ("any", "z_loss", None, TypeError, "z_loss is None"),
-    ("any", "ignore_index", 0.5, TypeError, "ignore_index"),
+    *(
+        ("any", name, value, TypeError, rf"^{name} is .*it takes a.* number")
+        for name in ("label_smoothing", "z_loss", "gamma")
+        for value in (
+            None,
+            "0.1",
+            b"0",
+            np.str_("0.1"),
+            np.array("0.1"),
+            [0.1],
+            (),
+            np.array([0.1]),
+            1j,
+            np.complex64(1),
+            np.sum,
+        )
+    ),
+    *(
+        ("any", name, value, ValueError, rf"^{name} is .*it takes a.* number")
+        for name in ("label_smoothing", "z_loss", "gamma", "alpha")
+        for value in (NAN, np.float32(NAN), np.array(NAN), INF, -INF, 10**400)
+    ),
+    *(("any", "alpha", value, TypeError, "^alpha is .*it takes a number in .0, 1. or None") for value in ("0.1", [0.1], 1j)),
+    *(
+        ("any", "alpha", value, ValueError, "^alpha is .*it takes a number in .0, 1. or None")
+        for value in (-1, 1.5, -1e-300)
+    ),
+    *(("any", "gamma", value, ValueError, "^gamma is .*it takes a finite number of 0 or more") for value in (-1, -1e-300)),
+    *(
+        ("any", "ignore_index", value, TypeError, "^ignore_index is .*it takes an integer")
+        for value in (0.5, None, "2", [2], np.array([2]), np.float64(2))
+    ),
     ("any", "axis", 2, np.exceptions.AxisError, "axis 2"),
     ("any", "axis", -3, np.exceptions.AxisError, "axis -3"),
     ("any", "axis", 0.5, TypeError, "axis is 0.5"),
@@ -44,6 +74,11 @@ MISTAKES = [  # which losses, argument, value, error, message
     ("targets", "weight", np.ones((1, 5)), ValueError, "weight"),
     ("targets", "weight", 1.0, ValueError, "weight"),
     ("elements", "weight", np.ones((2, 3, 5)), ValueError, "weight"),
+    *(
+        ("any", "sample_weight", np.ones(s), ValueError, "sample_weight has shape")
+        for s in ((4,), (1,), (5,), (3, 1), (3, 5))
+    ),
+    *(("any", "sample_weight", v, TypeError, "sample_weight has dtype") for v in (np.ones(3, complex), ["a"] * 3, "a")),
     ("any", "pos_weight", np.ones(4), ValueError, "pos_weight"),
     ("any", "pos_weight", np.ones((2, 3, 5)), ValueError, "pos_weight"),
     ("any", "pos_weight", np.ones(5, complex), TypeError, "pos_weight"),
@@ -61,7 +96,8 @@ MISTAKES = [  # which losses, argument, value, error, message
     ("targets", "targets", np.zeros((3, 1), int), ValueError, "targets"),
     ("targets", "targets", np.zeros(3), ValueError, "targets"),
     ("targets", "targets", np.zeros((3, 4)), ValueError, "targets"),
-    ("targets", "targets", np.zeros((3, 5), int), ValueError, "targets"),
+    ("targets", "targets", np.zeros((5, 3), int), ValueError, "targets"),
+    ("targets", "targets", np.zeros(3, bool), ValueError, "targets"),
     ("targets", "targets", np.zeros(3, complex), TypeError, "targets"),
     ("targets", "targets", ["a", "b", "c"], TypeError, "targets"),
     ("elements", "targets", np.zeros(5), ValueError, "targets"),
@@ -87,6 +123,40 @@ def test_errors(loss: Loss, name: str, value: Any, error: Any, message: str | No
         with pytest.raises(error, match=message):
             call()
     assert np.all(out == 7)
+
+
+HINTS = [  # logits, targets, axis, what the message says
+    (
+        np.zeros((3, 5)),
+        [0.0, 1.0, 2.0],
+        -1,
+        r"float64 and the shape of the rows, \(3,\).*classes are integers: pass targets.astype\(int\)",
+    ),
+    (np.zeros((3, 5)), [True, False, True], -1, r"bool and the shape of the rows, \(3,\).*classes are integers"),
+    (np.zeros((3, 5)), [[0], [1], [2]], -1, r"shape \(3, 1\).*rows, \(3,\).*take np.squeeze\(targets, axis=1\)$"),
+    (np.zeros((5, 3)), [[0, 1, 2]], 0, r"shape \(1, 3\).*rows, \(3,\).*take np.squeeze\(targets, axis=0\)$"),
+    (np.zeros((5, 3)), [0, 1, 2], -1, r"shape \(3,\).*rows, \(5,\).*with axis=0 they fit$"),
+    (np.zeros((2, 5, 4, 3)), np.zeros((2, 4, 3), int), -1, r"with axis=1 they fit$"),
+    ([0, 1, 2], np.zeros((3, 5)), -1, r"are \w+ and targets swapped\?$"),
+    (np.zeros((3, 5)), [0, 1], -1, r"shape \(2,\).*rows, \(3,\).*one-hot targets that of \w+, \(3, 5\)$"),
+]
+
+
+@pytest.mark.parametrize(("x", "targets", "axis", "message"), HINTS, ids=lambda v: str(np.shape(v)))
+@losses_of_classes
+def test_hints(loss: Loss, x: Any, targets: Any, axis: int, message: str) -> None:
+    for call in every_call(loss, [x, targets], 1.0, axis=axis):
+        with pytest.raises(ValueError, match="^targets has dtype .*" + message):
+            call()
+
+
+@losses_of_classes
+def test_classes_that_count_from_1(loss: Loss) -> None:
+    for targets, hint in (([1, 3, 2], True), ([1, 3, 0], False), ([1, 4, 2], False)):
+        for call in every_call(loss, [np.zeros((3, 3)), targets], 1.0):
+            with pytest.raises(IndexError, match=r"^targets\[1\] is \d; it takes a class in \[0, 3\)") as error:
+                call()
+            assert str(error.value).endswith(": classes count from 0") == hint
 
 
 @pytest.mark.parametrize("half", HALVES, ids=str)
@@ -157,11 +227,12 @@ def test_wrong_upstream_gradient(loss: Loss, rng: np.random.Generator) -> None:
     backward = loss.functions()[1]
     out = np.full((3, 5), 7.0)
     right = loss.losses_shape((3, 5))
+    wrong_ones = [(3, 1), (5,), (3, 5)] if loss.by_rows else [(3,), (2, 3, 5)]
     for reduction, shape in (
         *itertools.product(("mean", "sum"), (right, (1,), (3, 5))),
-        *(("none", s) for s in ((), (4,), (1,), (3, 1), (3, 4), (3,), (5,), (3, 5)) if s != right),
+        *(("none", s) for s in [(4,), (3, 4), (1, 3, 1), (0,), *wrong_ones]),
     ):
-        with pytest.raises(ValueError, match="grad"):
+        with pytest.raises(ValueError, match=rf"^grad has shape {re.escape(str(shape))}"):
             backward(np.ones(shape), *given, reduction=reduction, out=out)
     for wrong in (1j, "a", None):
         with pytest.raises(TypeError, match="grad"):
@@ -242,6 +313,7 @@ def test_no_floating_point_flags(loss: Loss, dtype: np.dtype) -> None:
     given = [other, x] if loss.operand else [x, other]
     options: dict[str, Any] = {
         "weight": nasty if loss.by_rows else x,
+        "sample_weight": nasty[: len(x)],
         "pos_weight": x,
         "label_smoothing": 0.1,
         "z_loss": 0.1,
@@ -257,5 +329,5 @@ def test_no_floating_point_flags(loss: Loss, dtype: np.dtype) -> None:
                     [a[:0] for a in given],
                     upstream[:0] if reduction == "none" else upstream,
                     reduction=reduction,
-                    **{k: v[:0] if np.ndim(v) == 2 else v for k, v in o.items()},
+                    **{k: v[:0] if np.ndim(v) == 2 or k == "sample_weight" else v for k, v in o.items()},
                 )

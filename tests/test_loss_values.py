@@ -134,7 +134,7 @@ def torch_loss(torch: Any, loss: Loss, given: list[Any], o: dict[str, Any]) -> A
         (f, chosen)
         for f in LOSSES
         for chosen in f.choices()
-        if "z_loss" not in chosen and not (f.soft and "ignore_index" in chosen)
+        if not {"z_loss", "sample_weight"} & {*chosen} and not (f.soft and "ignore_index" in chosen)
     ],
     ids=describe,
 )
@@ -563,20 +563,45 @@ def test_binary_losses_agree(rng: np.random.Generator) -> None:
     )
 
 
+# Upstream gradients
+
+
+@all_losses
+def test_upstream_gradients_broadcast(loss: Loss, rng: np.random.Generator) -> None:
+    """To the shape of the losses; a scalar serves all of them."""
+    shape = (4, 3, 5)
+    given = loss.problem(rng, shape)
+    backward = loss.functions()[1]
+    losses = loss.losses_shape(shape)
+    for by in ((), (1,), losses[1:], (4, *[1] * len(losses[1:])), (1, *losses[1:]), losses):
+        grad = rng.standard_normal(by)
+        full = np.broadcast_to(grad, losses)
+        expected = backward(full.copy(), *given, reduction="none")
+        for same in (grad, full, grad.tolist(), np.asfortranarray(grad)):
+            assert_same_bits(backward(same, *given, reduction="none"), expected)
+
+
+@pytest.mark.parametrize("half", HALVES, ids=str)
+@all_losses
+def test_mean_of_a_16_bit_upstream_gradient(loss: Loss, half: np.dtype, rng: np.random.Generator) -> None:
+    """The quotient has more digits than the gradient that it comes from."""
+    given = loss.problem(rng, (7, 5), -1, np.float32)
+    backward = loss.functions()[1]
+    expected = backward(float(half.type(0.7)), *given)
+    for grad in (half.type(0.7), np.array(0.7, half)):
+        assert_same_bits(backward(grad, *given), expected)
+
+
 # Targets
 
 
-def dtypes_of_targets(loss: Loss) -> str:
-    if not loss.soft:
-        return "bhilqBHILQ"
-    return "efd" if loss.by_rows else "?bhilqBHILQefd"
-
-
 @pytest.mark.parametrize(
-    ("loss", "dtype"), [(f, t) for f in LOSSES if "targets" in f.arguments for t in dtypes_of_targets(f)], ids=str
+    ("loss", "dtype"),
+    [(f, t) for f in LOSSES if "targets" in f.arguments for t in ("?bhilqBHILQefd" if f.soft else "bhilqBHILQ")],
+    ids=str,
 )
 def test_targets_of_every_dtype(loss: Loss, dtype: str, rng: np.random.Generator) -> None:
-    """The result has the dtype of the other operand, whatever they have."""
+    """The result has the dtype of the other operand, whatever they have; integers of its shape are probabilities."""
     for dtype_of_x, shape in itertools.product(FLOATS, ((7, 5), (3, 700))):
         x, targets = loss.problem(rng, shape, -1, dtype_of_x)
         if loss.soft:
@@ -643,6 +668,60 @@ def test_ignored_rows(loss: Loss, ignored: int, rng: np.random.Generator) -> Non
                 if np.ndim(y):
                     np.testing.assert_array_equal(y[~keep], 0)
                 np.testing.assert_allclose(y[keep] if np.ndim(y) else y, exact, rtol=1e-15)
+
+
+losses_with_sample_weight = pytest.mark.parametrize("loss", [f for f in LOSSES if "sample_weight" in f.options], ids=str)
+
+
+@losses_with_sample_weight
+def test_rows_of_weight_0_do_not_count(loss: Loss, rng: np.random.Generator) -> None:
+    """Whatever they hold."""
+    for dtype in FLOATS:
+        given = loss.problem(rng, (6, 5), -1, dtype)
+        sample_weight = np.array([1, 0, 0.5, 2, 0, 1])
+        keep = sample_weight != 0
+        given[loss.operand][~keep] = NAN if "probs" not in loss.arguments or not loss.soft else 0
+        for reduction in REDUCTIONS:
+            upstream = rng.standard_normal(6) if reduction == "none" else np.array(0.7)
+            counted = upstream[keep] if reduction == "none" else upstream
+            got = every_result(loss, given, upstream, sample_weight=sample_weight, reduction=reduction)
+            rest = [a[keep] for a in given]
+            expected = every_result(loss, rest, counted, sample_weight=sample_weight[keep], reduction=reduction)
+            for y, exact in zip(got, expected, strict=True):
+                np.testing.assert_allclose(wide(y[keep] if np.ndim(y) else y), wide(exact), rtol=1e-14)
+                assert np.ndim(y) == 0 or not wide(y[~keep]).any()
+
+
+@losses_with_sample_weight
+def test_weights_of_rows_repeat_them(loss: Loss, rng: np.random.Generator) -> None:
+    """An integer weight counts a row so many times; a scalar leaves a mean as it is."""
+    given = loss.problem(rng, (6, 5))
+    times = np.array([1, 3, 0, 2, 1, 4])
+    o = loss.keywords(rng, (6, 5), -1, tuple(name for name in loss.options if name in ("weight", "ignore_index")))
+    forward = loss.functions()[0]
+    for reduction in ("mean", "sum"):
+        repeated = forward(*(a.repeat(times, 0) for a in given), reduction=reduction, **o)
+        for kind in (np.int64, np.float32, np.float64):
+            weighted = forward(*given, sample_weight=times.astype(kind), reduction=reduction, **o)
+            np.testing.assert_allclose(weighted, repeated, rtol=1e-13)
+    for scalar in (2, 2.0, np.float32(2), np.array(2)):
+        for y, exact in zip(
+            every_result(loss, given, 0.7, sample_weight=scalar), every_result(loss, given, 0.7), strict=True
+        ):
+            np.testing.assert_allclose(y, exact, rtol=1e-14)
+        np.testing.assert_allclose(
+            forward(*given, sample_weight=scalar, reduction="none"), 2 * forward(*given, reduction="none"), rtol=1e-15
+        )
+
+
+@losses_with_sample_weight
+def test_weights_of_rows_keep_their_digits(loss: Loss, rng: np.random.Generator) -> None:
+    """Products of float32 losses and weights are added up in float64."""
+    given = [a[[0, 0, 0]] for a in loss.problem(rng, (3, 5), -1, np.float32)]
+    forward = loss.functions()[0]
+    one = forward(*given, reduction="none")[0]
+    got = forward(*given, sample_weight=[1e9 + 1, -1e9, 0.25], reduction="sum")
+    np.testing.assert_allclose(got, 1.25 * np.float64(one), rtol=1e-7)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ namespace {
 // ---------------------------------------------------------------- class targets
 
 struct CheckedTargets {
-  double total;   // sum of the weights of those that count
+  double total;   // sum of the weights of those that count, times those of their rows
   bool ignores;   // whether there are others
   ptrdiff_t bad;  // position of the first one that is no class, or -1
 };
@@ -53,9 +53,10 @@ size_t CountIf(const int64_t* targets, size_t n, const F& is_counted) {
   return sum;
 }
 
-// The weights are of type T; none stand for 1.
+// The classes' weights are of type T; none, and none of the rows, stand for 1. A row of weight 0 does not count.
 template <class T>
-CheckedTargets CheckTargets(const int64_t* targets, size_t n, const ClassRange& classes, const T* weights) {
+CheckedTargets CheckTargets(const int64_t* targets, size_t n, const ClassRange& classes, const T* weights,
+                            const double* of_rows) {
   const size_t outside = CountIf(targets, n, [=](int64_t target) { return !classes.Has(target); });
   const bool ignores_class = classes.ignored && classes.Has(*classes.ignored);
   const bool may_ignore = outside > 0 || ignores_class;  // mostly not: one pass
@@ -66,36 +67,55 @@ CheckedTargets CheckTargets(const int64_t* targets, size_t n, const ClassRange& 
     if (bad != targets + n) return {0, ignored > 0, bad - targets};  // else another thread has written to the array
   }
   double total = static_cast<double>(n - ignored);
-  if (weights != nullptr) {
+  bool ignores = ignored > 0;
+  if (weights != nullptr || of_rows != nullptr) {
     total = 0;  // in one order, whatever the threads
     for (size_t i = 0; i < n; ++i) {
       const int64_t target = targets[i];
-      total += classes.Ignores(target) || !classes.Has(target) ? 0 : static_cast<double>(weights[target]);
+      const double of_row = of_rows == nullptr ? 1 : of_rows[i];
+      const bool counts = !classes.Ignores(target) && classes.Has(target) && of_row != 0;
+      total += !counts ? 0 : weights == nullptr ? of_row : of_row * static_cast<double>(weights[target]);
+      ignores |= of_row == 0;
     }
   }
-  return {total, ignored > 0, -1};
+  return {total, ignores, -1};
 }
 
 // ---------------------------------------------------------------- sums
 
-// Sums in halves, so that the error grows with the logarithm of n.
-template <class T>
-double Sum(const T* values, size_t n) {
+// The sum of value(i) for i in [begin, end), in halves, so that the error grows with the logarithm of their number.
+template <class F>
+double SumOf(size_t begin, size_t end, const F& value) {
   constexpr size_t kBlock = 512, kLanes = 8;
+  const size_t n = end - begin;
   if (n > kBlock) {
-    const size_t half = n / 2 / kLanes * kLanes;
-    return Sum(values, half) + Sum(values + half, n - half);
+    const size_t middle = begin + n / 2 / kLanes * kLanes;
+    return SumOf(begin, middle, value) + SumOf(middle, end, value);
   }
   double sums[kLanes] = {};
-  size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) sums[lane] += values[i + lane];
+  size_t i = begin;
+  for (; i + kLanes <= end; i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) sums[lane] += value(i + lane);
   }
-  for (size_t lane = 0; i < n; ++i, ++lane) sums[lane] += values[i];
+  for (size_t lane = 0; i < end; ++i, ++lane) sums[lane] += value(i);
   for (size_t step = kLanes / 2; step > 0; step /= 2) {
     for (size_t lane = 0; lane < step; ++lane) sums[lane] += sums[lane + step];
   }
   return sums[0];
+}
+
+// A loss times the weight of its row: nothing, whatever it is, where that is 0.
+double Weighted(double loss, double weight) { return weight == 0 ? 0 : loss * weight; }
+
+template <class T>
+double Sum(const T* losses, const double* weights, size_t n) {
+  if (weights == nullptr) return SumOf(0, n, [=](size_t i) -> double { return losses[i]; });
+  return SumOf(0, n, [=](size_t i) { return Weighted(losses[i], weights[i]); });
+}
+
+template <class T>
+void Weigh(T* losses, const double* weights, size_t n) {
+  for (size_t i = 0; i < n; ++i) losses[i] = static_cast<T>(Weighted(losses[i], weights[i]));
 }
 
 // The quotient as a NumPy scalar.
@@ -133,6 +153,7 @@ enum Argument {
   kOut,
   kAxisArgument,
   kWeightArgument,
+  kSampleWeightArgument,
   kPosWeightArgument,
   kIgnoreIndexArgument,
   kLabelSmoothingArgument,
@@ -141,9 +162,19 @@ enum Argument {
   kDivisor,  // of the gradient, where it is not that of the reduction
   kArguments,
 };
-constexpr const char* kArgumentNames[kArguments] = {
-    "grad",   "",          "",       "out", "axis", "weight", "pos_weight", "ignore_index", "label_smoothing",
-    "z_loss", "reduction", "divisor"};
+constexpr const char* kArgumentNames[kArguments] = {"grad",
+                                                    "",
+                                                    "",
+                                                    "out",
+                                                    "axis",
+                                                    "weight",
+                                                    "sample_weight",
+                                                    "pos_weight",
+                                                    "ignore_index",
+                                                    "label_smoothing",
+                                                    "z_loss",
+                                                    "reduction",
+                                                    "divisor"};
 
 using Values = std::array<PyObject*, kArguments>;  // null where absent
 
@@ -200,6 +231,16 @@ bool HasShape(const py::array& array, const npy_intp* shape, int dims, int witho
   return next == array.ndim();
 }
 
+// A view of a shape, or a null object where the array does not broadcast to it.
+py::object BroadcastTo(const py::array& array, const py::tuple& shape) {
+  try {
+    return py::module_::import("numpy").attr("broadcast_to")(array, shape);
+  } catch (const py::error_already_set& error) {
+    if (!error.matches(PyExc_ValueError)) throw;
+    return {};
+  }
+}
+
 PyObject* DTypeOf(const py::array& array) { return reinterpret_cast<PyObject*>(PyArray_DESCR(ArrayOf(array.ptr()))); }
 
 // "1, 2", of a flat position in an array
@@ -238,13 +279,18 @@ class Arguments {
   bool of_class = false;
   std::vector<int64_t> marked;  // classes with -1 for those ignored, where there are such
   std::optional<py::array> weight, pos_weight;
-  double options[3] = {};  // of the kernel: the sum of the weights, label_smoothing, z_loss
+  std::optional<py::array> sample_weight;  // of each row, in float64
+  double options[3] = {};                  // of the kernel: the sum of the weights, label_smoothing, z_loss
   double divisor = 1;
 
   int Dims() const { return static_cast<int>(x.ndim()); }
   int ScalarNumber() const { return ComputedNumber(dtype); }  // NumPy's, of losses, options and factors
   bool OfEntries() const { return axis == -1; }
+  py::tuple ShapeOfLosses() const { return TupleOf(x.shape(), Dims(), axis); }
   npy_intp Losses() const { return OfEntries() ? x.size() : x.size() / x.shape(axis); }
+  const double* SampleWeights() const {  // or null
+    return sample_weight ? static_cast<const double*>(sample_weight->data()) : nullptr;
+  }
   const int64_t* Classes() const { return marked.empty() ? static_cast<const int64_t*>(target.data()) : marked.data(); }
 
  private:
@@ -279,13 +325,32 @@ class Arguments {
           loss_.Operand(), ShapeOf(x).ptr());
   }
 
-  double Number(Argument argument) const {
-    const double number = PyFloat_AsDouble(values_[argument]);
-    if (number == -1 && PyErr_Occurred()) {
-      if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
+  // A number, also an array of no axes, but no text and no array of one entry.
+  double Number(Argument argument, const char* taken = "a number") const {
+    PyObject* const value = values_[argument];
+    if (PyFloat_Check(value)) return PyFloat_AS_DOUBLE(value);
+    bool is_number = PyLong_Check(value);
+    if (!is_number && !PyUnicode_Check(value) && !PyBytes_Check(value)) {
+      const auto array = py::reinterpret_steal<py::array>(PyArray_FromAny(value, nullptr, 0, 0, 0, nullptr));
+      is_number = array && array.ndim() == 0 &&
+                  (IsInteger(NumberOf(array)) || IsReal(NumberOf(array)) || NumberOf(array) == NPY_OBJECT);
       PyErr_Clear();
-      Raise(PyExc_TypeError, "%s is %R; it takes a number", kArgumentNames[argument], values_[argument]);
     }
+    const double number = is_number ? PyFloat_AsDouble(value) : 0;
+    const bool overflows = PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_OverflowError) != 0;
+    if (!is_number || (PyErr_Occurred() != nullptr && !overflows)) {
+      PyErr_Clear();
+      Raise(PyExc_TypeError, "%s is %R; it takes %s", kArgumentNames[argument], value, taken);
+    }
+    PyErr_Clear();
+    return overflows ? std::numeric_limits<double>::infinity() : number;
+  }
+
+  // A number in [least, most], never NaN.
+  double NumberIn(Argument argument, double least, double most, const char* taken) const {
+    const double number = Number(argument, taken);
+    if (!(least <= number && number <= most))
+      Raise(PyExc_ValueError, "%s is %S; it takes %s", kArgumentNames[argument], values_[argument], taken);
     return number;
   }
 
@@ -301,27 +366,35 @@ class Arguments {
 
   std::optional<py::array> EntryWeight(Argument argument) const {
     if (IsNone(values_[argument])) return {};
-    py::array given = FloatArray(kArgumentNames[argument], values_[argument]);
-    if (!HasShape(given, x.shape(), Dims())) {
-      try {
-        given = py::module_::import("numpy").attr("broadcast_to")(given, ShapeOf(x));
-      } catch (const py::error_already_set& error) {
-        if (!error.matches(PyExc_ValueError)) throw;
-        Raise(PyExc_ValueError, "%s has shape %S; it takes one that broadcasts to that of %s, %S", kArgumentNames[argument],
-              ShapeOf(given).ptr(), loss_.Operand(), ShapeOf(x).ptr());
-      }
+    const py::array given = FloatArray(kArgumentNames[argument], values_[argument]);
+    if (HasShape(given, x.shape(), Dims())) return Cast(given, ScalarNumber(), NPY_ARRAY_C_CONTIGUOUS);
+    const py::object broadcast = BroadcastTo(given, ShapeOf(x));
+    if (!broadcast) {
+      Raise(PyExc_ValueError, "%s has shape %S; it takes one that broadcasts to that of %s, %S", kArgumentNames[argument],
+            ShapeOf(given).ptr(), loss_.Operand(), ShapeOf(x).ptr());
     }
-    return Cast(given, ScalarNumber(), NPY_ARRAY_C_CONTIGUOUS);
+    return Cast(broadcast, ScalarNumber(), NPY_ARRAY_C_CONTIGUOUS);
+  }
+
+  void BindSampleWeight() {
+    if (IsNone(values_[kSampleWeightArgument])) return;
+    const py::array given = FloatArray("sample_weight", values_[kSampleWeightArgument]);
+    if (given.ndim() != 0 && !HasShape(given, x.shape(), Dims(), axis)) {
+      Raise(PyExc_ValueError, "sample_weight has shape %S; it takes one number per row, shape %S, or a scalar",
+            ShapeOf(given).ptr(), ShapeOfLosses().ptr());
+    }
+    sample_weight = Cast(given.ndim() == 0 ? BroadcastTo(given, ShapeOfLosses()) : py::object(given), NPY_DOUBLE,
+                         NPY_ARRAY_C_CONTIGUOUS);
+    divisor = Sum(SampleWeights(), nullptr, Losses());
+    ClearFloatStatus();
   }
 
   void BindOptions() {
     if ((loss_.options & kLabelSmoothing) == 0) return;
     options[0] = static_cast<double>(x.shape(axis));
-    options[1] = Number(kLabelSmoothingArgument);
-    if (!(0 <= options[1] && options[1] <= 1)) {
-      Raise(PyExc_ValueError, "label_smoothing is %S; it takes a number in [0, 1]", values_[kLabelSmoothingArgument]);
-    }
-    options[2] = Number(kZLossArgument);
+    static constexpr double kMost = std::numeric_limits<double>::max();
+    options[1] = NumberIn(kLabelSmoothingArgument, 0, 1, "a number in [0, 1]");
+    options[2] = NumberIn(kZLossArgument, -kMost, kMost, "a finite number");
     if (weight) {
       const QuietErrors quiet;
       options[0] = PyFloat_AsDouble(Checked(PyArray_Sum(ArrayOf(weight->ptr()), 0, NPY_DOUBLE, nullptr)).ptr());
@@ -330,27 +403,55 @@ class Arguments {
 
   void BindClassesOrRows() {
     BindAxis();
+    if (!IsInteger(NumberOf(target)) && !IsReal(NumberOf(target))) {
+      Raise(PyExc_TypeError,
+            "targets has dtype %S; it takes integers (classes), floats (probabilities) or booleans (one-hot)",
+            DTypeOf(target));
+    }
+    of_class = HasShape(target, x.shape(), Dims(), axis) && (PyTypeNum_ISINTEGER(NumberOf(target)) || target.size() == 0);
+    if (!of_class && !HasShape(target, x.shape(), Dims())) RaiseTargetShape();
     PyObject* const ignore_index = values_[kIgnoreIndexArgument];
-    if (!PyIndex_Check(ignore_index)) Raise(PyExc_TypeError, "ignore_index is %R; it takes an integer", ignore_index);
-    const py::object index = Checked(PyNumber_Index(ignore_index));
+    const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(ignore_index));
+    if (!index) {
+      PyErr_Clear();
+      Raise(PyExc_TypeError, "ignore_index is %R; it takes an integer", ignore_index);
+    }
     int overflow = 0;
     const long long ignored = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
     BindClassWeight();
+    BindSampleWeight();
     BindOptions();
-
-    const bool fits_rows = HasShape(target, x.shape(), Dims(), axis);
-    of_class = PyTypeNum_ISINTEGER(NumberOf(target)) || (target.size() == 0 && fits_rows);
-    if (of_class && !fits_rows) {
-      Raise(PyExc_ValueError, "targets has shape %S; classes take the shape of the rows, %S", ShapeOf(target).ptr(),
-            TupleOf(x.shape(), Dims(), axis).ptr());
-    } else if (of_class) {
+    if (of_class) {
       BindClasses({x.shape(axis), overflow == 0 ? std::optional<int64_t>(ignored) : std::nullopt});
-    } else if (IsReal(NumberOf(target))) {
-      CheckTargetShape();
-      target = Cast(target, NumberOfTarget());
     } else {
-      Raise(PyExc_TypeError, "targets has dtype %S; it takes integers (classes) or floats (probabilities)", DTypeOf(target));
+      target = Cast(target, NumberOfTarget());
     }
+  }
+
+  // Says what targets may be, and what may have been meant.
+  [[noreturn]] void RaiseTargetShape() const {
+    const py::tuple rows = ShapeOfLosses(), all = ShapeOf(x);
+    const bool fits_rows = HasShape(target, x.shape(), Dims(), axis);
+    if (fits_rows) {  // by their number they are classes, by their dtype they are not
+      Raise(PyExc_ValueError,
+            "targets has dtype %S and the shape of the rows, %S; probabilities and one-hot targets take that of %s, %S, "
+            "classes are integers: pass targets.astype(int)",
+            DTypeOf(target), rows.ptr(), loss_.Operand(), all.ptr());
+    }
+    const bool are_classes = PyTypeNum_ISINTEGER(NumberOf(target));
+    std::string hint;
+    for (int i = 0; i < Dims(); ++i) {
+      if (are_classes && HasShape(target, x.shape(), Dims(), i)) hint = "; with axis=" + std::to_string(i) + " they fit";
+    }
+    bool has_axis_of_1 = are_classes && target.ndim() == x.ndim();
+    for (int i = 0; has_axis_of_1 && i < Dims(); ++i) has_axis_of_1 = target.shape(i) == (i == axis ? 1 : x.shape(i));
+    if (has_axis_of_1) hint = "; take np.squeeze(targets, axis=" + std::to_string(axis) + ")";
+    if (!are_classes && target.ndim() > x.ndim() && IsInteger(NumberOf(AsArray(values_[kFirst]))))
+      hint = std::string("; are ") + loss_.Operand() + " and targets swapped?";
+    Raise(PyExc_ValueError,
+          "targets has dtype %S and shape %S; classes take the shape of the rows, %S, probabilities and "
+          "one-hot targets that of %s, %S%s",
+          DTypeOf(target), ShapeOf(target).ptr(), rows.ptr(), loss_.Operand(), all.ptr(), hint.c_str());
   }
 
   // Targets as C-contiguous int64. Raises IndexError for one that is no class.
@@ -370,26 +471,32 @@ class Arguments {
     }
     const auto* const targets = static_cast<const int64_t*>(target.data());
     const void* const weights = weight ? weight->data() : nullptr;
+    const double* const of_rows = SampleWeights();
     CheckedTargets checked;
     {
       std::optional<py::gil_scoped_release> release;
       if (n >= kManyTargets) release.emplace();
-      checked = ScalarNumber() == NPY_FLOAT ? CheckTargets(targets, n, classes, static_cast<const float*>(weights))
-                                            : CheckTargets(targets, n, classes, static_cast<const double*>(weights));
+      checked = ScalarNumber() == NPY_FLOAT
+                    ? CheckTargets(targets, n, classes, static_cast<const float*>(weights), of_rows)
+                    : CheckTargets(targets, n, classes, static_cast<const double*>(weights), of_rows);
       if (checked.ignores && checked.bad < 0) {
         marked.resize(n);
         ParallelFor(n, 1, kTargetCycles, [&](size_t begin, size_t end) {
-          for (size_t i = begin; i < end; ++i) marked[i] = classes.Ignores(targets[i]) ? -1 : targets[i];
+          for (size_t i = begin; i < end; ++i) {
+            marked[i] = classes.Ignores(targets[i]) || (of_rows != nullptr && of_rows[i] == 0) ? -1 : targets[i];
+          }
         });
       }
     }
     if (checked.bad >= 0) {
       const py::object value = given.attr("flat")[py::int_(checked.bad)];
-      Raise(PyExc_IndexError, "targets[%s] is %S; it takes a class in [0, %zd) or ignore_index=%S",
+      const bool from_1 = targets[checked.bad] == classes.count && std::find(targets, targets + n, 0) == targets + n;
+      Raise(PyExc_IndexError, "targets[%s] is %S; it takes a class in [0, %zd) or ignore_index=%S%s",
             Listed(checked.bad, given.shape(), static_cast<int>(given.ndim())).c_str(), value.ptr(), x.shape(axis),
-            values_[kIgnoreIndexArgument]);
+            values_[kIgnoreIndexArgument], from_1 ? ": classes count from 0" : "");
     }
     divisor = checked.total;
+    ClearFloatStatus();
   }
 
   void BindRows() {
@@ -397,6 +504,7 @@ class Arguments {
     target = FloatArray(loss_.Target(), target.ptr());
     CheckTargetShape();
     BindAxis();
+    BindSampleWeight();
     if (NumberOf(target) == NumberOf(x)) return;
     const auto common = Checked(reinterpret_cast<PyObject*>(
         PyArray_PromoteTypes(PyArray_DESCR(ArrayOf(x.ptr())), PyArray_DESCR(ArrayOf(target.ptr())))));
@@ -477,7 +585,9 @@ class Call {
       sums = RoomForSums();
       data = sums.data();
     }
-    const double total = RunPieces(operations_.functions[f_.function], a_.is_none, data, gradient);
+    const double total = RunPieces(operations_.functions[f_.function], a_.is_none, data, gradient, a_.SampleWeights());
+    if (a_.sample_weight && has_losses && a_.is_none) WeighLosses(data);
+    if (a_.sample_weight && has_gradient && !a_.of_class) ClearUncounted(gradient);
     if (out && !gradient.is(*out)) {
       if (PyArray_CopyInto(ArrayOf(out->ptr()), ArrayOf(gradient.ptr())) < 0) throw py::error_already_set();
       gradient = *out;
@@ -488,6 +598,22 @@ class Call {
   }
 
  private:
+  void WeighLosses(void* losses) const {
+    const size_t n = a_.Losses();
+    item_ == sizeof(float) ? Weigh(static_cast<float*>(losses), a_.SampleWeights(), n)
+                           : Weigh(static_cast<double*>(losses), a_.SampleWeights(), n);
+    ClearFloatStatus();
+  }
+
+  // The gradient of a row of weight 0, which is NaN where that of its loss is no number.
+  void ClearUncounted(const py::array& gradient) const {
+    const double* const weights = a_.SampleWeights();
+    if (std::find(weights, weights + a_.Losses(), 0) == weights + a_.Losses()) return;
+    const py::module_ numpy = py::module_::import("numpy");
+    const py::object rows = numpy.attr("expand_dims")(numpy.attr("equal")(*a_.sample_weight, 0), a_.axis);
+    numpy.attr("copyto")(gradient, 0, py::arg("where") = rows);
+  }
+
   // Rows of one length, and the entry they start at: the pieces of a loss without an axis.
   struct Piece {
     npy_intp start, rows, classes;
@@ -501,7 +627,7 @@ class Call {
   // Looks at what the loss looks at: of rows with a class its entry, else all entries.
   void CheckProbabilities() const {
     std::vector<double> counts = RoomForSums();
-    if (RunPieces(operations_.count_outside, false, counts.data(), NoArray()) == 0) return;
+    if (RunPieces(operations_.count_outside, false, counts.data(), NoArray(), nullptr) == 0) return;
     const py::array wide = Cast(a_.x, NPY_DOUBLE, NPY_ARRAY_C_CONTIGUOUS);
     const auto* const entries = static_cast<const double*>(wide.data());
     npy_intp inner = 1;
@@ -537,24 +663,40 @@ class Call {
     upstream_place_ = (f_.loss->options & kLabelSmoothing) != 0 ? 3 : 0;
     double& factor = scalars_[upstream_place_];
     PyObject* const value = f_.function == kBackward ? values_[kGrad] : nullptr;
-    if (value == nullptr || (PyFloat_Check(value) && !a_.is_none)) {
+    std::optional<py::array> of_losses;
+    if (value == nullptr || PyFloat_Check(value)) {
       factor = (value == nullptr ? 1 : PyFloat_AS_DOUBLE(value)) / a_.divisor;
-      return;
-    }
-    const py::array grad = FloatArray("grad", value);
-    if (!HasShape(grad, a_.x.shape(), a_.is_none ? a_.Dims() : 0, a_.axis)) {
-      const py::tuple shape = TupleOf(a_.x.shape(), a_.is_none ? a_.Dims() : 0, a_.axis);
-      const std::string taken = shape.empty() ? "a scalar" : "the shape of the losses, " + std::string(py::str(shape));
-      Raise(PyExc_ValueError, "grad has shape %S; for reduction=%R it takes %s", ShapeOf(grad).ptr(), values_[kReduction],
-            taken.c_str());
-    }
-    const QuietErrors quiet;  // the quotient has grad's type, as in NumPy
-    const py::array quotient = AsArray((grad / py::float_(a_.divisor)).ptr());
-    if (a_.is_none) {
-      upstream_ = Cast(quotient, a_.ScalarNumber(), a_.OfEntries() ? NPY_ARRAY_C_CONTIGUOUS : 0);
     } else {
-      factor = PyFloat_AsDouble(quotient.ptr());
+      const py::array grad = FloatArray("grad", value);
+      if (grad.ndim() == 0) {
+        factor = PyFloat_AsDouble(grad.ptr()) / a_.divisor;
+      } else {
+        of_losses = GradOfLosses(grad);
+      }
     }
+    if (!of_losses && !a_.sample_weight) return;
+    const QuietErrors quiet;
+    if (a_.sample_weight) {
+      const py::object by =
+          of_losses ? py::object(Cast(*of_losses, NPY_DOUBLE) / py::float_(a_.divisor)) : py::float_(factor);
+      of_losses = AsArray((*a_.sample_weight * by).ptr());
+    } else if (a_.divisor != 1) {
+      of_losses = AsArray((Cast(*of_losses, NPY_DOUBLE) / py::float_(a_.divisor)).ptr());
+    }
+    upstream_ = Cast(*of_losses, a_.ScalarNumber(), a_.OfEntries() ? NPY_ARRAY_C_CONTIGUOUS : 0);
+  }
+
+  // The upstream gradient in the shape of the losses.
+  py::array GradOfLosses(const py::array& grad) const {
+    if (a_.is_none) {
+      if (HasShape(grad, a_.x.shape(), a_.Dims(), a_.axis)) return grad;
+      const py::object broadcast = BroadcastTo(grad, a_.ShapeOfLosses());
+      if (broadcast) return broadcast;
+    }
+    const std::string taken =
+        a_.is_none ? "one that broadcasts to that of the losses, " + std::string(py::str(a_.ShapeOfLosses())) : "a scalar";
+    Raise(PyExc_ValueError, "grad has shape %S; for reduction=%R it takes %s", ShapeOf(grad).ptr(), values_[kReduction],
+          taken.c_str());
   }
 
   // Whether a gradient may be written where it is wanted, while the operands are read.
@@ -564,7 +706,8 @@ class Call {
       return !operand || MayFill(out.ptr(), operand->ptr());
     };
     return PyArray_ISALIGNED(array) && (!a_.OfEntries() || PyArray_IS_C_CONTIGUOUS(array)) && is_apart(a_.x) &&
-           is_apart(a_.target) && is_apart(a_.weight) && is_apart(a_.pos_weight) && is_apart(upstream_);
+           is_apart(a_.target) && is_apart(a_.weight) && is_apart(a_.sample_weight) && is_apart(a_.pos_weight) &&
+           is_apart(upstream_);
   }
 
   // An array with the axes of the call; or entries of a C-contiguous array as rows.
@@ -640,8 +783,9 @@ class Call {
   }
 
   // Runs a kernel; a loss without an axis goes in rows of so many entries, or with each entry as a row. Returns the sum of
-  // the losses where they are not wanted each.
-  double RunPieces(const RowOperation& operation, bool each, void* losses, const py::array& gradient) const {
+  // the losses, each times its row's weight, where they are not wanted each.
+  double RunPieces(const RowOperation& operation, bool each, void* losses, const py::array& gradient,
+                   const double* weights) const {
     constexpr npy_intp kEntries = kEntriesOfRow;
     const npy_intp entries = a_.x.size(), rest = entries % kEntries;
     Piece pieces[2] = {{0, a_.Losses(), 0}, {}};
@@ -658,8 +802,8 @@ class Call {
       if (piece.rows == 0) continue;
       RunPiece(operation, piece, losses, gradient);
       if (!has_sum) continue;
-      total += has_scalars ? Sum(static_cast<const float*>(losses), piece.rows)
-                           : Sum(static_cast<const double*>(losses), piece.rows);
+      total += has_scalars ? Sum(static_cast<const float*>(losses), weights, piece.rows)
+                           : Sum(static_cast<const double*>(losses), weights, piece.rows);
     }
     return total;
   }
@@ -732,15 +876,14 @@ void AddLoss(py::module_& m, int number) {
 
 py::list Losses() {
   constexpr const char* kTargetNames[] = {"targets", "rows", "elements"};
-  constexpr const char* kOptionNames[] = {"axis", "weight", "pos_weight", "ignore_index", "label_smoothing", "z_loss"};
   py::list rows;
   for (int i = 0; i < kLossCount; ++i) {
     const Loss& loss = kLosses[i];
     py::list arguments, options;
     arguments.append(loss.first);
     arguments.append(loss.second);
-    for (size_t k = 0; k < std::size(kOptionNames); ++k) {
-      if ((loss.options >> k & 1) != 0) options.append(kOptionNames[k]);
+    for (int k = kAxisArgument; k < kReduction; ++k) {
+      if ((loss.options >> (k - kAxisArgument) & 1) != 0) options.append(kArgumentNames[k]);
     }
     options.append("reduction");
     py::dict row;

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from . import _core
 from ._core import float_array
-from ._dtypes import is_real, working_dtype
+from ._dtypes import INTEGERS, is_real, working_dtype
 
 __all__ = ["linear_cross_entropy", "linear_cross_entropy_with_grad"]
 
@@ -136,7 +136,8 @@ def _linear_cross_entropy(
 
     target = np.asarray(targets)
     logits = np.broadcast_to(np.zeros((), dtype), (*batch, classes))  # stands for the logits, without memory
-    soft = is_real(target.dtype) and target.shape == logits.shape  # converted to `dtype` in chunks, not here
+    # Probabilities are converted to `dtype` in chunks, not here.
+    soft = (is_real(target.dtype) or target.dtype.kind in INTEGERS) and target.shape == logits.shape
     divisor = _core.cross_entropy_divisor(logits, logits if soft else target, axis=-1, reduction=reduction, **options)
     rows = math.prod(batch)
     size = _chunk_rows(rows, classes * dtype.itemsize) if chunk_rows is None else _checked_chunk_rows(chunk_rows)

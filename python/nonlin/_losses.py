@@ -33,6 +33,7 @@ def cross_entropy(
     *,
     axis: int = -1,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
@@ -51,7 +52,10 @@ def cross_entropy(
     axis : int, default -1
         The class axis.
     weight : array_like, optional
-        A factor for each class, shape (C,).
+        A factor for each class, shape (C,); it may be negative.
+    sample_weight : array_like, optional
+        A factor for each row, of the shape of the rows, or a scalar. A row of weight 0 does not count: its loss and
+        gradient are 0.
     ignore_index : int, default -100
         The class of rows that do not count: their loss and gradient are 0.
     label_smoothing : float, default 0.0
@@ -94,6 +98,7 @@ def cross_entropy(
         targets,
         axis=axis,
         weight=weight,
+        sample_weight=sample_weight,
         ignore_index=ignore_index,
         label_smoothing=label_smoothing,
         z_loss=z_loss,
@@ -108,6 +113,7 @@ def cross_entropy_backward(
     *,
     axis: int = -1,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
@@ -120,7 +126,7 @@ def cross_entropy_backward(
     ----------
     grad : array_like
         The upstream gradient: a scalar for ``"mean"`` and ``"sum"``, of the shape of the losses for ``"none"``.
-    logits, targets, axis, weight, ignore_index, label_smoothing, z_loss, reduction
+    logits, targets, axis, weight, sample_weight, ignore_index, label_smoothing, z_loss, reduction
         As for `cross_entropy`.
     out : ndarray, optional
         Where to put the gradient, of its shape and dtype; ``out=logits`` overwrites the logits.
@@ -152,6 +158,7 @@ def cross_entropy_backward(
         out=out,
         axis=axis,
         weight=weight,
+        sample_weight=sample_weight,
         ignore_index=ignore_index,
         label_smoothing=label_smoothing,
         z_loss=z_loss,
@@ -165,6 +172,7 @@ def cross_entropy_with_grad(
     *,
     axis: int = -1,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
@@ -175,7 +183,7 @@ def cross_entropy_with_grad(
 
     Parameters
     ----------
-    logits, targets, axis, weight, ignore_index, label_smoothing, z_loss, reduction
+    logits, targets, axis, weight, sample_weight, ignore_index, label_smoothing, z_loss, reduction
         As for `cross_entropy`.
     out : ndarray, optional
         Where to put the gradient, of its shape and dtype; ``out=logits`` overwrites the logits.
@@ -211,6 +219,7 @@ def cross_entropy_with_grad(
         out=out,
         axis=axis,
         weight=weight,
+        sample_weight=sample_weight,
         ignore_index=ignore_index,
         label_smoothing=label_smoothing,
         z_loss=z_loss,
@@ -224,6 +233,7 @@ def nll_loss(
     *,
     axis: int = -1,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Any:
@@ -240,7 +250,10 @@ def nll_loss(
     axis : int, default -1
         The class axis.
     weight : array_like, optional
-        A factor for each class, shape (C,).
+        A factor for each class, shape (C,); it may be negative.
+    sample_weight : array_like, optional
+        A factor for each row, of the shape of the rows, or a scalar. A row of weight 0 does not count: its loss and
+        gradient are 0.
     ignore_index : int, default -100
         The class of rows that do not count: their loss and gradient are 0.
     reduction : {"mean", "sum", "none"}
@@ -273,7 +286,15 @@ def nll_loss(
     ----------
     docs/formulas.md, Losses. Bishop (2006), Pattern recognition and machine learning, section 4.3.
     """
-    return _core.nll_loss(log_probs, targets, axis=axis, weight=weight, ignore_index=ignore_index, reduction=reduction)
+    return _core.nll_loss(
+        log_probs,
+        targets,
+        axis=axis,
+        weight=weight,
+        sample_weight=sample_weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+    )
 
 
 def nll_loss_backward(
@@ -283,6 +304,7 @@ def nll_loss_backward(
     *,
     axis: int = -1,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
     reduction: str = "mean",
     out: Any = None,
@@ -293,7 +315,7 @@ def nll_loss_backward(
     ----------
     grad : array_like
         The upstream gradient: a scalar for ``"mean"`` and ``"sum"``, of the shape of the losses for ``"none"``.
-    log_probs, targets, axis, weight, ignore_index, reduction
+    log_probs, targets, axis, weight, sample_weight, ignore_index, reduction
         As for `nll_loss`.
     out : ndarray, optional
         Where to put the gradient, of its shape and dtype; ``out=log_probs`` overwrites the argument.
@@ -319,7 +341,15 @@ def nll_loss_backward(
     As `nll_loss`.
     """
     return _core.nll_loss_backward(
-        grad, log_probs, targets, out=out, axis=axis, weight=weight, ignore_index=ignore_index, reduction=reduction
+        grad,
+        log_probs,
+        targets,
+        out=out,
+        axis=axis,
+        weight=weight,
+        sample_weight=sample_weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
     )
 
 
@@ -329,6 +359,7 @@ def categorical_cross_entropy(
     *,
     axis: int = -1,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Any:
@@ -345,7 +376,10 @@ def categorical_cross_entropy(
     axis : int, default -1
         The class axis.
     weight : array_like, optional
-        A factor for each class, shape (C,).
+        A factor for each class, shape (C,); it may be negative.
+    sample_weight : array_like, optional
+        A factor for each row, of the shape of the rows, or a scalar. A row of weight 0 does not count: its loss and
+        gradient are 0.
     ignore_index : int, default -100
         The class of rows that do not count: their loss and gradient are 0.
     reduction : {"mean", "sum", "none"}
@@ -380,7 +414,7 @@ def categorical_cross_entropy(
     docs/formulas.md, Losses. Bishop (2006), Pattern recognition and machine learning, section 4.3.
     """
     return _core.categorical_cross_entropy(
-        probs, targets, axis=axis, weight=weight, ignore_index=ignore_index, reduction=reduction
+        probs, targets, axis=axis, weight=weight, sample_weight=sample_weight, ignore_index=ignore_index, reduction=reduction
     )
 
 
@@ -391,6 +425,7 @@ def categorical_cross_entropy_backward(
     *,
     axis: int = -1,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
     reduction: str = "mean",
     out: Any = None,
@@ -401,7 +436,7 @@ def categorical_cross_entropy_backward(
     ----------
     grad : array_like
         The upstream gradient: a scalar for ``"mean"`` and ``"sum"``, of the shape of the losses for ``"none"``.
-    probs, targets, axis, weight, ignore_index, reduction
+    probs, targets, axis, weight, sample_weight, ignore_index, reduction
         As for `categorical_cross_entropy`.
     out : ndarray, optional
         Where to put the gradient, of its shape and dtype; ``out=probs`` overwrites the argument.
@@ -427,7 +462,15 @@ def categorical_cross_entropy_backward(
     As `categorical_cross_entropy`.
     """
     return _core.categorical_cross_entropy_backward(
-        grad, probs, targets, out=out, axis=axis, weight=weight, ignore_index=ignore_index, reduction=reduction
+        grad,
+        probs,
+        targets,
+        out=out,
+        axis=axis,
+        weight=weight,
+        sample_weight=sample_weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
     )
 
 
@@ -659,7 +702,9 @@ def binary_cross_entropy_with_logits_with_grad(
     )
 
 
-def kl_divergence(p: ArrayLike, q: ArrayLike, *, axis: int = -1, reduction: str = "mean") -> Any:
+def kl_divergence(
+    p: ArrayLike, q: ArrayLike, *, axis: int = -1, sample_weight: ArrayLike | None = None, reduction: str = "mean"
+) -> Any:
     """Kullback-Leibler divergence, ``sum(p log(p / q))``, of each row, where ``0 log(0)`` is 0.
 
     Parameters
@@ -671,6 +716,9 @@ def kl_divergence(p: ArrayLike, q: ArrayLike, *, axis: int = -1, reduction: str 
         Floats are kept, booleans and integers give float64.
     axis : int, default -1
         The class axis.
+    sample_weight : array_like, optional
+        A factor for each row, of the shape of the rows, or a scalar. A row of weight 0 does not count: its loss and
+        gradient are 0.
     reduction : {"mean", "sum", "none"}
         ``"mean"`` divides by the number of rows.
 
@@ -699,11 +747,18 @@ def kl_divergence(p: ArrayLike, q: ArrayLike, *, axis: int = -1, reduction: str 
     ----------
     docs/formulas.md, Losses. Kullback and Leibler (1951), On information and sufficiency.
     """
-    return _core.kl_divergence(p, q, axis=axis, reduction=reduction)
+    return _core.kl_divergence(p, q, axis=axis, sample_weight=sample_weight, reduction=reduction)
 
 
 def kl_divergence_backward(
-    grad: ArrayLike, p: ArrayLike, q: ArrayLike, *, axis: int = -1, reduction: str = "mean", out: Any = None
+    grad: ArrayLike,
+    p: ArrayLike,
+    q: ArrayLike,
+    *,
+    axis: int = -1,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+    out: Any = None,
 ) -> Any:
     """Gradient of `kl_divergence` with respect to `q`, times `grad`.
 
@@ -711,7 +766,7 @@ def kl_divergence_backward(
     ----------
     grad : array_like
         The upstream gradient: a scalar for ``"mean"`` and ``"sum"``, of the shape of the losses for ``"none"``.
-    p, q, axis, reduction
+    p, q, axis, sample_weight, reduction
         As for `kl_divergence`.
     out : ndarray, optional
         Where to put the gradient, of its shape and dtype; ``out=q`` overwrites the argument.
@@ -736,10 +791,12 @@ def kl_divergence_backward(
     ----------
     As `kl_divergence`.
     """
-    return _core.kl_divergence_backward(grad, p, q, out=out, axis=axis, reduction=reduction)
+    return _core.kl_divergence_backward(grad, p, q, out=out, axis=axis, sample_weight=sample_weight, reduction=reduction)
 
 
-def kl_divergence_with_logits(p: ArrayLike, logits: ArrayLike, *, axis: int = -1, reduction: str = "mean") -> Any:
+def kl_divergence_with_logits(
+    p: ArrayLike, logits: ArrayLike, *, axis: int = -1, sample_weight: ArrayLike | None = None, reduction: str = "mean"
+) -> Any:
     """Kullback-Leibler divergence of softmax, ``sum(p (log(p) - log_softmax(logits)))``, of each row.
 
     Parameters
@@ -751,6 +808,9 @@ def kl_divergence_with_logits(p: ArrayLike, logits: ArrayLike, *, axis: int = -1
         float64.
     axis : int, default -1
         The class axis.
+    sample_weight : array_like, optional
+        A factor for each row, of the shape of the rows, or a scalar. A row of weight 0 does not count: its loss and
+        gradient are 0.
     reduction : {"mean", "sum", "none"}
         ``"mean"`` divides by the number of rows.
 
@@ -779,11 +839,18 @@ def kl_divergence_with_logits(p: ArrayLike, logits: ArrayLike, *, axis: int = -1
     ----------
     docs/formulas.md, Losses. Hinton, Vinyals and Dean (2015), arXiv:1503.02531.
     """
-    return _core.kl_divergence_with_logits(p, logits, axis=axis, reduction=reduction)
+    return _core.kl_divergence_with_logits(p, logits, axis=axis, sample_weight=sample_weight, reduction=reduction)
 
 
 def kl_divergence_with_logits_backward(
-    grad: ArrayLike, p: ArrayLike, logits: ArrayLike, *, axis: int = -1, reduction: str = "mean", out: Any = None
+    grad: ArrayLike,
+    p: ArrayLike,
+    logits: ArrayLike,
+    *,
+    axis: int = -1,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+    out: Any = None,
 ) -> Any:
     """Gradient of `kl_divergence_with_logits` with respect to `logits`, times `grad`.
 
@@ -791,7 +858,7 @@ def kl_divergence_with_logits_backward(
     ----------
     grad : array_like
         The upstream gradient: a scalar for ``"mean"`` and ``"sum"``, of the shape of the losses for ``"none"``.
-    p, logits, axis, reduction
+    p, logits, axis, sample_weight, reduction
         As for `kl_divergence_with_logits`.
     out : ndarray, optional
         Where to put the gradient, of its shape and dtype; ``out=logits`` overwrites the logits.
@@ -816,17 +883,25 @@ def kl_divergence_with_logits_backward(
     ----------
     As `kl_divergence_with_logits`.
     """
-    return _core.kl_divergence_with_logits_backward(grad, p, logits, out=out, axis=axis, reduction=reduction)
+    return _core.kl_divergence_with_logits_backward(
+        grad, p, logits, out=out, axis=axis, sample_weight=sample_weight, reduction=reduction
+    )
 
 
 def kl_divergence_with_logits_with_grad(
-    p: ArrayLike, logits: ArrayLike, *, axis: int = -1, reduction: str = "mean", out: Any = None
+    p: ArrayLike,
+    logits: ArrayLike,
+    *,
+    axis: int = -1,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+    out: Any = None,
 ) -> tuple[Any, Any]:
     """Return `kl_divergence_with_logits` and its gradient with respect to `logits`, from one pass.
 
     Parameters
     ----------
-    p, logits, axis, reduction
+    p, logits, axis, sample_weight, reduction
         As for `kl_divergence_with_logits`.
     out : ndarray, optional
         Where to put the gradient, of its shape and dtype; ``out=logits`` overwrites the logits.
@@ -857,5 +932,5 @@ def kl_divergence_with_logits_with_grad(
     As `kl_divergence_with_logits`.
     """
     return _core.kl_divergence_with_logits_with_grad(  # type: ignore[no-any-return]
-        p, logits, out=out, axis=axis, reduction=reduction
+        p, logits, out=out, axis=axis, sample_weight=sample_weight, reduction=reduction
     )
