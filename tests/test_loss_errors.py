@@ -46,7 +46,7 @@ MISTAKES = [  # which losses, argument, value, error, message
             np.array([0.1]),
             1j,
             np.complex64(1),
-            np.sum,
+            len,
         )
     ),
     *(
@@ -78,7 +78,7 @@ MISTAKES = [  # which losses, argument, value, error, message
         ("any", "sample_weight", np.ones(s), ValueError, "sample_weight has shape")
         for s in ((4,), (1,), (5,), (3, 1), (3, 5))
     ),
-    *(("any", "sample_weight", v, TypeError, "sample_weight has dtype") for v in (np.ones(3, complex), ["a"] * 3, "a")),
+    *(("any", "sample_weight", v, TypeError, "sample_weight .* takes ") for v in (np.ones(3, complex), ["a"] * 3, "a")),
     ("any", "pos_weight", np.ones(4), ValueError, "pos_weight"),
     ("any", "pos_weight", np.ones((2, 3, 5)), ValueError, "pos_weight"),
     ("any", "pos_weight", np.ones(5, complex), TypeError, "pos_weight"),

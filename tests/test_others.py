@@ -8,7 +8,7 @@ import pytest
 
 import nonlin as nl
 
-from .oracle import assert_same_bits
+from .oracle import LOSSES, Loss, assert_same_bits
 
 pandas = pytest.importorskip("pandas")
 
@@ -184,3 +184,63 @@ def test_awkward(f: Callable[..., Any]) -> None:
     for ragged in ([[1.0, 2], [3]], [[1.0, None]]):
         with pytest.raises(TypeError, match="x is an awkward array that is ragged"):
             f(awkward.Array(ragged))
+
+
+# Losses
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+def test_masked_targets_do_not_count(loss: Loss, rng: np.random.Generator) -> None:
+    x, y = loss.problem(rng, (6, 5))[loss.operand], loss.problem(rng, (6, 5))[1 - loss.operand]
+    mask = rng.random(y.shape) < 0.3
+    mask.flat[0], mask.flat[-1] = True, False
+    masked = np.ma.array(y, mask=mask)
+    masked.data[mask] = 1000 if y.dtype.kind == "i" else np.nan  # must not be seen
+    left = ~mask if mask.shape == loss.losses_shape(x.shape) else ~mask.any(-1)
+
+    def given(x: Any, y: Any) -> list[Any]:
+        return [x, y] if loss.operand == 0 else [y, x]
+
+    for reduction in ("mean", "sum"):
+        forward, backward, *with_grad = loss.functions()
+        expected = forward(*given(x[left], y[left]), reduction=reduction)
+        np.testing.assert_allclose(forward(*given(x, masked), reduction=reduction), expected, rtol=1e-14)
+        gradient = backward(1.0, *given(x, masked), reduction=reduction)
+        np.testing.assert_allclose(gradient[left], backward(1.0, *given(x[left], y[left]), reduction=reduction), rtol=1e-14)
+        assert np.all(gradient[~left] == 0)
+        for both in with_grad:
+            np.testing.assert_allclose(both(*given(x, masked), reduction=reduction)[0], expected, rtol=1e-14)
+    losses = forward(*given(x, masked), reduction="none")
+    assert_same_bits(losses.mask, ~left)
+    assert_same_bits(losses.data[left], forward(*given(x[left], y[left]), reduction="none"))
+    with pytest.raises(TypeError, match=f"{loss.arguments[loss.operand]} is a masked array"):
+        forward(*given(np.ma.array(x, mask=x > 0), y))
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+def test_losses_of_frames(loss: Loss, rng: np.random.Generator) -> None:
+    given = loss.problem(rng, (4, 3))
+    labels = {"index": list("wxyz"), "columns": list("abc")}
+    frames = [pandas.DataFrame(a, **labels) if a.ndim == 2 else pandas.Series(a, index=labels["index"]) for a in given]
+    forward, backward, *_ = loss.functions()
+    assert_same_bits(forward(*frames), forward(*given))
+    losses = forward(*frames, reduction="none")
+    assert list(losses.index) == labels["index"]
+    assert_same_bits(losses.to_numpy(), forward(*given, reduction="none"))
+    gradient = backward(1.0, *frames)
+    assert list(gradient.index) == labels["index"]
+    assert list(gradient.columns) == labels["columns"]
+    assert_same_bits(gradient.to_numpy(), backward(1.0, *given))
+    frames[loss.operand] = frames[loss.operand].astype("Float64")
+    assert_same_bits(forward(*frames), forward(*given))
+    frames[loss.operand].iloc[1, 1] = pandas.NA
+    with pytest.raises(TypeError, match=f"{loss.arguments[loss.operand]} has missing entries in column 'b'"):
+        forward(*frames)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+def test_losses_refuse_units(loss: Loss, rng: np.random.Generator) -> None:
+    given = loss.problem(rng, (2, 3))
+    given[loss.operand] = given[loss.operand].view(QuantityArray)
+    with pytest.raises(TypeError, match=f"{loss.arguments[loss.operand]} is a quantity of tests"):
+        loss.functions()[0](*given)

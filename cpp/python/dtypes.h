@@ -42,6 +42,9 @@ class QuietErrors {
 // In the place of an array, where there is none: the default of pybind11 is a new one.
 inline pybind11::array NoArray() { return pybind11::reinterpret_steal<pybind11::array>(pybind11::handle()); }
 
+// Whether np.asarray gives all that a value means: arrays of other packages may mean more. Null is a missing argument.
+bool IsPlain(PyObject* value);
+
 // What np.asarray returns.
 pybind11::array AsArray(PyObject* value);
 

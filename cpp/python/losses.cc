@@ -203,6 +203,10 @@ struct Function {
       PyObject* const given_name = PyTuple_GET_ITEM(names, i);
       found = std::find(found, kNames.end(), given_name);
       if (found == kNames.end()) found = std::find(kNames.begin(), kNames.end(), given_name);
+      if (found == kNames.end()) {  // not interned
+        found =
+            std::find_if(kNames.begin(), kNames.end(), [=](PyObject* n) { return PyUnicode_Compare(n, given_name) == 0; });
+      }
       if (found == kNames.end()) Raise(PyExc_TypeError, "%s() takes no argument %R", name.c_str(), given_name);
       values[found - kNames.begin()] = args[given + i];
     }
@@ -820,11 +824,27 @@ class Call {
 
 // ---------------------------------------------------------------- builtins
 
+// What other packages' arrays give.
+py::object CallOthers(const Function& f, const Values& values) {
+  static PyObject* const kLosses = py::object(py::module_::import("nonlin._others").attr("losses")).release().ptr();
+  py::dict operands, options;
+  for (int i = 0; i < kArguments; ++i) {
+    if (values[i] == nullptr) continue;
+    const char* const name = i == kFirst ? f.loss->first : i == kSecond ? f.loss->second : kArgumentNames[i];
+    (i <= kSecond ? operands : options)[name] = py::handle(values[i]);
+  }
+  return py::handle(kLosses)(f.name, f.loss->Operand(), f.loss->Target(), operands, options);
+}
+
 PyObject* CallFunction(PyObject* self, PyObject* const* args, Py_ssize_t given, PyObject* names) {
   return Guarded([&]() -> py::object {
     const auto& f = *static_cast<const Function*>(PyCapsule_GetPointer(self, nullptr));
     const CallLimit limit(LimitOfContext());
     const Values values = f.Bind(args, given, names);
+    constexpr int kArrays[] = {kGrad, kFirst, kSecond, kWeightArgument, kSampleWeightArgument, kPosWeightArgument};
+    if (!std::all_of(std::begin(kArrays), std::end(kArrays), [&](int i) { return IsPlain(values[i]); })) {
+      return CallOthers(f, values);
+    }
     const Arguments arguments(*f.loss, values);
     return f.only_checks ? py::float_(arguments.divisor) : Call(f, values, arguments).Run();
   });

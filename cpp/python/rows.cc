@@ -135,13 +135,6 @@ py::tuple ShapeOf(PyObject* array) { return TupleOf(PyArray_DIMS(ArrayOf(array))
 
 PyObject* DTypeOf(PyObject* array) { return reinterpret_cast<PyObject*>(PyArray_DESCR(ArrayOf(array))); }
 
-// Whether np.asarray gives all that a value means. Arrays of other packages may mean more.
-bool IsPlain(PyObject* value) {
-  return value == nullptr || value == Py_None || PyArray_CheckExact(value) || PyList_CheckExact(value) ||
-         PyTuple_CheckExact(value) || PyFloat_CheckExact(value) || PyLong_CheckExact(value) || PyBool_Check(value) ||
-         PyUnicode_Check(value) || PyArray_CheckScalar(value);
-}
-
 // A shape, and which of its axes are classes.
 struct Axes {
   int dims = 0;

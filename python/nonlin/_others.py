@@ -189,24 +189,22 @@ def _masked(
     return tuple(map(masked, results)) if isinstance(results, tuple) else masked(results)
 
 
-def losses(name: str, arguments: tuple[str, ...], operand: str, operands: tuple[Any, ...], options: dict[str, Any]) -> Any:
+def losses(name: str, operand: str, target: str, operands: dict[str, Any], options: dict[str, Any]) -> Any:
     """Call a function of a loss on arrays that are not all NumPy's own; `operand` is what gradients are taken by."""
     function: Callable[..., Any] = getattr(_core, name)
-    given = dict(zip(arguments, operands, strict=True))
-    target = next(argument for argument in ("targets", "p") if argument in given)
-    _check_labels(arguments, operands)
-    for argument, value in (given | options).items():
-        if isinstance(value, np.ma.MaskedArray) and argument != target:
+    _check_labels(list(operands), list(operands.values()))
+    for argument, value in (operands | options).items():
+        if isinstance(value, np.ma.MaskedArray) and argument != target and argument != "out":
             raise TypeError(f"{argument} is a masked array; it takes one without a mask: masks of {target} leave rows out")
-    mask = np.ma.getmaskarray(given[target]) if isinstance(given[target], np.ma.MaskedArray) else None
-    plain = {a: v if isinstance(v, int | float) else _plain(a, v) for a, v in given.items()}
+    mask = np.ma.getmaskarray(operands[target]) if isinstance(operands[target], np.ma.MaskedArray) else None
+    plain = {a: v if isinstance(v, int | float) else _plain(a, v) for a, v in operands.items()}
     taken = {o: _plain(o, v) if o in _ARRAYS and v is not None else v for o, v in options.items()}
     ignored = None
     if mask is not None:
-        plain[target], taken, ignored = _without_masked(np.ma.getdata(given[target]), mask, plain[operand], taken)
+        plain[target], taken, ignored = _without_masked(np.ma.getdata(operands[target]), mask, plain[operand], taken)
     results = function(*plain.values(), **taken)
-    loss, gradient = results if isinstance(results, tuple) else (None, results) if "grad" in given else (results, None)
-    model = given[operand]
+    loss, gradient = results if isinstance(results, tuple) else (None, results) if "grad" in operands else (results, None)
+    model = operands[operand]
     if gradient is not None and _is_pandas(model) and options.get("out") is None:
         gradient = _like_pandas(model, gradient, set())
     if loss is not None and options["reduction"] == "none":
@@ -229,7 +227,7 @@ def _without_masked(data: Any, mask: Any, x: Any, options: dict[str, Any]) -> tu
         weight = options.get("weight")
         weight = np.where(mask, 0, 1.0 if weight is None else weight)
         left = {"divisor": float(mask.size - np.count_nonzero(mask))} if options["reduction"] == "mean" else {}
-        return np.where(mask, 0, data), options | {"weight": weight.astype(x.dtype)} | left, mask
+        return np.where(mask, 0, data), options | {"weight": weight} | left, mask
     if data.ndim < x.ndim and data.dtype.kind in "iu":
         return np.where(mask, options["ignore_index"], data.astype(np.int64)), options, mask
     rows = mask.any(axis=options["axis"])
