@@ -527,7 +527,7 @@ def _tail_and_bell(a: Array) -> tuple[Array, Array]:
 
 def _wide_gelu(x: Array) -> tuple[Array, Array]:
     """``x Phi(x)`` and its derivative."""
-    x = np.clip(x, -_TAIL_END, _LONG(np.finfo(np.float64).max))
+    x = np.maximum(x, -_TAIL_END)
     tail, bell = _tail_and_bell(np.abs(np.nan_to_num(x)))
     cdf = np.where(x < 0, tail, 1 - tail)
     return x * cdf, cdf + np.clip(x, -_TAIL_END, _TAIL_END) * (bell * _INVERSE_SQRT_2PI)
