@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 WERROR ?= ON
 ARGS   ?=
+SECONDS ?= 600
 
 BIN     := $(VENV)/bin
 DEPS    := $(VENV)/.deps
@@ -21,7 +22,7 @@ REQUIREMENTS := $(BIN)/python tools/requirements.py
 # Some machines set these to make OpenBLAS take them for another CPU; benchmarks beside its products run without them.
 unexport OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 
-.PHONY: all bench benchmarks test ulp tsan lint format stubs docs wheel clean distclean
+.PHONY: all bench benchmarks test fuzz ulp tsan lint format stubs docs wheel clean distclean
 
 all: $(BUILT)
 
@@ -35,6 +36,10 @@ benchmarks: $(BUILT)
 
 test: $(BUILT)
 	$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
+
+# Random calls beside the formulas, for SECONDS; ARGS="--seed 1000" begins with other ones, "--only softmax" tries one function.
+fuzz: $(BUILT)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
 # Takes hours, and resumes where it was stopped.
 ulp: $(BUILT)

@@ -66,13 +66,13 @@ class Function:
         """The default parameters as a call in that dtype takes them; a sixth stays one, which no float is."""
         return {key: value if value == 1 / 6 else float(dtype.type(value)) for key, value in self.parameters.items()}
 
-    def exact(self, *arguments: Array) -> tuple[Array, ...]:
-        """The outputs by the reference, in float64, or in long double for float64; parameters have their defaults."""
+    def exact(self, *arguments: Array, **parameters: Any) -> tuple[Array, ...]:
+        """The outputs by the reference, in float64, or in long double for float64; other parameters have their defaults."""
         dtype = arguments[0].dtype
         wider = [a.astype(np.longdouble if dtype == np.float64 else np.float64) for a in arguments]
         if dtype == np.float64 and GATES.get(self.activation, self.activation) in _WIDE:
             return _exact_wide(self, *wider)
-        return as_tuple(self.reference(*wider, **self.rounded_parameters(dtype)))
+        return as_tuple(self.reference(*wider, **{**self.rounded_parameters(dtype), **parameters}))
 
     def arguments(self, x: Array, up: Array | None = None, grad: Array | None = None) -> tuple[Array, ...]:
         """The array inputs for points x: grad is 1 and up is between 1/2 and 1 unless given."""
@@ -278,7 +278,7 @@ def ulp_error(got: Any, exact: Any, largest: Any = None) -> Array:
     return error
 
 
-def _units(exact: Array, largest: Any, info: Any) -> Array:
+def units(exact: Array, largest: Any, info: Any) -> Array:
     """The unit in the last place at each value, by its exponent's bits: frexp is many times as slow."""
     scale = np.abs(exact) if largest is None else np.maximum(np.abs(exact), np.abs(largest))
     power = (np.ascontiguousarray(scale).view(np.uint64) & np.uint64(0x7FF << 52)).view(np.float64).reshape(scale.shape)
@@ -289,10 +289,10 @@ def _plain_ulp_error(got: Array, exact: Array, largest: Any) -> Array:
     info = finfo(got.dtype)
     if exact.dtype != np.longdouble:
         exact = exact.astype(np.float64, copy=False)
-        return np.abs(got.astype(np.float64) - exact) / _units(exact, largest, info)
+        return np.abs(got.astype(np.float64) - exact) / units(exact, largest, info)
     rounded = exact.astype(np.float64)
     below = np.where(np.abs(rounded) > np.abs(exact), np.nextafter(rounded, 0), rounded)  # a power of two, its unit is half
-    return (np.abs(got - exact) / _units(below, largest, info)).astype(np.float64)
+    return (np.abs(got - exact) / units(below, largest, info)).astype(np.float64)
 
 
 def _careful_ulp_error(got: Array, exact: Array, largest: Any, plain: Array) -> Array:
@@ -300,7 +300,7 @@ def _careful_ulp_error(got: Array, exact: Array, largest: Any, plain: Array) -> 
     got64 = got.astype(np.float64)
     exact = exact.astype(np.float64)
     top = np.ldexp(1.0, info.maxexp) if info.maxexp < 1024 else float(info.max)
-    error = np.abs(np.clip(got64, -top, top) - np.clip(exact, -top, top)) / _units(exact, largest, info)
+    error = np.abs(np.clip(got64, -top, top) - np.clip(exact, -top, top)) / units(exact, largest, info)
     error = np.where(np.isfinite(plain) & (np.abs(exact) <= top), plain, error)
     error = np.where(np.isinf(exact), np.where(got64 == exact, 0, np.inf), error)
     return np.where(np.isnan(exact) | np.isnan(got64), np.where(np.isnan(exact) & np.isnan(got64), 0, np.inf), error)
@@ -527,7 +527,7 @@ def _tail_and_bell(a: Array) -> tuple[Array, Array]:
 
 def _wide_gelu(x: Array) -> tuple[Array, Array]:
     """``x Phi(x)`` and its derivative."""
-    x = np.clip(x, -_TAIL_END, _LONG(np.finfo(np.float64).max))
+    x = np.maximum(x, -_TAIL_END)
     tail, bell = _tail_and_bell(np.abs(np.nan_to_num(x)))
     cdf = np.where(x < 0, tail, 1 - tail)
     return x * cdf, cdf + np.clip(x, -_TAIL_END, _TAIL_END) * (bell * _INVERSE_SQRT_2PI)

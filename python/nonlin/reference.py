@@ -673,8 +673,14 @@ def _targets(
 
 
 def _softmax_minus(t: Array, p: Array, log_p: Array, axis: int) -> Array:
-    """``p sum(t) - t`` as ``p (sum(t) - t) + t (p - 1)``, which keeps all of 1 - p where t is one-hot."""
-    return np.asarray(p * (t.sum(axis, keepdims=True) - t) + t * np.expm1(log_p))
+    """``p sum(t) - t`` as ``p`` times the sum of the others, ``+ t (p - 1)``, which keeps all digits where t is one-hot."""
+    k = np.argmax(t, axis, keepdims=True)
+    rest = t.copy()
+    np.put_along_axis(rest, k, 0, axis)
+    total = rest.sum(axis, keepdims=True)
+    others = np.take_along_axis(t, k, axis) + (total - t)
+    np.put_along_axis(others, k, total, axis)
+    return np.asarray(p * others + t * np.expm1(log_p))
 
 
 def _cross_entropy(
