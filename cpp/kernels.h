@@ -269,13 +269,15 @@ enum class Targets {
 };
 
 enum LossOption : unsigned {  // in the order of signatures
-  kAxis = 1,
-  kWeight = 2,
-  kSampleWeight = 4,
-  kPosWeight = 8,
-  kIgnoreIndex = 16,
-  kLabelSmoothing = 32,
-  kZLoss = 64,
+  kGamma = 1,
+  kAlpha = 2,
+  kAxis = 4,
+  kWeight = 8,
+  kSampleWeight = 16,
+  kPosWeight = 32,
+  kIgnoreIndex = 64,
+  kLabelSmoothing = 128,
+  kZLoss = 256,
 };
 
 // Cycles per element, see tuning.h: for targets that are classes, and for others.

@@ -184,7 +184,7 @@ class Loss:
         else:
             factors = {"weight": tuple(1 if i == 0 else n for i, n in enumerate(shape)), "pos_weight": shape[-1:]}
         values: dict[str, Any] = {name: rng.uniform(0.25, 2, factor).astype(dtype) for name, factor in factors.items()}
-        values |= {"ignore_index": 2, "label_smoothing": 0.1, "z_loss": 0.01}
+        values |= {"gamma": 1.5, "alpha": 0.3, "ignore_index": 2, "label_smoothing": 0.1, "z_loss": 0.01}
         return {name: values[name] for name in chosen} | ({"axis": axis} if self.by_rows else {})
 
     def choices(self) -> list[tuple[str, ...]]:

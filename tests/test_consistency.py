@@ -36,7 +36,7 @@ LOSSES = {row["name"] + ending for row in _core.losses() for ending in ("", "_ba
 LOSSES |= {row["name"] + "_with_grad" for row in _core.losses() if row["with_grad"]}
 WITHOUT_OUT = {name for name in ROWS if name.endswith(("jacobian", "partial", "merge", "finish"))}
 WITHOUT_OUT |= {row["name"] for row in _core.losses()}
-LINEAR = {"linear_cross_entropy", "linear_cross_entropy_with_grad"}
+LINEAR = {"linear_cross_entropy" + ending for ending in ("", "_backward", "_with_grad")}
 WITHOUT_OUT |= LINEAR
 
 table = {f.name.replace("gelu_tanh", "gelu") for f in FUNCTIONS.values()}

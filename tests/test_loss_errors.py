@@ -194,8 +194,8 @@ def test_options_are_by_keyword(loss: Loss, rng: np.random.Generator) -> None:
             f(*arguments[:-1])
         with pytest.raises(TypeError, match=loss.arguments[0]):
             f(*arguments, **{loss.arguments[0]: given[0]})
-        with pytest.raises(TypeError, match="alpha"):
-            f(*arguments, alpha=1)
+        with pytest.raises(TypeError, match="beta"):
+            f(*arguments, beta=1)
     with pytest.raises(TypeError, match="out"):
         forward(*given, out=None)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ml_dtypes import finfo
+from mpmath import mp, mpf
 
 import nonlin as nl
 from nonlin import reference
@@ -52,7 +53,9 @@ SAME: dict[str, tuple[Any, list[Any]]] = {
     "reduction": ("sum", ["".join("sum"), np.str_("sum")]),
     "ignore_index": (2, [np.int8(2), np.int64(2), np.uint64(2)]),
     "label_smoothing": (0.125, [np.float16(0.125), np.float32(0.125), np.float64(0.125)]),
-    "z_loss": (1.0, [1, np.int8(1), np.float32(1)]),
+    "z_loss": (1.0, [1, np.int8(1), np.float32(1), np.array(1)]),
+    "gamma": (1.0, [1, np.int8(1), np.float32(1), np.array(1)]),
+    "alpha": (0.25, [np.float16(0.25), np.float64(0.25), np.array(0.25)]),
 }
 
 
@@ -104,7 +107,10 @@ def test_one_class(loss: Loss, dtype: np.dtype, rng: np.random.Generator) -> Non
 
 
 def torch_loss(torch: Any, loss: Loss, given: list[Any], o: dict[str, Any]) -> Any:
-    """The loss by torch, whose classes lie along axis 1 if there is a batch. z_loss and ignore_index of floats it lacks."""
+    """The loss by torch, whose classes lie along axis 1 if there is a batch.
+
+    It lacks z_loss, weights of rows, ignore_index of floats, and focal losses.
+    """
     functional, reduction = torch.nn.functional, o["reduction"]
     o = {name: torch.tensor(v) if isinstance(v, np.ndarray) else v for name, v in o.items() if name != "axis"}
     if loss.kind == "elements":
@@ -134,7 +140,9 @@ def torch_loss(torch: Any, loss: Loss, given: list[Any], o: dict[str, Any]) -> A
         (f, chosen)
         for f in LOSSES
         for chosen in f.choices()
-        if not {"z_loss", "sample_weight"} & {*chosen} and not (f.soft and "ignore_index" in chosen)
+        if not {"z_loss", "sample_weight"} & {*chosen}
+        and "gamma" not in f.options
+        and not (f.soft and "ignore_index" in chosen)
     ],
     ids=describe,
 )
@@ -277,6 +285,7 @@ def test_nan_stays_nan_whatever_its_payload(dtype: np.dtype) -> None:
 
 LOG2, LOG3 = math.log(2), math.log(3)
 FAR = math.exp(-40)  # sigmoid(-40), and softplus(-40), to 18 digits
+FOCUS = 1 / 4 + LOG2 / 2  # F of a focal loss, where p is 1 / 2 and gamma 2
 A, B = 1 + math.exp(20), 1 + math.exp(-1) + math.exp(-1.9)
 
 # For each loss: operands, options, the losses of the rows or entries, and their gradients, None for "not stated".
@@ -344,6 +353,37 @@ SPECIAL: dict[str, list[tuple[Any, Any, dict[str, Any], Any, Any]]] = {
         ([NAN, NAN, 0, 0], [0, 1, NAN, 1], {}, [NAN, NAN, NAN, LOG2], [NAN, NAN, NAN, -0.5]),
         ([0, 0], [1, 1], {"weight": [NAN, 1]}, [NAN, LOG2], [NAN, -0.5]),
         ([0, 0], [1, 1], {"pos_weight": [NAN, 1]}, [NAN, LOG2], [NAN, -0.5]),
+    ],
+    "focal_loss": [
+        ([[-INF, 0, 0], [1, -INF, -INF]], [1, 0], {}, [LOG2 / 4, 0], [[0, -FOCUS / 2, FOCUS / 2], [0, 0, 0]]),
+        (
+            [[-INF, 0, 0], [1, -INF, -INF]],
+            [[0, 1.0, 0], [1, 0, 0]],
+            {},
+            [LOG2 / 4, 0],
+            [[0, -FOCUS / 2, FOCUS / 2], [0] * 3],
+        ),
+        ([[-INF, 0], [0, -INF]], [0, 1], {}, [INF, INF], [[-1, 1], [1, -1]]),
+        ([[-INF, 0], [0, 0]], [[0.5, 0.5]] * 2, {}, [INF, LOG2 / 4], [[-0.5, 0.5], [0, 0]]),
+        (
+            [[NAN, 0], [INF, 0], [0, 0]],
+            [1, 1, 0],
+            {},
+            [NAN, NAN, LOG2 / 4],
+            [[NAN, NAN], [NAN, NAN], [-FOCUS / 2, FOCUS / 2]],
+        ),
+        ([[-INF, 0], [0, 0]], [0, 1], {"weight": [0.0, 3]}, [0, LOG2 * 3 / 4], [[0, 0], [1.5 * FOCUS, -1.5 * FOCUS]]),
+        ([[0, 40], [40, 0]], [0, 0], {}, [40, FAR**3], [[-1, 1], [-3 * FAR**3, 3 * FAR**3]]),
+        ([[3e38, -3e38], [-3e38, 3e38]], [0, 1], {}, [0, 0], [[0, 0], [0, 0]]),
+    ],
+    "binary_focal_loss_with_logits": [
+        ([INF, -INF, INF, -INF], [1, 0, 0, 1], {}, [0, 0, INF, INF], [0, 0, 1, -1]),
+        ([0, 0, 0], [0, 1, 0.5], {}, [LOG2 / 4] * 3, [FOCUS / 2, -FOCUS / 2, 0]),
+        ([1000, 1000, -1000, -1000], [0, 1, 0, 1], {}, [1000, 0, 0, 1000], [1, 0, 0, -1]),
+        ([40, -40, 40, -40], [1, 0, 0, 1], {}, [FAR**3, FAR**3, 40, 40], [-3 * FAR**3, 3 * FAR**3, 1, -1]),
+        ([INF, -INF, 0], [0, 1, 1], {"weight": [0.0, 0, 2]}, [0, 0, LOG2 / 2], [0, 0, -FOCUS]),
+        ([NAN, NAN, 0, 0], [0, 1, NAN, 1], {}, [NAN, NAN, NAN, LOG2 / 4], [NAN, NAN, NAN, -FOCUS / 2]),
+        ([0, 0], [1, 1], {"weight": [NAN, 1]}, [NAN, LOG2 / 4], [NAN, -FOCUS / 2]),
     ],
     "kl_divergence": [
         ([[0, 1], [1, 0]], [[0, 1], [0.5, 0.5]], {}, [0, LOG2], [[0, -1], [-2, 0]]),
@@ -475,7 +515,7 @@ def test_sums_over_entries_are_in_float64(loss: Loss, dtype: np.dtype, rng: np.r
         rest = wide(forward(*(a[:1] for a in half), reduction="sum"))
         for f in (forward, *with_grad):
             loss_of_all = as_tuple(f(*given, weight=weight, reduction="sum"))[0]
-            np.testing.assert_allclose(wide(loss_of_all), rest, rtol=1e-6, atol=1e-9 if dtype == np.float64 else 0)
+            np.testing.assert_allclose(wide(loss_of_all), rest, rtol=1e-6, atol=1e-10 * n)
 
 
 def test_means_of_large_losses_are_finite() -> None:
@@ -488,6 +528,71 @@ def test_means_of_large_losses_are_finite() -> None:
             3e36
         )
         assert nl.nll_loss(-x[:, None], np.zeros(n, int)) == np.float32(3e38)
+
+
+# Focal losses
+
+
+def exact_focal(p: mpf, q: mpf, gamma: float) -> tuple[mpf, mpf]:
+    """``q^gamma l`` for ``l = -log(p)``, and ``q^gamma (1 + gamma p l / q)``."""
+    log_loss = -mp.log1p(-q)
+    return q**gamma * log_loss, q**gamma * (1 + gamma * p * log_loss / q)
+
+
+@pytest.mark.every_target
+@wide_dtypes
+@pytest.mark.parametrize("gamma", [0, 0.5, 1, 2, 5])
+def test_focal_losses_keep_their_digits(gamma: float, dtype: np.dtype) -> None:
+    """From logits far apart, for p near 1 and near 0, on both sides of the target; sub-normal results are left out."""
+    x = np.concatenate([np.linspace(-30, 30, 121), [0, 1e-3, -1e-3, 16.6, 17.4, -70]]).astype(dtype)
+    q = [1 / (1 + mp.exp(mpf(float(v)))) for v in x]
+    exact = [exact_focal(1 - b, b, gamma) for b in q]
+    losses = np.array([float(value) for value, _ in exact])
+    by_other = np.array([float(slope * b) for (_, slope), b in zip(exact, q, strict=True)])
+    seen = losses > float(finfo(dtype).tiny)
+    bound = 4 + 2 * gamma
+    rows = np.stack([x, np.zeros_like(x)], axis=-1)
+    for first in (0, 1):
+        targets = np.full(x.size, first)
+        for given in (targets, np.eye(2, dtype=dtype)[targets]):
+            value, grad = nl.focal_loss_with_grad(rows[:, :: 1 - 2 * first], given, gamma=gamma, reduction="none")
+            assert np.max(ulp_error(value, losses)[seen]) <= bound
+            for of_class, sign in ((first, -1), (1 - first, 1)):
+                assert np.max(ulp_error(grad[:, of_class], sign * by_other)[seen]) <= bound
+        y = dtype.type(1 - first)
+        sign = 1 if first else -1
+        value, grad = nl.binary_focal_loss_with_logits_with_grad(
+            -sign * x, np.full_like(x, y), gamma=gamma, reduction="none"
+        )
+        assert np.max(ulp_error(value, losses)[seen]) <= bound
+        assert np.max(ulp_error(grad, sign * by_other)[seen]) <= bound
+
+
+@all_dtypes
+@pytest.mark.parametrize("loss", [f for f in LOSSES if "gamma" in f.options], ids=str)
+def test_focal_losses_without_focus_are_cross_entropies(loss: Loss, dtype: np.dtype, rng: np.random.Generator) -> None:
+    other = by_name(loss.name.replace("focal_loss", "cross_entropy"), loss.soft)
+    given = loss.problem(rng, (50, 30), -1, dtype)
+    close = 16 * float(finfo(dtype).eps)
+    for reduction in REDUCTIONS:
+        upstream = rng.standard_normal(loss.losses_shape((50, 30)) if reduction == "none" else ())
+        got = every_result(loss, given, upstream, reduction=reduction, gamma=0)
+        for y, exact in zip(got, every_result(other, given, upstream, reduction=reduction), strict=True):
+            np.testing.assert_allclose(wide(y), wide(exact), rtol=close, atol=close)
+
+
+def test_focal_loss_balances_as_torchvision_does(rng: np.random.Generator) -> None:
+    """By the code of its sigmoid_focal_loss."""
+    x = rng.standard_normal((40, 3))
+    p = reference.sigmoid(x)
+    targets = rng.integers(0, 2, (40, 3)), rng.random((40, 3))
+    for y, alpha, gamma in itertools.product(targets, (0.25, 0.9, 0, 1, 1e-6), (0, 2, 3.5)):
+        p_t = p * y + (1 - p) * (1 - y)
+        exact = (
+            (alpha * y + (1 - alpha) * (1 - y)) * (1 - p_t) ** gamma * reference.binary_cross_entropy(p, y, reduction="none")
+        )
+        got = nl.binary_focal_loss_with_logits(x, y, alpha=alpha, gamma=gamma, reduction="none")
+        np.testing.assert_allclose(got, exact, rtol=1e-12)
 
 
 # One loss by another
@@ -627,16 +732,12 @@ def test_targets_keep_their_digits_beside_16_bits(loss: Loss, half: np.dtype, rn
     other = HALVES[half == HALVES[0]]
     for shape, axis in (((7, 5), -1), ((5, 7), 0), ((3, 700), -1), ((700, 3), 0), ((2, 70_000), -1)):
         x, targets = loss.problem(rng, shape, axis)
-        for t in (
-            targets.astype(np.float32),
-            targets,
-            targets.astype(np.longdouble),
-            targets.astype(other),
-            70_001 * targets,
-        ):
-            for reduction in REDUCTIONS:
-                o = {"reduction": reduction} | ({"axis": axis} if loss.by_rows else {})
-                assert_is_reference(loss, [x.astype(half), t], o, rng)
+        given = [targets.astype(t) for t in (np.float32, np.float64, np.longdouble, other)]
+        if "gamma" not in loss.options:  # whose power takes no more than 1
+            given.append(70_001 * targets)
+        for t, reduction in itertools.product(given, REDUCTIONS):
+            o = {"reduction": reduction} | ({"axis": axis} if loss.by_rows else {})
+            assert_is_reference(loss, [x.astype(half), t], o, rng)
 
 
 @pytest.mark.parametrize("half", HALVES, ids=str)

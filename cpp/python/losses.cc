@@ -151,6 +151,8 @@ enum Argument {
   kFirst,
   kSecond,
   kOut,
+  kGammaArgument,
+  kAlphaArgument,
   kAxisArgument,
   kWeightArgument,
   kSampleWeightArgument,
@@ -166,6 +168,8 @@ constexpr const char* kArgumentNames[kArguments] = {"grad",
                                                     "",
                                                     "",
                                                     "out",
+                                                    "gamma",
+                                                    "alpha",
                                                     "axis",
                                                     "weight",
                                                     "sample_weight",
@@ -284,7 +288,8 @@ class Arguments {
   std::vector<int64_t> marked;  // classes with -1 for those ignored, where there are such
   std::optional<py::array> weight, pos_weight;
   std::optional<py::array> sample_weight;  // of each row, in float64
-  double options[3] = {};                  // of the kernel: the sum of the weights, label_smoothing, z_loss
+  double options[3] = {};                  // of the kernel
+  int option_count = 0;
   double divisor = 1;
 
   int Dims() const { return static_cast<int>(x.ndim()); }
@@ -394,14 +399,25 @@ class Arguments {
   }
 
   void BindOptions() {
-    if ((loss_.options & kLabelSmoothing) == 0) return;
-    options[0] = static_cast<double>(x.shape(axis));
     static constexpr double kMost = std::numeric_limits<double>::max();
-    options[1] = NumberIn(kLabelSmoothingArgument, 0, 1, "a number in [0, 1]");
-    options[2] = NumberIn(kZLossArgument, -kMost, kMost, "a finite number");
-    if (weight) {
-      const QuietErrors quiet;
-      options[0] = PyFloat_AsDouble(Checked(PyArray_Sum(ArrayOf(weight->ptr()), 0, NPY_DOUBLE, nullptr)).ptr());
+    const auto has = [&](LossOption option) { return (loss_.options & option) != 0; };
+    const auto add = [&](double option) { options[option_count++] = option; };
+    if (has(kGamma)) add(NumberIn(kGammaArgument, 0, kMost, "a finite number of 0 or more"));
+    if (has(kAlpha)) {  // the factors of positive and negative targets
+      const bool balances = !IsNone(values_[kAlphaArgument]);
+      const double alpha = balances ? NumberIn(kAlphaArgument, 0, 1, "a number in [0, 1] or None") : 1;
+      add(alpha);
+      add(balances ? 1 - alpha : 1);
+    }
+    if (has(kLabelSmoothing)) {
+      double sum = static_cast<double>(x.shape(axis));
+      if (weight) {
+        const QuietErrors quiet;
+        sum = PyFloat_AsDouble(Checked(PyArray_Sum(ArrayOf(weight->ptr()), 0, NPY_DOUBLE, nullptr)).ptr());
+      }
+      add(sum);
+      add(NumberIn(kLabelSmoothingArgument, 0, 1, "a number in [0, 1]"));
+      add(NumberIn(kZLossArgument, -kMost, kMost, "a finite number"));
     }
   }
 
@@ -523,6 +539,7 @@ class Arguments {
     CheckTargetShape();
     SetX(Cast(x, NumberOf(x), NPY_ARRAY_C_CONTIGUOUS));
     target = Cast(target, NumberOfTarget(), NPY_ARRAY_C_CONTIGUOUS);
+    BindOptions();
     weight = EntryWeight(kWeightArgument);
     pos_weight = EntryWeight(kPosWeightArgument);
     divisor = static_cast<double>(x.size());
@@ -568,6 +585,7 @@ class Call {
                                                                   : f.operations->of_row),
         item_(arguments.ScalarNumber() == NPY_FLOAT ? sizeof(float) : sizeof(double)) {
     std::copy_n(a_.options, 3, scalars_);
+    upstream_place_ = a_.option_count;
   }
 
   py::object Run() {
@@ -664,7 +682,6 @@ class Call {
 
   // The loss's upstream gradient over the divisor, as the factor of each row's gradient.
   void BindUpstream() {
-    upstream_place_ = (f_.loss->options & kLabelSmoothing) != 0 ? 3 : 0;
     double& factor = scalars_[upstream_place_];
     PyObject* const value = f_.function == kBackward ? values_[kGrad] : nullptr;
     std::optional<py::array> of_losses;
@@ -902,8 +919,8 @@ py::list Losses() {
     py::list arguments, options;
     arguments.append(loss.first);
     arguments.append(loss.second);
-    for (int k = kAxisArgument; k < kReduction; ++k) {
-      if ((loss.options >> (k - kAxisArgument) & 1) != 0) options.append(kArgumentNames[k]);
+    for (int k = kGammaArgument; k < kReduction; ++k) {
+      if ((loss.options >> (k - kGammaArgument) & 1) != 0) options.append(kArgumentNames[k]);
     }
     options.append("reduction");
     py::dict row;

@@ -30,6 +30,11 @@ constexpr OperandList LossOperands(OperandList list, Operand loss = Operand::kSc
   return list;
 }
 
+constexpr OperandList Joined(OperandList list, const OperandList& more) {
+  for (int k = 0; k < more.count; ++k) list.kinds[list.count++] = more.kinds[k];
+  return list;
+}
+
 template <Want kWant, int kOptions>
 struct Places {
   static constexpr size_t kUpstream = kFirstOption + kOptions;
@@ -45,8 +50,8 @@ HWY_INLINE V TimesOrZero(D d, V factor, V v) {
 
 // ---------------------------------------------------------------- a sum over entries
 //
-// Formula::Term(d, x, y, q) is the loss of an entry x with the target y, Formula::Slope its derivative with respect to x; q
-// is the weight of positive targets, if the formula has one.
+// Formula::Term(d, x, y, o) is the loss of an entry x with the target y, Formula::Slope its derivative with respect to x; o
+// is what Formula::OptionsOf makes of the formula's own options for a step, 1 where it has none.
 
 // A row of classes; or, of a loss without an axis, an entry, or a piece of them whose losses are added up.
 enum class Terms { kOfRow, kOfEntry, kOfPiece };
@@ -78,26 +83,21 @@ template <class Formula, Want kWant, Terms kTerms>
 struct SumOfTerms : RowFormula {
   static constexpr size_t kNarrow = kTerms == Terms::kOfPiece ? 0 : RowFormula::kNarrow;
   static constexpr bool kInPlace = kTerms != Terms::kOfEntry, kSideBySide = kTerms != Terms::kOfPiece;
-  static constexpr int kOptions = Formula::kHasPosWeight ? 1 : 0;
-  using At = Places<kWant, kOptions>;
-  static constexpr OperandList kOperands = LossOperands<kWant>(
-      Formula::kHasPosWeight ? Operands(Operand::kRowIn, Operand::kRowIn, Operand::kOptionalIn, Operand::kOptionalIn)
-                             : Operands(Operand::kRowIn, Operand::kRowIn, Operand::kOptionalIn),
-      kTerms == Terms::kOfPiece ? Operand::kSumOut : Operand::kScalarOut);
+  using At = Places<kWant, Formula::kOptions.count>;
+  static constexpr OperandList kOperands =
+      LossOperands<kWant>(Joined(Operands(Operand::kRowIn, Operand::kRowIn, Operand::kOptionalIn), Formula::kOptions),
+                          kTerms == Terms::kOfPiece ? Operand::kSumOut : Operand::kScalarOut);
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
     using T = typename P::T;
     const auto d = p.d;
-    const V one = hn::Set(d, 1);
     const auto* x = r.template Row<kInput>();
     const auto* y = r.template Row<kTarget>();
     const T* weight = r.template Row<kWeight>();
-    const T* pos_weight = nullptr;
-    if constexpr (Formula::kHasPosWeight) pos_weight = r.template Row<kFirstOption>();
+    const auto options = Formula::OptionsOf(p, r);
     const auto term = [=](size_t i, V v) NONLIN_LOOP {
-      const V q = pos_weight == nullptr ? one : p.LoadRow(pos_weight, i);
-      const V value = Formula::Term(d, v, p.LoadRow(y, i), q);
+      const V value = Formula::Term(d, v, p.LoadRow(y, i), options(i));
       return weight == nullptr ? value : TimesOrZero(d, p.LoadRow(weight, i), value);
     };
     if constexpr (kWant == Want::kLoss) {
@@ -106,9 +106,8 @@ struct SumOfTerms : RowFormula {
       const V upstream = p.LoadScalar(r.template Row<At::kUpstream>());
       auto* out = r.template Row<At::kGradient>();
       const auto slope = [=](size_t i, V v) NONLIN_LOOP {
-        const V q = pos_weight == nullptr ? one : p.LoadRow(pos_weight, i);
         const V by = weight == nullptr ? upstream : hn::Mul(upstream, p.LoadRow(weight, i));
-        return TimesOrZero(d, by, Formula::Slope(d, v, p.LoadRow(y, i), q));
+        return TimesOrZero(d, by, Formula::Slope(d, v, p.LoadRow(y, i), options(i)));
       };
       if constexpr (kWant == Want::kGradient) {
         TransformRow(p, x, out, slope);
@@ -170,7 +169,12 @@ struct TermOfClass : RowFormula {
 
 struct LossFormula {
   static constexpr bool kOfProbabilities = false;  // refused outside [0, 1]
-  static constexpr bool kHasPosWeight = false;
+  static constexpr OperandList kOptions = {};
+  template <class P, class R>
+  static auto OptionsOf(const P& p, const R&) {
+    const auto one = hn::Set(p.d, 1);
+    return [=](size_t) NONLIN_LOOP { return one; };
+  }
 };
 
 // Of rows, or without an axis.
@@ -272,7 +276,13 @@ struct BinaryCrossEntropy : EntryLoss<BinaryCrossEntropy> {
 };
 
 struct BinaryCrossEntropyWithLogits : EntryLoss<BinaryCrossEntropyWithLogits> {
-  static constexpr bool kHasPosWeight = true;
+  static constexpr OperandList kOptions = Operands(Operand::kOptionalIn);  // the weight of positive targets
+  template <class P, class R>
+  static auto OptionsOf(const P& p, const R& r) {
+    const auto one = hn::Set(p.d, 1);
+    const auto* weight = r.template Row<kFirstOption>();
+    return [=](size_t i) NONLIN_LOOP { return weight == nullptr ? one : p.LoadRow(weight, i); };
+  }
   // (1 - y) softplus(x) + q y softplus(-x)
   template <class D, class V>
   static V Term(D d, V x, V y, V q) {
@@ -292,6 +302,81 @@ struct BinaryCrossEntropyWithLogits : EntryLoss<BinaryCrossEntropyWithLogits> {
     const auto above = hn::Gt(x, zero);
     const V sigmoid = hn::IfThenElse(above, larger, smaller), opposite = hn::IfThenElse(above, smaller, larger);
     return hn::MulSub(negative, sigmoid, hn::Mul(positive, opposite));
+  }
+};
+
+// A factor q^gamma of a cross-entropy l = -log(p), for q = 1 - p: `power`. In gradients it becomes `slope`, q^gamma (1 +
+// gamma p l / q).
+template <class D>
+struct Focus {
+  using V = hn::Vec<D>;
+  V power, slope;
+  HWY_INLINE Focus(D d, V gamma, V p, V q, V l) {
+    const V zero = hn::Zero(d), one = hn::Set(d, 1);
+    power = Power(d, q, gamma);
+    const V ratio = hn::IfThenElse(hn::Eq(q, zero), one, hn::Div(l, q));
+    slope = hn::Mul(power, hn::MulAdd(gamma, TimesOrZero(d, p, ratio), one));
+  }
+  static HWY_INLINE V Power(D d, V q, V gamma) {                                         // 0^0 is 1
+    if (HWY_LIKELY(hn::AllTrue(d, hn::Eq(gamma, hn::Set(d, 2))))) return hn::Mul(q, q);  // the default
+    const V zero = hn::Zero(d), one = hn::Set(d, 1);
+    const Two<V> log = Log(d, q), exponent = TwoProduct(d, gamma, FastTwoSum(log.hi, log.lo));
+    const V power = ExpTimes(d, exponent, Two<V>{one, zero});
+    return hn::IfThenElse(hn::Eq(gamma, zero), one, power);
+  }
+};
+
+struct BinaryFocalLossWithLogits : EntryLoss<BinaryFocalLossWithLogits> {
+  // gamma, and the factors of positive and of negative targets
+  static constexpr OperandList kOptions = Operands(Operand::kScalarIn, Operand::kScalarIn, Operand::kScalarIn);
+  template <class V>
+  struct Options {
+    V gamma, positive, negative;
+  };
+  template <class P, class R>
+  static auto OptionsOf(const P& p, const R& r) {
+    const Options<typename P::V> options{p.LoadScalar(r.template Row<kFirstOption>()),
+                                         p.LoadScalar(r.template Row<kFirstOption + 1>()),
+                                         p.LoadScalar(r.template Row<kFirstOption + 2>())};
+    return [=](size_t) NONLIN_LOOP { return options; };
+  }
+
+  // sigmoid(-|x|) and sigmoid(|x|); q = (1 - y) sigmoid(x) + y sigmoid(-x); alpha q^gamma
+  template <class D>
+  struct Parts {
+    using V = hn::Vec<D>;
+    V smaller, larger, negative, positive, q, factor;
+    HWY_INLINE Parts(D d, V x, V y, const Options<V>& o) {
+      const V one = hn::Set(d, 1);
+      const V e = Unscale(d, ScaledExp(d, AtLeast(hn::Neg(hn::Abs(x)), hn::Set(d, ConstantsOf<D>::kLogZero))));
+      larger = hn::Div(one, hn::Add(one, e));
+      smaller = hn::Mul(e, larger);
+      const V other = hn::Sub(one, y);
+      const auto above = hn::Gt(x, hn::Zero(d));
+      negative = hn::Mul(other, hn::IfThenElse(above, larger, smaller));
+      positive = hn::Mul(y, hn::IfThenElse(above, smaller, larger));
+      q = hn::Add(negative, positive);
+      factor = hn::Mul(hn::MulAdd(o.positive, y, hn::Mul(o.negative, other)), Focus<D>::Power(d, q, o.gamma));
+    }
+  };
+  template <class D, class V>
+  static V LogLoss(D d, V x, V y) {
+    return BinaryCrossEntropyWithLogits::Term(d, x, y, hn::Set(d, 1));
+  }
+
+  template <class D, class V>
+  static V Term(D d, V x, V y, const Options<V>& o) {
+    return TimesOrZero(d, Parts<D>(d, x, y, o).factor, LogLoss(d, x, y));
+  }
+  // alpha q^gamma (p - y + gamma (1 - 2 y) p (1 - p) l / q)
+  template <class D, class V>
+  static V Slope(D d, V x, V y, const Options<V>& o) {
+    const V one = hn::Set(d, 1);
+    const Parts<D> parts(d, x, y, o);
+    const V ratio = hn::IfThenElse(hn::Eq(parts.q, hn::Zero(d)), one, hn::Div(parts.smaller, parts.q));
+    const V of_q = hn::Mul(hn::Mul(o.gamma, hn::Sub(one, hn::Add(y, y))), hn::Mul(ratio, parts.larger));
+    const V slope = hn::Add(hn::Sub(parts.negative, parts.positive), TimesOrZero(d, of_q, LogLoss(d, x, y)));
+    return TimesOrZero(d, parts.factor, slope);
   }
 };
 
@@ -496,6 +581,129 @@ struct CrossEntropy : LossFormula {
   using OfRow = CrossEntropyOfProbabilities<kWant, false>;
   template <Want kWant>
   using OfClass = CrossEntropyOfClass<kWant>;
+};
+
+// ---------------------------------------------------------------- focal losses of softmax
+//
+// A row's loss is sum_i t_i q_i^gamma l_i, for t_i = w_i [i = k] or w_i y_i, q_i = 1 - p_i and l_i = -log(p_i), and its
+// gradient grad (p_i S - t_i F_i), with F as in `Focus` and S = sum_i t_i F_i. Where p_i is above 1 / 2, q_i is rest / (1 +
+// rest), and the gradient grad ((S - t_i F_i) - q_i S).
+
+template <class P>
+struct FocalRow {
+  using D = typename P::D;
+  using V = hn::Vec<D>;
+  using Scale = ScaleOf<P>;
+  D d;
+  Scale scale;
+  V max, log, rest, gamma;
+  hn::Mask<D> likely;
+  ScaledSoftmax<D> softmax;
+
+  HWY_INLINE FocalRow(D tag, const RowSum<Scale>& sum, V exponent)
+      : d(tag),
+        scale(sum.scale),
+        max(sum.max),
+        log(IfFiniteElseNaN(tag, sum.max, LogOfSum(tag, sum.rest))),
+        rest(IfFiniteElseNaN(tag, sum.max, OneMinusTop(sum))),
+        gamma(exponent),
+        likely(IsLikely(sum)),
+        softmax(tag, sum, hn::Set(tag, 1)) {}
+
+  struct Entry {
+    V q, l;
+    Focus<D> focus;
+  };
+  HWY_INLINE auto IsTop(V z) const { return hn::And(hn::Eq(z, max), likely); }
+  HWY_INLINE Entry Of(V z) const {
+    const V l = hn::Add(hn::Sub(max, z), log);
+    const V p = hn::IfThenZeroElse(hn::Eq(l, hn::Inf(d)), softmax(scale.Exp(d, z)));
+    const V q = hn::IfThenElse(IsTop(z), rest, hn::Sub(hn::Set(d, 1), p));
+    return {q, l, Focus<D>(d, gamma, p, q, l)};
+  }
+};
+
+template <Want kWant>
+struct FocalOfClass : RowFormula {
+  static constexpr size_t kNarrow = 16;
+  using At = Places<kWant, 1>;
+  static constexpr OperandList kOperands =
+      LossOperands<kWant>(Operands(Operand::kRowIn, Operand::kIndexIn, Operand::kOptionalIn, Operand::kScalarIn));
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto d = p.d;
+    const auto* z = r.template Row<kInput>();
+    const auto target = p.LoadClass(r.template Index<kTarget>());
+    const auto* weight = r.template Row<kWeight>();
+    const auto counts = p.Counts(target);
+    const V w = weight == nullptr ? hn::Set(d, 1) : p.LoadAt(weight, target);
+    const V own = p.LoadAt(z, target);  // before it may be overwritten
+    typename P::T* buffer = nullptr;
+    if constexpr (kWant != Want::kLoss) buffer = p.Keep(r.template Row<At::kGradient>(), r.buffer);
+    const auto exponentials = ExponentialsOf<true>(p, z, buffer);
+    const auto entry = FocalRow<P>(d, exponentials.sum, p.LoadScalar(r.template Row<kFirstOption>())).Of(own);
+    if constexpr (kWant != Want::kGradient) {
+      const V loss = TimesOrZero(d, hn::Mul(w, entry.focus.power), entry.l);
+      p.StoreScalar(hn::IfThenElseZero(counts, loss), r.template Row<At::kLoss>());
+    }
+    if constexpr (kWant != Want::kLoss) {
+      const V by = hn::Mul(p.LoadScalar(r.template Row<At::kUpstream>()), hn::Mul(w, entry.focus.slope));
+      const ScaledSoftmax softmax(d, exponentials.sum, by);
+      const V own_entry = hn::Neg(hn::Mul(entry.q, by));
+      exponentials.Transform(r.template Row<At::kGradient>(), [=](size_t i, V e) NONLIN_LOOP {
+        return hn::IfThenElseZero(counts, p.Replace(target, i, softmax(e), own_entry));
+      });
+    }
+  }
+};
+
+template <Want kWant>
+struct FocalOfProbabilities : RowFormula {
+  static constexpr size_t kNarrow = 16;
+  using At = Places<kWant, 1>;
+  static constexpr OperandList kOperands =
+      LossOperands<kWant>(Operands(Operand::kRowIn, Operand::kRowIn, Operand::kOptionalIn, Operand::kScalarIn));
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    using V = typename P::V;
+    const auto d = p.d;
+    const auto* z = r.template Row<kInput>();
+    const auto* y = r.template Row<kTarget>();
+    const auto* weight = r.template Row<kWeight>();
+    const auto exponentials = ExponentialsOf<true>(p, z, kWant != Want::kLoss ? r.buffer : nullptr);
+    const FocalRow<P> row(d, exponentials.sum, p.LoadScalar(r.template Row<kFirstOption>()));
+    const auto target = [=](size_t i) NONLIN_LOOP {
+      return weight == nullptr ? p.LoadRow(y, i) : hn::Mul(p.LoadRow(y, i), p.LoadRow(weight, i));
+    };
+    V sums[3];
+    SumsOf<3>(p, z, sums, [=](size_t i, V v, V* terms) NONLIN_LOOP {
+      const V t = target(i);
+      const auto entry = row.Of(v);
+      const V share = TimesOrZero(d, t, entry.focus.slope);
+      terms[0] = hn::IfThenElseZero(row.IsTop(v), share);
+      terms[1] = hn::IfThenZeroElse(row.IsTop(v), share);
+      terms[2] = TimesOrZero(d, t, TimesOrZero(d, entry.focus.power, entry.l));
+    });
+    if constexpr (kWant != Want::kGradient) p.StoreScalar(sums[2], r.template Row<At::kLoss>());
+    if constexpr (kWant != Want::kLoss) {
+      const V grad = p.LoadScalar(r.template Row<At::kUpstream>());
+      const V at_top = sums[0], below = sums[1], total = hn::Add(at_top, below);
+      const ScaledSoftmax softmax(d, exponentials.sum, hn::Mul(grad, total));
+      exponentials.Transform(r.template Row<At::kGradient>(), [=](size_t i, V e) NONLIN_LOOP {
+        const V v = p.LoadRow(z, i), share = TimesOrZero(d, target(i), row.Of(v).focus.slope);
+        const V top = hn::Mul(grad, hn::NegMulAdd(row.rest, total, hn::Add(hn::Sub(at_top, share), below)));
+        return hn::IfThenElse(row.IsTop(v), top, hn::NegMulAdd(grad, share, softmax(e)));
+      });
+    }
+  }
+};
+
+struct FocalLoss : LossFormula {
+  template <Want kWant>
+  using OfRow = FocalOfProbabilities<kWant>;
+  template <Want kWant>
+  using OfClass = FocalOfClass<kWant>;
 };
 
 struct KlDivergenceWithLogits : LossFormula {

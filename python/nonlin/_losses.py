@@ -12,11 +12,17 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "binary_cross_entropy_with_logits_backward",
     "binary_cross_entropy_with_logits_with_grad",
+    "binary_focal_loss_with_logits",
+    "binary_focal_loss_with_logits_backward",
+    "binary_focal_loss_with_logits_with_grad",
     "categorical_cross_entropy",
     "categorical_cross_entropy_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "cross_entropy_with_grad",
+    "focal_loss",
+    "focal_loss_backward",
+    "focal_loss_with_grad",
     "kl_divergence",
     "kl_divergence_backward",
     "kl_divergence_with_logits",
@@ -47,23 +53,24 @@ def cross_entropy(
         Any shape with a non-empty class axis; the other axes are a batch. Floats are kept, booleans and integers give
         float64.
     targets : array_like
-        Integers of the shape of `logits` without `axis`: classes. Or floats of the shape of `logits`: probabilities, which
-        are not checked to sum to one.
+        Integers of the shape of `logits` without `axis`: classes. Or an array of the shape of `logits`: floats are
+        probabilities, not checked to sum to one; booleans and integers are one-hot.
     axis : int, default -1
         The class axis.
     weight : array_like, optional
-        A factor for each class, shape (C,); it may be negative.
+        A factor for each class, shape (C,); it is not checked to be positive.
     sample_weight : array_like, optional
         A factor for each row, of the shape of the rows, or a scalar. A row of weight 0 does not count: its loss and
         gradient are 0.
     ignore_index : int, default -100
-        The class of rows that do not count: their loss and gradient are 0.
+        The class of rows that do not count: their loss and gradient are 0. It does not apply to probabilities.
     label_smoothing : float, default 0.0
         In [0, 1]: mixes ``(1 - label_smoothing) * target + label_smoothing / C``.
     z_loss : float, default 0.0
-        Adds ``z_loss * logsumexp(logits)**2`` to the loss of each row.
+        Adds ``z_loss * logsumexp(logits)**2`` to the loss of each row; finite.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides by the sum of the weights of the classes that count; for probabilities, by the number of rows.
+        ``"mean"`` divides by the sum, over the rows that count, of the weight of the class (1 for probabilities) times that
+        of the row.
 
     Returns
     -------
@@ -74,7 +81,8 @@ def cross_entropy(
     Raises
     ------
     ValueError
-        For shapes that do not fit, an empty class axis, `label_smoothing` outside [0, 1], an unknown `reduction`.
+        For shapes that do not fit, an empty class axis, `label_smoothing` outside [0, 1], a `z_loss` that is not finite, an
+        unknown `reduction`.
     TypeError
         For dtypes that are not taken.
     IndexError
@@ -90,8 +98,8 @@ def cross_entropy(
 
     References
     ----------
-    docs/formulas.md, Losses. Label smoothing: Szegedy et al. (2015), arXiv:1512.00567; z_loss: Chowdhery et al. (2022),
-    arXiv:2204.02311.
+    formulas.md in the package's folder, Losses. Label smoothing: Szegedy et al. (2015), arXiv:1512.00567; z_loss: Chowdhery
+    et al. (2022), arXiv:2204.02311.
     """
     return _core.cross_entropy(
         logits,
@@ -125,7 +133,7 @@ def cross_entropy_backward(
     Parameters
     ----------
     grad : array_like
-        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``, of the shape of the losses for ``"none"``.
+        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``; for ``"none"`` it broadcasts to the losses' shape.
     logits, targets, axis, weight, sample_weight, ignore_index, label_smoothing, z_loss, reduction
         As for `cross_entropy`.
     out : ndarray, optional
@@ -227,6 +235,201 @@ def cross_entropy_with_grad(
     )
 
 
+def focal_loss(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    gamma: float = 2.0,
+    axis: int = -1,
+    weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Any:
+    """Focal loss of softmax, ``-(1 - p)**gamma log(p)`` of the target's probability p, of each row.
+
+    It is `cross_entropy` with less weight on the rows that are nearly right. Loss and gradient keep their digits where p is
+    nearly 1 or nearly 0.
+
+    Parameters
+    ----------
+    logits : array_like
+        Any shape with a non-empty class axis; the other axes are a batch. Floats are kept, booleans and integers give
+        float64.
+    targets : array_like
+        Integers of the shape of `logits` without `axis`: classes. Or an array of the shape of `logits`: floats are
+        probabilities y, not checked to sum to one, with the loss ``-sum(y (1 - p)**gamma log(p))``; booleans and integers
+        are one-hot.
+    gamma : float, default 2.0
+        The focus, finite and 0 or more; with 0 the loss is `cross_entropy`.
+    axis : int, default -1
+        The class axis.
+    weight : array_like, optional
+        A factor for each class, shape (C,); it is not checked to be positive.
+    sample_weight : array_like, optional
+        A factor for each row, of the shape of the rows, or a scalar. A row of weight 0 does not count: its loss and
+        gradient are 0.
+    ignore_index : int, default -100
+        The class of rows that do not count: their loss and gradient are 0. It does not apply to probabilities.
+    reduction : {"mean", "sum", "none"}
+        ``"mean"`` divides as in `cross_entropy`.
+
+    Returns
+    -------
+    scalar or ndarray
+        The loss, summed in float64; for ``"none"`` an array of the rows' losses. It has the dtype of `logits`, float32 for
+        16-bit floats.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, an empty class axis, a `gamma` that is negative or not finite, an unknown `reduction`.
+    TypeError
+        For dtypes that are not taken, and a `gamma` that is no number.
+    IndexError
+        If a class is outside [0, C) and not `ignore_index`: names the first one.
+    numpy.exceptions.AxisError
+        If `axis` is out of range.
+
+    Examples
+    --------
+    >>> import nonlin as nl
+    >>> print(nl.focal_loss([[2.0, 1.0, 0.1]], [0]).round(3))
+    0.048
+
+    References
+    ----------
+    formulas.md in the package's folder, Losses. Lin et al. (2017), Focal loss for dense object detection, arXiv:1708.02002.
+    """
+    return _core.focal_loss(
+        logits,
+        targets,
+        gamma=gamma,
+        axis=axis,
+        weight=weight,
+        sample_weight=sample_weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+    )
+
+
+def focal_loss_backward(
+    grad: ArrayLike,
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    gamma: float = 2.0,
+    axis: int = -1,
+    weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    out: Any = None,
+) -> Any:
+    """Gradient of `focal_loss` with respect to `logits`, times `grad`.
+
+    Parameters
+    ----------
+    grad : array_like
+        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``; for ``"none"`` it broadcasts to the losses' shape.
+    logits, targets, gamma, axis, weight, sample_weight, ignore_index, reduction
+        As for `focal_loss`.
+    out : ndarray, optional
+        Where to put the gradient, of its shape and dtype; ``out=logits`` overwrites the logits.
+
+    Returns
+    -------
+    ndarray
+        The gradient, of the shape and dtype of `logits`.
+
+    Raises
+    ------
+    ValueError, TypeError, IndexError, numpy.exceptions.AxisError
+        As `focal_loss`, and for a `grad` or an `out` that does not fit. Nothing is written to `out` then.
+
+    Examples
+    --------
+    >>> import nonlin as nl
+    >>> nl.focal_loss_backward(1.0, [[2.0, 1.0, 0.1]], [0]).round(3)
+    array([[-0.12 ,  0.086,  0.035]])
+
+    References
+    ----------
+    As `focal_loss`.
+    """
+    return _core.focal_loss_backward(
+        grad,
+        logits,
+        targets,
+        out=out,
+        gamma=gamma,
+        axis=axis,
+        weight=weight,
+        sample_weight=sample_weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+    )
+
+
+def focal_loss_with_grad(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    gamma: float = 2.0,
+    axis: int = -1,
+    weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    out: Any = None,
+) -> tuple[Any, Any]:
+    """Return `focal_loss` and its gradient with respect to `logits`, from one pass.
+
+    Parameters
+    ----------
+    logits, targets, gamma, axis, weight, sample_weight, ignore_index, reduction
+        As for `focal_loss`.
+    out : ndarray, optional
+        Where to put the gradient, of its shape and dtype; ``out=logits`` overwrites the logits.
+
+    Returns
+    -------
+    loss : scalar or ndarray
+        As `focal_loss` returns it.
+    grad : ndarray
+        The gradient, of the shape and dtype of `logits`; for ``"none"`` that of the sum.
+
+    Raises
+    ------
+    ValueError, TypeError, IndexError, numpy.exceptions.AxisError
+        As `focal_loss_backward`.
+
+    Examples
+    --------
+    >>> import nonlin as nl
+    >>> loss, grad = nl.focal_loss_with_grad([[2.0, 1.0, 0.1]], [0])
+    >>> print(loss.round(3))
+    0.048
+    >>> grad.round(3)
+    array([[-0.12 ,  0.086,  0.035]])
+
+    References
+    ----------
+    As `focal_loss`.
+    """
+    return _core.focal_loss_with_grad(  # type: ignore[no-any-return]
+        logits,
+        targets,
+        out=out,
+        gamma=gamma,
+        axis=axis,
+        weight=weight,
+        sample_weight=sample_weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+    )
+
+
 def nll_loss(
     log_probs: ArrayLike,
     targets: ArrayLike,
@@ -245,19 +448,20 @@ def nll_loss(
         Logarithms of probabilities, such as the results of `log_softmax`. Any shape with a non-empty class axis; the other
         axes are a batch. Floats are kept, booleans and integers give float64.
     targets : array_like
-        Integers of the shape of `log_probs` without `axis`: classes. Or floats of the shape of `log_probs`: probabilities,
-        which are not checked to sum to one.
+        Integers of the shape of `log_probs` without `axis`: classes. Or an array of the shape of `log_probs`: floats are
+        probabilities, not checked to sum to one; booleans and integers are one-hot.
     axis : int, default -1
         The class axis.
     weight : array_like, optional
-        A factor for each class, shape (C,); it may be negative.
+        A factor for each class, shape (C,); it is not checked to be positive.
     sample_weight : array_like, optional
         A factor for each row, of the shape of the rows, or a scalar. A row of weight 0 does not count: its loss and
         gradient are 0.
     ignore_index : int, default -100
-        The class of rows that do not count: their loss and gradient are 0.
+        The class of rows that do not count: their loss and gradient are 0. It does not apply to probabilities.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides by the sum of the weights of the classes that count; for probabilities, by the number of rows.
+        ``"mean"`` divides by the sum, over the rows that count, of the weight of the class (1 for probabilities) times that
+        of the row.
 
     Returns
     -------
@@ -284,7 +488,7 @@ def nll_loss(
 
     References
     ----------
-    docs/formulas.md, Losses. Bishop (2006), Pattern recognition and machine learning, section 4.3.
+    formulas.md in the package's folder, Losses. Bishop (2006), Pattern recognition and machine learning, section 4.3.
     """
     return _core.nll_loss(
         log_probs,
@@ -314,7 +518,7 @@ def nll_loss_backward(
     Parameters
     ----------
     grad : array_like
-        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``, of the shape of the losses for ``"none"``.
+        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``; for ``"none"`` it broadcasts to the losses' shape.
     log_probs, targets, axis, weight, sample_weight, ignore_index, reduction
         As for `nll_loss`.
     out : ndarray, optional
@@ -371,19 +575,20 @@ def categorical_cross_entropy(
         Probabilities, in [0, 1] or NaN. Any shape with a non-empty class axis; the other axes are a batch. Floats are kept,
         booleans and integers give float64.
     targets : array_like
-        Integers of the shape of `probs` without `axis`: classes. Or floats of the shape of `probs`: probabilities, which
-        are not checked to sum to one.
+        Integers of the shape of `probs` without `axis`: classes. Or an array of the shape of `probs`: floats are
+        probabilities, not checked to sum to one; booleans and integers are one-hot.
     axis : int, default -1
         The class axis.
     weight : array_like, optional
-        A factor for each class, shape (C,); it may be negative.
+        A factor for each class, shape (C,); it is not checked to be positive.
     sample_weight : array_like, optional
         A factor for each row, of the shape of the rows, or a scalar. A row of weight 0 does not count: its loss and
         gradient are 0.
     ignore_index : int, default -100
-        The class of rows that do not count: their loss and gradient are 0.
+        The class of rows that do not count: their loss and gradient are 0. It does not apply to probabilities.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides by the sum of the weights of the classes that count; for probabilities, by the number of rows.
+        ``"mean"`` divides by the sum, over the rows that count, of the weight of the class (1 for probabilities) times that
+        of the row.
 
     Returns
     -------
@@ -411,7 +616,7 @@ def categorical_cross_entropy(
 
     References
     ----------
-    docs/formulas.md, Losses. Bishop (2006), Pattern recognition and machine learning, section 4.3.
+    formulas.md in the package's folder, Losses. Bishop (2006), Pattern recognition and machine learning, section 4.3.
     """
     return _core.categorical_cross_entropy(
         probs, targets, axis=axis, weight=weight, sample_weight=sample_weight, ignore_index=ignore_index, reduction=reduction
@@ -435,7 +640,7 @@ def categorical_cross_entropy_backward(
     Parameters
     ----------
     grad : array_like
-        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``, of the shape of the losses for ``"none"``.
+        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``; for ``"none"`` it broadcasts to the losses' shape.
     probs, targets, axis, weight, sample_weight, ignore_index, reduction
         As for `categorical_cross_entropy`.
     out : ndarray, optional
@@ -484,7 +689,8 @@ def binary_cross_entropy(
     probs : array_like
         Probabilities, in [0, 1] or NaN, of any shape. Floats are kept, booleans and integers give float64.
     targets : array_like
-        Of the shape of `probs` and any real dtype: 0, 1, or a probability between them.
+        Of the shape of `probs` and any real dtype: 0, 1, or a probability between them. They are not checked to be in
+        [0, 1]; the loss of others may be negative.
     weight : array_like, optional
         A factor for each entry; broadcasts to the shape of `probs`.
     reduction : {"mean", "sum", "none"}
@@ -511,7 +717,7 @@ def binary_cross_entropy(
 
     References
     ----------
-    docs/formulas.md, Losses. Bishop (2006), Pattern recognition and machine learning, section 4.3.
+    formulas.md in the package's folder, Losses. Bishop (2006), Pattern recognition and machine learning, section 4.3.
     """
     return _core.binary_cross_entropy(probs, targets, weight=weight, reduction=reduction)
 
@@ -530,7 +736,7 @@ def binary_cross_entropy_backward(
     Parameters
     ----------
     grad : array_like
-        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``, of the shape of the losses for ``"none"``.
+        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``; for ``"none"`` it broadcasts to the losses' shape.
     probs, targets, weight, reduction
         As for `binary_cross_entropy`.
     out : ndarray, optional
@@ -574,7 +780,8 @@ def binary_cross_entropy_with_logits(
     logits : array_like
         Any shape. Floats are kept, booleans and integers give float64.
     targets : array_like
-        Of the shape of `logits` and any real dtype: 0, 1, or a probability between them.
+        Of the shape of `logits` and any real dtype: 0, 1, or a probability between them. They are not checked to be in
+        [0, 1]; the loss of others may be negative.
     weight : array_like, optional
         A factor for each entry; broadcasts to the shape of `logits`.
     pos_weight : array_like, optional
@@ -603,7 +810,7 @@ def binary_cross_entropy_with_logits(
 
     References
     ----------
-    docs/formulas.md, Losses. Bishop (2006), Pattern recognition and machine learning, section 4.3.
+    formulas.md in the package's folder, Losses. Bishop (2006), Pattern recognition and machine learning, section 4.3.
     """
     return _core.binary_cross_entropy_with_logits(logits, targets, weight=weight, pos_weight=pos_weight, reduction=reduction)
 
@@ -623,7 +830,7 @@ def binary_cross_entropy_with_logits_backward(
     Parameters
     ----------
     grad : array_like
-        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``, of the shape of the losses for ``"none"``.
+        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``; for ``"none"`` it broadcasts to the losses' shape.
     logits, targets, weight, pos_weight, reduction
         As for `binary_cross_entropy_with_logits`.
     out : ndarray, optional
@@ -702,6 +909,179 @@ def binary_cross_entropy_with_logits_with_grad(
     )
 
 
+def binary_focal_loss_with_logits(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    gamma: float = 2.0,
+    alpha: float | None = None,
+    weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Any:
+    """Focal loss of sigmoid, ``(1 - p_t)**gamma`` times the binary cross-entropy, of each entry.
+
+    For a target y and ``p = sigmoid(logits)``, ``p_t = p y + (1 - p) (1 - y)``. Loss and gradient keep their digits where
+    p_t is nearly 1 or nearly 0.
+
+    Parameters
+    ----------
+    logits : array_like
+        Any shape. Floats are kept, booleans and integers give float64.
+    targets : array_like
+        Of the shape of `logits` and any real dtype: 0, 1, or a probability between them. They are not checked to be in
+        [0, 1]; outside, the loss is NaN where p_t is above 1.
+    gamma : float, default 2.0
+        The focus, finite and 0 or more; with 0 the loss is the binary cross-entropy.
+    alpha : float, optional
+        In [0, 1]: the factor ``alpha y + (1 - alpha) (1 - y)`` balances positive and negative targets. By default it is 1.
+    weight : array_like, optional
+        A factor for each entry; broadcasts to the shape of `logits`.
+    reduction : {"mean", "sum", "none"}
+        ``"mean"`` divides by the number of entries.
+
+    Returns
+    -------
+    scalar or ndarray
+        The loss, summed in float64; for ``"none"`` an array of the entries' losses. It has the dtype of `logits`, float32
+        for 16-bit floats.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, a `gamma` that is negative or not finite, an `alpha` outside [0, 1], an unknown
+        `reduction`.
+    TypeError
+        For dtypes that are not taken, and a `gamma` or `alpha` that is no number.
+
+    Examples
+    --------
+    >>> import nonlin as nl
+    >>> print(nl.binary_focal_loss_with_logits([2.0, -1.0], [1, 0]).round(3))
+    0.012
+
+    References
+    ----------
+    formulas.md in the package's folder, Losses. Lin et al. (2017), Focal loss for dense object detection, arXiv:1708.02002.
+    """
+    return _core.binary_focal_loss_with_logits(
+        logits,
+        targets,
+        gamma=gamma,
+        alpha=alpha,
+        weight=weight,
+        reduction=reduction,
+    )
+
+
+def binary_focal_loss_with_logits_backward(
+    grad: ArrayLike,
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    gamma: float = 2.0,
+    alpha: float | None = None,
+    weight: ArrayLike | None = None,
+    reduction: str = "mean",
+    out: Any = None,
+) -> Any:
+    """Gradient of `binary_focal_loss_with_logits` with respect to `logits`, times `grad`.
+
+    Parameters
+    ----------
+    grad : array_like
+        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``; for ``"none"`` it broadcasts to the losses' shape.
+    logits, targets, gamma, alpha, weight, reduction
+        As for `binary_focal_loss_with_logits`.
+    out : ndarray, optional
+        Where to put the gradient, of its shape and dtype; ``out=logits`` overwrites the logits.
+
+    Returns
+    -------
+    ndarray
+        The gradient, of the shape and dtype of `logits`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `binary_focal_loss_with_logits`, and for a `grad` or an `out` that does not fit. Nothing is written to `out` then.
+
+    Examples
+    --------
+    >>> import nonlin as nl
+    >>> nl.binary_focal_loss_with_logits_backward(1.0, [2.0, -1.0], [1, 0]).round(3)
+    array([-0.002,  0.026])
+
+    References
+    ----------
+    As `binary_focal_loss_with_logits`.
+    """
+    return _core.binary_focal_loss_with_logits_backward(
+        grad,
+        logits,
+        targets,
+        out=out,
+        gamma=gamma,
+        alpha=alpha,
+        weight=weight,
+        reduction=reduction,
+    )
+
+
+def binary_focal_loss_with_logits_with_grad(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    gamma: float = 2.0,
+    alpha: float | None = None,
+    weight: ArrayLike | None = None,
+    reduction: str = "mean",
+    out: Any = None,
+) -> tuple[Any, Any]:
+    """Return `binary_focal_loss_with_logits` and its gradient with respect to `logits`, from one pass.
+
+    Parameters
+    ----------
+    logits, targets, gamma, alpha, weight, reduction
+        As for `binary_focal_loss_with_logits`.
+    out : ndarray, optional
+        Where to put the gradient, of its shape and dtype; ``out=logits`` overwrites the logits.
+
+    Returns
+    -------
+    loss : scalar or ndarray
+        As `binary_focal_loss_with_logits` returns it.
+    grad : ndarray
+        The gradient, of the shape and dtype of `logits`; for ``"none"`` that of the sum.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `binary_focal_loss_with_logits_backward`.
+
+    Examples
+    --------
+    >>> import nonlin as nl
+    >>> loss, grad = nl.binary_focal_loss_with_logits_with_grad([2.0, -1.0], [1, 0])
+    >>> print(loss.round(3))
+    0.012
+    >>> grad.round(3)
+    array([-0.002,  0.026])
+
+    References
+    ----------
+    As `binary_focal_loss_with_logits`.
+    """
+    return _core.binary_focal_loss_with_logits_with_grad(  # type: ignore[no-any-return]
+        logits,
+        targets,
+        out=out,
+        gamma=gamma,
+        alpha=alpha,
+        weight=weight,
+        reduction=reduction,
+    )
+
+
 def kl_divergence(
     p: ArrayLike, q: ArrayLike, *, axis: int = -1, sample_weight: ArrayLike | None = None, reduction: str = "mean"
 ) -> Any:
@@ -720,7 +1100,7 @@ def kl_divergence(
         A factor for each row, of the shape of the rows, or a scalar. A row of weight 0 does not count: its loss and
         gradient are 0.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides by the number of rows.
+        ``"mean"`` divides by the number of rows, or the sum of their weights.
 
     Returns
     -------
@@ -745,7 +1125,7 @@ def kl_divergence(
 
     References
     ----------
-    docs/formulas.md, Losses. Kullback and Leibler (1951), On information and sufficiency.
+    formulas.md in the package's folder, Losses. Kullback and Leibler (1951), On information and sufficiency.
     """
     return _core.kl_divergence(p, q, axis=axis, sample_weight=sample_weight, reduction=reduction)
 
@@ -765,7 +1145,7 @@ def kl_divergence_backward(
     Parameters
     ----------
     grad : array_like
-        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``, of the shape of the losses for ``"none"``.
+        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``; for ``"none"`` it broadcasts to the losses' shape.
     p, q, axis, sample_weight, reduction
         As for `kl_divergence`.
     out : ndarray, optional
@@ -812,7 +1192,7 @@ def kl_divergence_with_logits(
         A factor for each row, of the shape of the rows, or a scalar. A row of weight 0 does not count: its loss and
         gradient are 0.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides by the number of rows.
+        ``"mean"`` divides by the number of rows, or the sum of their weights.
 
     Returns
     -------
@@ -837,7 +1217,7 @@ def kl_divergence_with_logits(
 
     References
     ----------
-    docs/formulas.md, Losses. Hinton, Vinyals and Dean (2015), arXiv:1503.02531.
+    formulas.md in the package's folder, Losses. Hinton, Vinyals and Dean (2015), arXiv:1503.02531.
     """
     return _core.kl_divergence_with_logits(p, logits, axis=axis, sample_weight=sample_weight, reduction=reduction)
 
@@ -857,7 +1237,7 @@ def kl_divergence_with_logits_backward(
     Parameters
     ----------
     grad : array_like
-        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``, of the shape of the losses for ``"none"``.
+        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``; for ``"none"`` it broadcasts to the losses' shape.
     p, logits, axis, sample_weight, reduction
         As for `kl_divergence_with_logits`.
     out : ndarray, optional
