@@ -192,7 +192,7 @@ def test_awkward(f: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 def test_masked_targets_do_not_count(loss: Loss, rng: np.random.Generator) -> None:
     x, y = loss.problem(rng, (6, 5))[loss.operand], loss.problem(rng, (6, 5))[1 - loss.operand]
-    mask = rng.random(y.shape) < 0.3
+    mask = np.asarray(rng.random(y.shape) < 0.3)
     mask.flat[0], mask.flat[-1] = True, False
     masked = np.ma.array(y, mask=mask)
     masked.data[mask] = 1000 if y.dtype.kind == "i" else np.nan  # must not be seen

@@ -560,7 +560,8 @@ PyObject* CallFunction(PyObject* self, PyObject* const* args, Py_ssize_t given) 
     PyObject* options[kOptions] = {};
     std::copy(args + f.inputs, args + given, options);
     const CallLimit limit(LimitOfContext());
-    if (!std::all_of(args, args + f.inputs, IsPlain) || !IsPlain(options[kWhere])) return CallOthers(f, args, options);
+    const auto is_plain = [](PyObject* value) { return IsNone(value) || PyArray_CheckExact(value) || IsPlain(value); };
+    if (!std::all_of(args, args + f.inputs, is_plain) || !is_plain(options[kWhere])) return CallOthers(f, args, options);
     return Call(f, args, options).Run();
   });
 }
