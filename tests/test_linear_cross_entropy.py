@@ -1,5 +1,6 @@
 """linear_cross_entropy with every option and chunk size: values, gradients, layouts, errors, memory."""
 
+import functools
 import itertools
 import math
 import subprocess
@@ -39,12 +40,20 @@ def options() -> list[dict[str, Any]]:
     values = {
         "bias": [None, np.array([0.5, -1, 0.25, 2, -0.5])],
         "class_weight": [None, np.array([0.5, 1, 2, 0.25, 1.5])],
+        "sample_weight": [None, 0.75],  # or, by `of_rows`, one for each row
         "ignore_index": [-100, 2],
         "label_smoothing": [0.0, 0.125],
         "z_loss": [0.0, 0.03125],
         "reduction": ["mean", "sum", "none"],
     }
     return [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
+
+
+def of_rows(o: dict[str, Any], batch: tuple[int, ...]) -> dict[str, Any]:
+    """The options with a weight for each row, that of the first one 0."""
+    if o["sample_weight"] is None or math.prod(batch) < 2:
+        return o
+    return {**o, "sample_weight": (np.arange(math.prod(batch)) * o["sample_weight"]).reshape(batch)}
 
 
 all_options = pytest.mark.parametrize("o", options(), ids=lambda o: "-".join(map(str, o.values())).replace("\n", ""))
@@ -66,17 +75,24 @@ def assert_close(result: Any, expected: Any, roundings: float) -> None:
 @targets_of_both_kinds
 @all_options
 def test_against_reference(o: dict[str, Any], soft: bool, dtype: Any, rng: np.random.Generator) -> None:
-    given = {k: v.astype(dtype) if isinstance(v, np.ndarray) else v for k, v in o.items()}
     for batch in BATCHES:
+        weighted = of_rows(o, batch)
+        given = {k: v.astype(dtype) if isinstance(v, np.ndarray) else v for k, v in weighted.items()}
         x, weight, targets = problem(rng, batch, soft, dtype)
         exact = targets.astype(np.float64) if soft else targets
-        expected = reference.linear_cross_entropy_with_grad(x.astype(np.float64), weight.astype(np.float64), exact, **o)
+        wider = x.astype(np.float64), weight.astype(np.float64), exact
+        expected = reference.linear_cross_entropy_with_grad(*wider, **weighted)
+        upstream = rng.standard_normal(batch if o["reduction"] == "none" else ())
+        by_upstream = reference.linear_cross_entropy_backward(upstream, *wider, **weighted)
         before = [a.copy() for a in (x, weight, targets)]
         for chunk_rows in (None, 2):
             loss = nl.linear_cross_entropy(x, weight, targets, chunk_rows=chunk_rows, **given)
             both = nl.linear_cross_entropy_with_grad(x, weight, targets, chunk_rows=chunk_rows, **given)
             assert_same_bits(both[0], loss)
             assert_close(both, expected, 64)
+            grads = nl.linear_cross_entropy_backward(upstream, x, weight, targets, chunk_rows=chunk_rows, **given)
+            assert_close((loss, grads), (expected[0], by_upstream), 64)
+            assert [None if g is None else g.dtype for g in grads] == [None if g is None else g.dtype for g in both[1]]
             assert (both[1][2] is None) == (o["bias"] is None)
             assert [np.asarray(a).dtype for a in flat(both)] == [working_dtype(dtype), *[dtype] * (len(flat(both)) - 1)]
             assert [np.shape(a) for a in flat(both)[1:]] == [x.shape, weight.shape, (CLASSES,)][: len(flat(both)) - 1]
@@ -90,8 +106,8 @@ def test_against_reference(o: dict[str, Any], soft: bool, dtype: Any, rng: np.ra
 @all_options
 def test_against_torch(o: dict[str, Any], soft: bool, rng: np.random.Generator) -> None:
     torch = pytest.importorskip("torch")
-    if o["z_loss"] or (soft and o["ignore_index"] >= 0):
-        return  # torch has neither
+    if o["z_loss"] or o["sample_weight"] or (soft and o["ignore_index"] >= 0):
+        return  # torch has none of them
     x, weight, targets = problem(rng, (9,), soft)
     leaves = [None if a is None else torch.tensor(a, requires_grad=True) for a in (x, weight, o["bias"])]
     class_weight = None if o["class_weight"] is None else torch.tensor(o["class_weight"])
@@ -129,6 +145,58 @@ def test_gradients_are_those_of_the_loss(soft: bool, o: dict[str, Any], reductio
         check_gradient(
             lambda value, given=given: np.sum(reference.linear_cross_entropy(**given(value))), gradient, place[name]
         )
+
+
+@targets_of_both_kinds
+def test_upstream_gradients(soft: bool, rng: np.random.Generator) -> None:
+    """They broadcast; 1 gives the gradients of the sum, 16 bits lose nothing to the divisor."""
+    x, weight, targets = problem(rng, (3, 4), soft)
+    o = {"bias": np.arange(5.0), "chunk_rows": 5}
+
+    def backward(grad: Any, reduction: str = "none") -> Any:
+        return nl.linear_cross_entropy_backward(grad, x, weight, targets, reduction=reduction, **o)
+
+    assert_same_bits(backward(1), nl.linear_cross_entropy_with_grad(x, weight, targets, reduction="none", **o)[1])
+    for shape in ((), (1,), (4,), (3, 1), (3, 4)):
+        grad = rng.standard_normal(shape)
+        assert_same_bits(backward(grad.tolist()), backward(np.broadcast_to(grad, (3, 4)).copy()))
+    for reduction in ("mean", "sum"):
+        assert_same_bits(backward(np.float16(0.7), reduction), backward(float(np.float16(0.7)), reduction))
+        for wrong in ([1.0], np.ones((3, 4))):
+            with pytest.raises(ValueError, match=rf"^grad has shape .* for reduction='{reduction}' it takes a scalar"):
+                backward(wrong, reduction)
+    for wrong in ((3,), (3, 4, 1), (0,)):
+        with pytest.raises(
+            ValueError, match=r"^grad has shape .* it takes one that broadcasts to that of the losses, \(3, 4\)"
+        ):
+            backward(np.ones(wrong))
+    for wrong in (None, "a", 1j):
+        with pytest.raises(TypeError, match=r"^grad\b"):
+            backward(wrong)
+
+
+@targets_of_both_kinds
+def test_rows_of_weight_0_do_not_count(soft: bool, rng: np.random.Generator) -> None:
+    x, weight, targets = problem(rng, (6,), soft)
+    sample_weight = np.array([1, 0, 0.5, 2, 0, 1])
+    keep = sample_weight != 0
+    for reduction in ("mean", "sum", "none"):
+        o = {"reduction": reduction, "chunk_rows": 2}
+        expected = nl.linear_cross_entropy_with_grad(x[keep], weight, targets[keep], sample_weight=sample_weight[keep], **o)
+        loss, grads = nl.linear_cross_entropy_with_grad(x, weight, targets, sample_weight=sample_weight, **o)
+        assert np.ndim(loss) == 0 or not loss[~keep].any()
+        assert not grads[0][~keep].any()
+        rest = loss[keep] if np.ndim(loss) else loss, (grads[0][keep], *grads[1:])
+        assert_close(rest, expected, 4)
+
+
+def test_weights_of_rows_are_multiplied_in_float64(rng: np.random.Generator) -> None:
+    x, weight, _ = problem(rng, (1,), soft=False, dtype=np.float32)
+    rows, targets = x[[0, 0, 0]], [0, 0, 0]
+    one = nl.linear_cross_entropy(x, weight, [0])
+    for f in (nl.linear_cross_entropy, lambda *a, **o: nl.linear_cross_entropy_with_grad(*a, **o)[0]):
+        got = f(rows, weight, targets, sample_weight=[1e9 + 1, -1e9, 0.25], reduction="sum")
+        np.testing.assert_allclose(got, 1.25 * np.float64(one), rtol=1e-6)
 
 
 # Chunks
@@ -347,6 +415,9 @@ def test_bad_target_is_named(bad: int, rng: np.random.Generator) -> None:
         ("class_weight", np.zeros(4), ValueError),
         ("class_weight", np.zeros((5, 1)), ValueError),
         ("class_weight", np.zeros(5, complex), TypeError),
+        ("sample_weight", np.zeros(4), ValueError),
+        ("sample_weight", np.zeros((3, 1)), ValueError),
+        ("sample_weight", np.zeros(3, complex), TypeError),
         ("targets", np.zeros(4, int), ValueError),
         ("targets", np.zeros((3, 1), int), ValueError),
         ("targets", np.zeros((5, 3), int), ValueError),
@@ -370,7 +441,8 @@ def test_bad_target_is_named(bad: int, rng: np.random.Generator) -> None:
 )
 def test_errors(argument: str, given: Any, error: type[Exception]) -> None:
     arguments = {"x": np.zeros((3, 4)), "weight": np.zeros((5, 4)), "targets": np.zeros(3, int), argument: given}
-    for f in (nl.linear_cross_entropy, nl.linear_cross_entropy_with_grad):
+    backward = functools.partial(nl.linear_cross_entropy_backward, 1.0)
+    for f in (nl.linear_cross_entropy, nl.linear_cross_entropy_with_grad, backward):
         with pytest.raises(error, match=rf"^{argument}\b") as raised:
             f(**arguments)
         array = np.asarray(given)
@@ -378,6 +450,24 @@ def test_errors(argument: str, given: Any, error: type[Exception]) -> None:
 
 
 # Memory
+
+
+def test_no_references_are_kept(rng: np.random.Generator) -> None:
+    """To the dtype of the arrays, which is one object for all of them."""
+    dtype = np.dtype(np.float32)
+    x, weight, targets = problem(rng, (7,), soft=False, dtype=dtype)
+    o = {"bias": np.ones(CLASSES, dtype), "sample_weight": np.ones(7, dtype), "label_smoothing": 0.1, "chunk_rows": 3}
+
+    def call() -> None:
+        nl.linear_cross_entropy(x, weight, targets, **o)
+        nl.linear_cross_entropy_with_grad(x, weight, targets, **o)
+        nl.linear_cross_entropy_backward(1.0, x, weight, targets, **o)
+
+    call()
+    before = sys.getrefcount(dtype)
+    for _ in range(20):
+        call()
+    assert sys.getrefcount(dtype) - before < 20
 
 
 @pytest.mark.parametrize("function", ["linear_cross_entropy", "linear_cross_entropy_with_grad"])

@@ -277,3 +277,18 @@ def test_pandas(loss: Loss, rng: np.random.Generator) -> None:
     frames = [pandas.DataFrame(a) if a.ndim == 2 else pandas.Series(a) for a in given]
     for y, exact in zip(every_result(loss, frames, 0.7), every_result(loss, given, 0.7), strict=True):
         np.testing.assert_allclose(y, exact, rtol=1e-13, atol=1e-15)
+
+
+@all_losses
+def test_no_memory(loss: Loss) -> None:
+    """Strides of 0 need none, but results and copies of more than the address space has do."""
+    huge = (2**46, 3)
+    given = [
+        np.broadcast_to(a[:1] if a.ndim else a, loss.losses_shape(huge) if a.ndim == 1 else huge)
+        for a in loss.problem(np.random.default_rng(0), (1, 3), -1, np.float32)
+    ]
+    for f in loss.functions()[::2]:
+        with pytest.raises(MemoryError):
+            f(*given, reduction="none")
+    with pytest.raises(MemoryError):
+        loss.functions()[1](1.0, *given)

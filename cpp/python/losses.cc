@@ -161,7 +161,7 @@ enum Argument {
   kLabelSmoothingArgument,
   kZLossArgument,
   kReduction,
-  kDivisor,  // of the gradient, where it is not that of the reduction
+  kDivisor,  // of the gradient, where it is not that of the reduction; the weights of rows are then left out of the losses
   kArguments,
 };
 constexpr const char* kArgumentNames[kArguments] = {"grad",
@@ -608,7 +608,7 @@ class Call {
       data = sums.data();
     }
     const double total = RunPieces(operations_.functions[f_.function], a_.is_none, data, gradient, a_.SampleWeights());
-    if (a_.sample_weight && has_losses && a_.is_none) WeighLosses(data);
+    if (a_.sample_weight && has_losses && a_.is_none && IsNone(values_[kDivisor])) WeighLosses(data);
     if (a_.sample_weight && has_gradient && !a_.of_class) ClearUncounted(gradient);
     if (out && !gradient.is(*out)) {
       if (PyArray_CopyInto(ArrayOf(out->ptr()), ArrayOf(gradient.ptr())) < 0) throw py::error_already_set();

@@ -1,5 +1,6 @@
 """Losses of a linear layer, computed in chunks of rows, so that the logits never exist as a whole."""
 
+import contextlib
 import math
 import operator
 from typing import Any
@@ -11,7 +12,7 @@ from . import _core
 from ._core import float_array
 from ._dtypes import INTEGERS, is_real, working_dtype
 
-__all__ = ["linear_cross_entropy", "linear_cross_entropy_with_grad"]
+__all__ = ["linear_cross_entropy", "linear_cross_entropy_backward", "linear_cross_entropy_with_grad"]
 
 _MIN_ROWS = 172  # of a chunk of wide rows
 _CHUNK_BYTES = 4 << 20  # of a chunk of narrow rows
@@ -73,15 +74,20 @@ def _chunks(
     weight: np.ndarray,
     bias: np.ndarray | None,
     targets: np.ndarray,
+    sample_weight: np.ndarray | None,
+    grad: Any,
     chunk_rows: int,
-    divisor: float | None,
+    with_grad: bool,
     options: dict[str, Any],
 ) -> tuple[np.ndarray, Any]:
-    """Return the losses of rows and, with a divisor, the gradients of sum(losses) / divisor for x, weight and bias."""
+    """Return the losses of rows and, if wanted, the gradients of sum(grad losses) / divisor for x, weight and bias.
+
+    With a `grad`, a number or one for each row, there are no losses. They are without the sample weights.
+    """
     (rows, features), classes, dtype = x.shape, len(weight), x.dtype
     losses = np.empty(rows, dtype)
     buffer = np.empty((min(chunk_rows, rows), classes), dtype)
-    if divisor is not None:
+    if with_grad:
         grad_x, grad_weight = np.empty_like(x), np.zeros((classes, features), dtype)
         grad_bias = None if bias is None else np.zeros(classes, dtype)
         block = min(classes, max(1, _BLOCK_BYTES // max(1, features * dtype.itemsize)))
@@ -91,10 +97,16 @@ def _chunks(
         logits = np.matmul(x[chunk], weight.T, out=buffer[: rows - start])
         if bias is not None:
             logits += bias
-        if divisor is None:
+        if sample_weight is not None:
+            options["sample_weight"] = sample_weight[chunk]
+        if not with_grad:
             losses[chunk] = _core.cross_entropy(logits, targets[chunk], **options)
             continue
-        losses[chunk], g = _core.cross_entropy_with_grad(logits, targets[chunk], out=logits, divisor=divisor, **options)
+        if grad is None:
+            losses[chunk], g = _core.cross_entropy_with_grad(logits, targets[chunk], out=logits, **options)
+        else:
+            by = grad[chunk] if np.ndim(grad) else grad
+            g = _core.cross_entropy_backward(by, logits, targets[chunk], out=logits, **options)
         np.matmul(g, weight, out=grad_x[chunk])
         if start == 0:
             np.matmul(g.T, x[chunk], out=grad_weight)
@@ -102,7 +114,28 @@ def _chunks(
             _add_product(grad_weight, g.T, x[chunk], scratch)
         if grad_bias is not None:
             grad_bias += np.sum(g, axis=0)
-    return losses, None if divisor is None else (grad_x, grad_weight, grad_bias)
+    return losses, (grad_x, grad_weight, grad_bias) if with_grad else None
+
+
+def _of_losses(grad: np.ndarray, batch: list[int], reduction: str) -> Any:
+    """Return the upstream gradient as a float64 number, or as one for each row."""
+    if grad.ndim == 0:
+        return float(grad)
+    taken = "a scalar"
+    if reduction == "none":
+        taken = f"one that broadcasts to that of the losses, {tuple(batch)}"
+        with contextlib.suppress(ValueError):
+            return np.broadcast_to(grad, batch).astype(np.float64).reshape(-1)
+    raise ValueError(f"grad has shape {grad.shape}; for reduction={reduction!r} it takes {taken}")
+
+
+def _reduced(losses: np.ndarray, sample_weight: np.ndarray | None, divisor: float, batch: list[int], reduction: str) -> Any:
+    weighted = losses
+    if sample_weight is not None:
+        weighted = np.where(sample_weight == 0, 0, sample_weight * losses)
+    if reduction == "none":
+        return weighted.astype(losses.dtype, copy=False).reshape(batch)[()]
+    return losses.dtype.type(np.sum(weighted, dtype=np.float64) / divisor)
 
 
 @np.errstate(all="ignore")
@@ -112,13 +145,18 @@ def _linear_cross_entropy(
     targets: ArrayLike,
     bias: ArrayLike | None,
     class_weight: ArrayLike | None,
+    sample_weight: ArrayLike | None,
     reduction: str,
     chunk_rows: int | None,
     *,
     with_grad: bool,
+    grad: Any = None,
     **options: Any,
 ) -> tuple[Any, Any]:
-    """Return the loss and, where wanted, its gradients. All arguments are checked before anything is computed."""
+    """Return the loss and, where wanted, its gradients, times `grad` and without the loss where there is one.
+
+    All arguments are checked before anything is computed.
+    """
     a, w = float_array("x", x), float_array("weight", weight)
     if a.ndim == 0:
         raise ValueError(f"x has shape {a.shape}; it takes an axis of features, shape (..., features)")
@@ -138,8 +176,15 @@ def _linear_cross_entropy(
     logits = np.broadcast_to(np.zeros((), dtype), (*batch, classes))  # stands for the logits, without memory
     # Probabilities are converted to `dtype` in chunks, not here.
     soft = (is_real(target.dtype) or target.dtype.kind in INTEGERS) and target.shape == logits.shape
-    divisor = _core.cross_entropy_divisor(logits, logits if soft else target, axis=-1, reduction=reduction, **options)
+    divisor = _core.cross_entropy_divisor(
+        logits, logits if soft else target, axis=-1, sample_weight=sample_weight, reduction=reduction, **options
+    )
     rows = math.prod(batch)
+    by_row = None
+    if sample_weight is not None:
+        by_row = np.broadcast_to(float_array("sample_weight", sample_weight), batch).astype(np.float64).reshape(rows)
+    if grad is not None:
+        grad = _of_losses(grad, batch, reduction)
     size = _chunk_rows(rows, classes * dtype.itemsize) if chunk_rows is None else _checked_chunk_rows(chunk_rows)
 
     losses, grads = _chunks(
@@ -147,11 +192,13 @@ def _linear_cross_entropy(
         _for_blas(w.astype(dtype, copy=False)),
         None if b is None else b.astype(dtype, copy=False),
         target.reshape(rows, *target.shape[len(batch) :]),
+        by_row,
+        grad,
         size,
-        divisor if with_grad else None,
-        {**options, "axis": -1, "reduction": "none"},
+        with_grad,
+        {**options, "axis": -1, "reduction": "none", "divisor": divisor},
     )
-    loss = losses.reshape(batch)[()] if reduction == "none" else dtype.type(np.sum(losses, dtype=np.float64) / divisor)
+    loss = None if grad is not None else _reduced(losses, by_row, divisor, batch, reduction)
     if not with_grad:
         return loss, None
     grad_x, *others = grads
@@ -166,6 +213,7 @@ def linear_cross_entropy(
     *,
     bias: ArrayLike | None = None,
     class_weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
@@ -184,12 +232,15 @@ def linear_cross_entropy(
     weight : array_like
         Shape (classes, features), 1 class or more.
     targets : array_like
-        Integers with the shape of `x` without its last axis: classes. Or floats of shape (..., classes): probabilities,
-        which are not checked to sum to one.
+        Integers with the shape of `x` without its last axis: classes. Or an array of shape (..., classes): floats are
+        probabilities, not checked to sum to one; booleans and integers are one-hot.
     bias : array_like, optional
         Shape (classes,).
     class_weight : array_like, optional
         A factor for each class, shape (classes,): `weight` of `cross_entropy`.
+    sample_weight : array_like, optional
+        A factor for each row, of the shape of `x` without its last axis, or a scalar. A row of weight 0 does not count: its
+        loss and gradients are 0.
     ignore_index, label_smoothing, z_loss, reduction
         As for `cross_entropy`.
     chunk_rows : int, optional
@@ -225,8 +276,9 @@ def linear_cross_entropy(
 
     References
     ----------
-    docs/formulas.md, Losses, and A layer, and the whole backward pass; for GPUs: Hsu et al. (2024), Liger Kernel,
-    arXiv:2410.10989, and Wijmans et al. (2024), Cut your losses in large-vocabulary language models, arXiv:2411.09009.
+    formulas.md in the package's folder, Losses, and A layer, and the whole backward pass; for GPUs: Hsu et al. (2024), Liger
+    Kernel, arXiv:2410.10989, and Wijmans et al. (2024), Cut your losses in large-vocabulary language models,
+    arXiv:2411.09009.
     """
     loss, _ = _linear_cross_entropy(
         x,
@@ -234,6 +286,7 @@ def linear_cross_entropy(
         targets,
         bias,
         class_weight,
+        sample_weight,
         reduction,
         chunk_rows,
         with_grad=False,
@@ -244,6 +297,75 @@ def linear_cross_entropy(
     return loss
 
 
+def linear_cross_entropy_backward(
+    grad: ArrayLike,
+    x: ArrayLike,
+    weight: ArrayLike,
+    targets: ArrayLike,
+    *,
+    bias: ArrayLike | None = None,
+    class_weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+    chunk_rows: int | None = None,
+) -> tuple[Any, Any, Any]:
+    """Gradients of `linear_cross_entropy` with respect to `x`, `weight` and `bias`, times `grad`.
+
+    Parameters
+    ----------
+    grad : array_like
+        The upstream gradient: a scalar for ``"mean"`` and ``"sum"``; for ``"none"`` it broadcasts to the losses' shape.
+    x, weight, targets, bias, class_weight, sample_weight, ignore_index, label_smoothing, z_loss, reduction, chunk_rows
+        As for `linear_cross_entropy`.
+
+    Returns
+    -------
+    grads : tuple
+        The gradients ``(grad_x, grad_weight, grad_bias)`` as `linear_cross_entropy_with_grad` returns them.
+
+    Raises
+    ------
+    IndexError, ValueError, TypeError
+        As `linear_cross_entropy`, and for a `grad` that does not fit.
+
+    Notes
+    -----
+    It makes every logit anew. Where `grad` is 1, `linear_cross_entropy_with_grad` gives the loss too, at little more cost.
+
+    Examples
+    --------
+    >>> import nonlin as nl
+    >>> x, weight = [[1.0, 2.0], [0.5, -1.0]], [[2.0, 0.0], [0.0, 0.5], [0.1, 0.0]]
+    >>> grad_x, grad_weight, grad_bias = nl.linear_cross_entropy_backward(1.0, x, weight, [0, 2])
+    >>> grad_x.round(3)
+    array([[-0.336,  0.061],
+           [ 0.583,  0.035]])
+
+    References
+    ----------
+    As `linear_cross_entropy`.
+    """
+    _, grads = _linear_cross_entropy(
+        x,
+        weight,
+        targets,
+        bias,
+        class_weight,
+        sample_weight,
+        reduction,
+        chunk_rows,
+        with_grad=True,
+        grad=float_array("grad", grad),
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        z_loss=z_loss,
+    )
+    return grads  # type: ignore[no-any-return]
+
+
 def linear_cross_entropy_with_grad(
     x: ArrayLike,
     weight: ArrayLike,
@@ -251,6 +373,7 @@ def linear_cross_entropy_with_grad(
     *,
     bias: ArrayLike | None = None,
     class_weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
@@ -261,7 +384,7 @@ def linear_cross_entropy_with_grad(
 
     Parameters
     ----------
-    x, weight, targets, bias, class_weight, ignore_index, label_smoothing, z_loss, reduction, chunk_rows
+    x, weight, targets, bias, class_weight, sample_weight, ignore_index, label_smoothing, z_loss, reduction, chunk_rows
         As for `linear_cross_entropy`.
 
     Returns
@@ -302,6 +425,7 @@ def linear_cross_entropy_with_grad(
         targets,
         bias,
         class_weight,
+        sample_weight,
         reduction,
         chunk_rows,
         with_grad=True,
