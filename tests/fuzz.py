@@ -285,7 +285,8 @@ def elementwise(key: str, rng: np.random.Generator) -> Case:
             extreme = one_of(rng, 0.0, -1.0, 1e30, 1e-30, 1e-40, np.inf, -np.inf, np.nan)
             options[name] = as_parameter(rng, extreme if rng.random() < 0.15 else ordinary)
         rounded = to(options.get(name, default), dtype)
-        parameters[name] = 1 / 6 if rounded == to(1 / 6, dtype) else float(wide(rounded))
+        sixth = f.activation == "hard_sigmoid" and rounded == to(1 / 6, dtype)  # the default stays one
+        parameters[name] = 1 / 6 if sixth else float(wide(rounded))
     expected = exact_elementwise(f, [to(a, dtype) for a in arrays], parameters)
     case = Case(f.called, given, {**options, **f.option}, expected, 0 if f.outputs == 1 else None, tuple(range(len(given))))
     if case.out is not None and rng.random() < 0.1:
@@ -324,6 +325,7 @@ def exact_elementwise(f: Function, arrays: list[Array], parameters: dict[str, An
                 least = np.nan_to_num(factor, nan=0.0, posinf=most) * float(np.finfo(work).tiny)
                 largest = least if largest is None else np.fmax(least, largest)
                 unsaid |= ((np.abs(x) > 10) | ("up" in given)) & ~(factor < most / 16)
+                unsaid |= size > most * factor  # a slope that overflows
             for value in parameters.values():  # 0 / 0, and 0 times infinity
                 extreme = (np.asarray(value) == 0) | ~(np.abs(value) < 1e6)
                 void = (factor == 0) | np.isinf(factor)
@@ -756,8 +758,10 @@ def row_sizes(p: Problem) -> tuple[Array, Array]:
     if p.loss == "kl_divergence_with_logits":
         size = size + magnitude(t, np.log(t))
     # The gradient is p_j sum_i t_i - t_j, as p_j times the sum over the others, minus q_j t_j.
-    others = np.maximum(t.sum(axis, keepdims=True) - t, 0)
-    size, slope = size.sum(axis), chance * others + rest * t
+    total = t.sum(axis, keepdims=True)
+    size, slope = size.sum(axis), chance * np.maximum(total - t, 0) + rest * t
+    if o.get("label_smoothing"):  # every class is a target: the terms are p_j sum_i t_i and t_j
+        slope = chance * total + t
     if o.get("z_loss"):
         top = x.max(axis, keepdims=True)
         lse = np.expand_dims(reference.logsumexp(x, axis), axis)
@@ -788,6 +792,8 @@ def loss(name: str, rng: np.random.Generator) -> Case:
         void = zero & ~np.isfinite(p.exact_x)
         if p.axis is not None:
             void = np.all(zero, p.axis) & ~np.all(np.isfinite(p.exact_x), p.axis)
+            far = np.isfinite(p.exact_x) & (np.abs(p.exact_x) > np.finfo(work).max / 4)  # their differences overflow
+            void = void | np.any(far, p.axis)
         if grad is None:
             size, unsaid = (size, void) if reduction == "none" else (size.sum() / divisor, np.any(void))
             expected.append(Expected(results[0], work, LOSSES_ + more, np.asarray(size), np.asarray(unsaid)))
@@ -799,7 +805,7 @@ def loss(name: str, rng: np.random.Generator) -> Case:
             largest = np.fmax(slope * factor, (1 + factor) * np.fmax(1, steepest) * np.finfo(work).tiny)
             most = np.finfo(work).max / 1024
             unsaid = void | (zero & ~np.isfinite(factor)) | ((factor == 0) & ~np.isfinite(slope))
-            unsaid |= (factor > most) | (~(slope < most) & (factor < 1))
+            unsaid |= (factor > most) | (~(slope < most) & (factor < 1)) | (np.isfinite(steepest) & (steepest > most))
             expected.append(Expected(results[-1], p.dtype, GRADIENTS + more, largest, unsaid | (divisor == 0)))
     place = len(given) - (1 if base.startswith("kl") else 2)
     case = Case(name, [laid_out(rng, a) for a in given], p.options, expected)
@@ -967,6 +973,7 @@ def linear(name: str, rng: np.random.Generator) -> Case:
         slope = (slope * factor[..., None] / (divisor or 1)).reshape(-1, classes)
         if reduction != "none":
             size = size.sum() / divisor
+    more = features + (3 * math.sqrt(math.prod(batch)) if work == np.float64 else 0.0)
     results = as_tuple(getattr(reference, name)(*exact_given, **formula))
     grads = results[-1] if name.endswith("_with_grad") else results if name.endswith("_backward") else ()
     rows = len(slope)
@@ -975,9 +982,9 @@ def linear(name: str, rng: np.random.Generator) -> Case:
         (slope.T @ np.abs(exact[0]).reshape(rows, features), rows),
     ]
     bounds.append((slope.sum(0), rows))
-    expected = [] if name.endswith("_backward") else [Expected(results[0], work, LOSSES_ + features, np.asarray(size))]
+    expected = [] if name.endswith("_backward") else [Expected(results[0], work, LOSSES_ + more, np.asarray(size))]
     for g, (largest, terms) in zip([g for g in grads if g is not None], bounds, strict=False):
-        expected.append(Expected(g, dtype, GRADIENTS + features + terms, largest, np.full(g.shape, divisor == 0)))
+        expected.append(Expected(g, dtype, GRADIENTS + more + terms, largest, np.full(g.shape, divisor == 0)))
     return Case(name, given, p.options, expected)
 
 
