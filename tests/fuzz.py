@@ -52,7 +52,6 @@ except ModuleNotFoundError:
 INTEGERS = [np.dtype(t) for t in ("?", "i1", "u1", "i2", "i4", "u4", "i8", "u8")]
 LONG = np.longdouble if np.finfo(np.longdouble).nmant >= 63 else np.float64
 
-WHOLE = "sample_weight" in inspect.signature(nl.cross_entropy).parameters  # else an older package: less is asked of it
 
 # In ULP of the larger term, in the type of the computation.
 ROWS, GRADIENTS, LOSSES_ = 4.0, 8.0, 8.0
@@ -246,7 +245,7 @@ def as_parameter(rng: np.random.Generator, value: float) -> Any:
     if abs(value) < 100 and value == int(value) and rng.random() < 0.3:
         return int(value)
     with np.errstate(all="ignore"):
-        return one_of(rng, float, float, *[np.float64, np.float32, np.array] * WHOLE)(value)
+        return one_of(rng, float, float, np.float64, np.float32, np.array)(value)
 
 
 def options_of(name: str) -> set[str]:
@@ -384,7 +383,7 @@ class Rows(NamedTuple):
 
 def some_rows(name: str, rng: np.random.Generator) -> Rows:
     shape, has = rows_shape(rng), options_of(name)
-    axis = some_axis(rng, shape, several=WHOLE)
+    axis = some_axis(rng, shape, several=True)
     dtype = one_of(rng, *FLOATS * 3, one_of(rng, *INTEGERS))
     x = numbers(rng, shape, dtype)
     dtype = np.dtype(np.float64) if dtype.kind in "biu" else dtype
@@ -639,7 +638,7 @@ def some_targets(rng: np.random.Generator, shape: tuple[int, ...], axis: int, be
         return to(probabilities(rng, shape, axis), beside)
     integer = one_of(rng, *INTEGERS[1:])
     classes = rng.integers(0, min(shape[axis], int(np.iinfo(integer).max)), without(shape, (axis,)))
-    if kind < 0.5 and WHOLE:
+    if kind < 0.5:
         hot = np.arange(shape[axis]).reshape(-1, *[1] * (len(shape) - 1 - axis)) == np.expand_dims(classes, axis)
         return hot.astype(one_of(rng, *INTEGERS))
     return classes.astype(integer)
@@ -658,7 +657,8 @@ def some_options(
     for name, most in (("label_smoothing", 1.0), ("z_loss", 0.1), ("gamma", 5.0), ("alpha", 1.0)):
         if name in has and rng.random() < 0.4:
             p.options[name] = as_parameter(rng, one_of(rng, 0.0, most, float(np.round(rng.uniform(0, most), 3))))
-            p.exact[name] = float(to(p.options[name], work))
+            given = p.options[name]
+            p.exact[name] = float(given if name == "alpha" else to(given, work))  # 1 - alpha is made before it is rounded
     if "ignore_index" in has and p.exact_other.shape != p.exact_x.shape and p.other.size and rng.random() < 0.5:
         ignored = int(one_of(rng, p.other.ravel()[0], np.iinfo(p.other.dtype).max))
         p.other = p.exact_other = np.where(rng.random(p.other.shape) < 0.3, p.other.dtype.type(ignored), p.other)
@@ -674,7 +674,7 @@ def some_problem(loss: str, rng: np.random.Generator) -> Problem:
     axis = some_axis(rng, shape) if by_rows else None
     place: Any = None if axis is None else axis % len(shape)
     dtype = one_of(rng, *FLOATS)
-    beside = one_of(rng, dtype, dtype, *[np.dtype(np.float32), np.dtype(np.float64)] * WHOLE)  # targets and factors
+    beside = one_of(rng, dtype, dtype, np.dtype(np.float32), np.dtype(np.float64))  # targets and factors
     if kind == "logits":
         x = numbers(rng, shape, dtype)
     elif by_rows:
@@ -703,7 +703,7 @@ def some_problem(loss: str, rng: np.random.Generator) -> Problem:
     )
     factors = {"weight": smaller(rng, shape), "pos_weight": smaller(rng, shape)}
     if by_rows:
-        factors = {"weight": (shape[place],), "sample_weight": smaller(rng, p.losses)}
+        factors = {"weight": (shape[place],), "sample_weight": p.losses if rng.random() < 0.8 else ()}
     some_options(loss, rng, p, factors, beside)
     return p
 
@@ -776,7 +776,7 @@ def loss(name: str, rng: np.random.Generator) -> Case:
     work, reduction = working_dtype(p.dtype), p.exact.get("reduction", "mean")
     given, exact_given, grad = p.ordered(p.x, p.other), p.ordered(p.exact_x, p.exact_other), None
     if name.endswith("_backward"):
-        shape = smaller(rng, p.losses, 0.3 * WHOLE) if reduction == "none" else ()
+        shape = smaller(rng, p.losses, 0.3) if reduction == "none" else ()
         grad = numbers(rng, shape, one_of(rng, work, p.dtype), 0.05)
         given, exact_given = [grad, *given], [grad.astype(p.exact_x.dtype), *exact_given]
     results = as_tuple(getattr(reference, name)(*exact_given, **p.exact))
@@ -944,7 +944,7 @@ def linear(name: str, rng: np.random.Generator) -> Case:
     logits = exact[0] @ exact[1].T + (0 if exact_bias is None else exact_bias)
     exact_target = target if target.shape != logits.shape else to(target, work).astype(w)
     p = Problem("cross_entropy", logits, target, dtype, {}, logits, exact_target, {}, len(batch))
-    some_options(name, rng, p, {"class_weight": (classes,), "sample_weight": smaller(rng, batch)}, beside)
+    some_options(name, rng, p, {"class_weight": (classes,), "sample_weight": batch if rng.random() < 0.8 else ()}, beside)
     formula = {"class_weight" if key == "weight" else key: value for key, value in p.exact.items()} | {"bias": exact_bias}
     if exact_bias is not None:
         p.options["bias"] = laid_out(rng, bias)
@@ -1126,7 +1126,7 @@ def check_out(case: Case, results: list[Any], rng: np.random.Generator) -> None:
     if not any(a is out for a in (returned if isinstance(returned, tuple) else (returned,))):
         raise Wrong(f"out is {kind}: it is not what the call returned")
     mask = True if case.where is None else case.where
-    if not WHOLE and case.name not in FUNCTIONS:  # other strides, other bits
+    if case.name not in FUNCTIONS:  # rows: other strides, other bits
         compare(f"out is {kind}, it", out, case.expected[case.out], case.expected[case.out].exact)
     elif not same_bits(out, np.where(mask, expected, stay)):
         raise Wrong(f"out is {kind}{' with where' * (case.where is not None)}: other bits than without out")

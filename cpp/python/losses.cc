@@ -442,7 +442,7 @@ class Arguments {
     BindSampleWeight();
     BindOptions();
     if (of_class) {
-      BindClasses({x.shape(axis), overflow == 0 ? std::optional<int64_t>(ignored) : std::nullopt});
+      BindClasses({x.shape(axis), overflow == 0 ? std::optional<int64_t>(ignored) : std::nullopt}, index);
     } else {
       target = Cast(target, NumberOfTarget());
     }
@@ -475,17 +475,22 @@ class Arguments {
   }
 
   // Targets as C-contiguous int64. Raises IndexError for one that is no class.
-  void BindClasses(const ClassRange& classes) {
+  void BindClasses(ClassRange classes, const py::object& ignore_index) {
     const py::array given = target;
     const size_t n = given.size();
     if (PyTypeNum_ISUNSIGNED(NumberOf(given)) && given.itemsize() == sizeof(uint64_t)) {
-      // Beyond int64 there is no class: the largest int64 stands for all of them.
+      // Beyond int64 there is no class: the largest int64 stands for all of them, and -1 for what is ignored.
+      const unsigned long long ignored = PyLong_AsUnsignedLongLong(ignore_index.ptr());
+      const bool ignores = PyErr_Occurred() == nullptr;
+      PyErr_Clear();
+      classes.ignored = ignores ? std::optional<int64_t>(-1) : std::nullopt;
       const py::array wide = Cast(given, NPY_UINT64, NPY_ARRAY_C_CONTIGUOUS);
       const auto* const from = static_cast<const uint64_t*>(wide.data());
       target = NewArray(static_cast<int>(given.ndim()), given.shape(), -1, NPY_INT64);
       static constexpr uint64_t kMost = std::numeric_limits<int64_t>::max();
-      std::transform(from, from + n, static_cast<int64_t*>(target.mutable_data()),
-                     [](uint64_t value) { return static_cast<int64_t>(std::min(value, kMost)); });
+      std::transform(from, from + n, static_cast<int64_t*>(target.mutable_data()), [=](uint64_t value) {
+        return ignores && value == ignored ? -1 : static_cast<int64_t>(std::min(value, kMost));
+      });
     } else {
       target = Cast(given, NPY_INT64, NPY_ARRAY_C_CONTIGUOUS);
     }

@@ -270,7 +270,9 @@ struct BinaryCrossEntropy : EntryLoss<BinaryCrossEntropy> {
   static V Slope(D d, V p, V y, V) {
     const V one = hn::Set(d, 1), rest = hn::Sub(one, p);
     const V divisor = LimitedDivisor(d, p), other = LimitedDivisor(d, rest);
-    const V difference = hn::IfThenElse(hn::Eq(rest, other), hn::Sub(divisor, y), hn::Sub(hn::Sub(one, y), other));
+    const auto ordinary = hn::And(hn::Eq(rest, other), hn::Eq(p, divisor));  // the divisors add up to 1
+    const V sides = hn::MulSub(hn::Sub(one, y), divisor, hn::Mul(y, other));
+    const V difference = hn::IfThenElse(ordinary, hn::Sub(divisor, y), sides);
     return hn::Div(difference, hn::Mul(divisor, other));
   }
 };

@@ -205,7 +205,8 @@ def logsumexp(
     log, sign = _core.logsumexp_signed(x, factors, axis, 1.0, where, out, keepdims)
     if return_sign:
         return log, sign
-    negative = np.asarray(sign) < 0
+    with np.errstate(invalid="ignore"):  # of bfloat16's NaN
+        negative = np.asarray(sign) < 0
     if out is not None:
         np.copyto(log, np.nan, where=negative)
         return log

@@ -416,7 +416,7 @@ def softmax_backward(grad: Array, y: Array, axis: Axis = -1, *, scale: float = 1
     """``scale y (grad - sum(grad y))`` with ``y = softmax(scale x)``."""
     y, axis = _rows(y, axis)
     y, grad = _only(where, y), _only(where, np.broadcast_to(_float(grad), y.shape))
-    gradient = y * (grad - (grad * y).sum(axis, keepdims=True))
+    gradient = _only(where, y * (grad - (grad * y).sum(axis, keepdims=True)))
     return np.asarray(gradient if scale == 1 else scale * gradient)
 
 
@@ -497,7 +497,7 @@ def _signed_sum(x: Array, b: Array, axis: int) -> tuple[Array, Array]:
     np.put_along_axis(terms, k, 0, axis)
     r = terms.sum(axis, keepdims=True) / factor
     y = m + (np.log(np.abs(factor)) + np.log1p(np.where(r < -1, -2 - r, r)))
-    sign = np.sign(factor) * np.sign(1 + r)
+    sign = np.where(np.isnan(y), y, np.sign(factor) * np.sign(1 + r))
     total = _weighted(b, np.exp(np.where(np.isfinite(x), 0, x))).sum(axis, keepdims=True)  # beside infinite terms
     infinite = np.isinf(m)
     return np.where(infinite, np.log(np.abs(total)), y), np.where(infinite, np.sign(total), sign)
