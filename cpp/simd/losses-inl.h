@@ -67,13 +67,13 @@ HWY_INLINE double DoubleSumOf(const P& p, const S* row, F f) {
     ForEach(p, row, 0, p.Steps(), 0, [&](size_t i, typename P::V v, auto step) NONLIN_LOOP {
       auto term = f(i, v);
       if constexpr (step.kTail) term = hn::IfThenElseZero(hn::FirstN(p.d, p.TailLanes()), term);
-      if constexpr (HWY_TARGET == HWY_SCALAR) {
-        low = hn::Add(low, hn::PromoteTo(dd, term));
-      } else {
-        const hn::Half<typename P::D> half;
-        low = hn::Add(low, hn::PromoteTo(dd, hn::LowerHalf(half, term)));
-        high = hn::Add(high, hn::PromoteTo(dd, hn::UpperHalf(half, term)));
-      }
+#if HWY_TARGET == HWY_SCALAR
+      low = hn::Add(low, hn::PromoteTo(dd, term));
+#else
+      const hn::Half<typename P::D> half;
+      low = hn::Add(low, hn::PromoteTo(dd, hn::LowerHalf(half, term)));
+      high = hn::Add(high, hn::PromoteTo(dd, hn::UpperHalf(half, term)));
+#endif
     });
     return hn::GetLane(hn::SumOfLanes(dd, hn::Add(low, high)));
   }
