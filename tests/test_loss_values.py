@@ -741,6 +741,22 @@ def test_targets_keep_their_digits_beside_16_bits(loss: Loss, half: np.dtype, rn
 
 
 @pytest.mark.parametrize("half", HALVES, ids=str)
+@losses_of_two_floats
+def test_integers_keep_their_digits_beside_16_bits(loss: Loss, half: np.dtype, rng: np.random.Generator) -> None:
+    """They leave the dtype of the result as it is."""
+    for shape, axis in (((7, 5), -1), ((5, 7), 0), ((3, 700), -1)):
+        q = loss.problem(rng, shape, axis, half)[1]
+        for p in (rng.integers(0, 2, shape), rng.integers(0, 70_001, shape), rng.integers(0, 2, shape).astype(bool)):
+            exact = p.astype(np.float64)
+            for f, exact_f in zip(loss.functions()[::2], loss.functions(reference)[::2], strict=True):
+                got, expected = as_tuple(f(p, q, axis=axis)), as_tuple(exact_f(exact, wide(q), axis=axis))
+                assert_near(got[0], expected[0])
+            grad = loss.functions()[1](1.0, p, q, axis=axis)
+            assert grad.dtype == half
+            assert_near(grad, loss.functions(reference)[1](1.0, exact, wide(q), axis=axis))
+
+
+@pytest.mark.parametrize("half", HALVES, ids=str)
 def test_single_targets_keep_their_digits_beside_16_bits(half: np.dtype) -> None:
     for x, y, expected in (
         (16, np.float32(0.999), 0.01599991),

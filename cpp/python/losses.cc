@@ -525,12 +525,12 @@ class Arguments {
   }
 
   void BindRows() {
-    if (IsInteger(NumberOf(target))) target = Cast(target, NumberOf(x));
-    target = FloatArray(loss_.Target(), target.ptr());
+    const bool are_integers = IsInteger(NumberOf(target));
+    target = are_integers ? Cast(target, NumberOfTarget()) : FloatArray(loss_.Target(), target.ptr());
     CheckTargetShape();
     BindAxis();
     BindSampleWeight();
-    if (NumberOf(target) == NumberOf(x)) return;
+    if (are_integers || NumberOf(target) == NumberOf(x)) return;
     const auto common = Checked(reinterpret_cast<PyObject*>(
         PyArray_PromoteTypes(PyArray_DESCR(ArrayOf(x.ptr())), PyArray_DESCR(ArrayOf(target.ptr())))));
     const int number = reinterpret_cast<PyArray_Descr*>(common.ptr())->type_num;

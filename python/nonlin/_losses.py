@@ -351,7 +351,7 @@ def focal_loss_backward(
     --------
     >>> import nonlin as nl
     >>> nl.focal_loss_backward(1.0, [[2.0, 1.0, 0.1]], [0]).round(3)
-    array([[-0.12 ,  0.086,  0.035]])
+    array([[-0.104,  0.074,  0.03 ]])
 
     References
     ----------
@@ -411,7 +411,7 @@ def focal_loss_with_grad(
     >>> print(loss.round(3))
     0.048
     >>> grad.round(3)
-    array([[-0.12 ,  0.086,  0.035]])
+    array([[-0.104,  0.074,  0.03 ]])
 
     References
     ----------
@@ -1090,7 +1090,7 @@ def kl_divergence(
     Parameters
     ----------
     p : array_like
-        The target distributions, of the shape of `q`; integers become the dtype of `q`.
+        The target distributions, of the shape of `q`; integers leave the dtype of the result to `q`.
     q : array_like
         The distributions that are compared with `p`. Any shape with a non-empty class axis; the other axes are a batch.
         Floats are kept, booleans and integers give float64.
@@ -1182,7 +1182,7 @@ def kl_divergence_with_logits(
     Parameters
     ----------
     p : array_like
-        The target distributions, of the shape of `logits`; integers become the dtype of `logits`.
+        The target distributions, of the shape of `logits`; integers leave the dtype of the result to `logits`.
     logits : array_like
         Any shape with a non-empty class axis; the other axes are a batch. Floats are kept, booleans and integers give
         float64.
