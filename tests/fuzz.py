@@ -276,7 +276,7 @@ def elementwise(key: str, rng: np.random.Generator) -> Case:
     parameters: dict[str, Any] = {}
     for i, (name, default) in enumerate(f.parameters.items()):
         if i == 0 and rng.random() < 0.1:
-            values = numbers(rng, smaller(rng, shape), dtype, 0)
+            values = numbers(rng, smaller(rng, shape), dtype, 0) + dtype.type(0)  # no -0.0, where formulas jump
             options[name], parameters[name] = laid_out(rng, values), values.astype(wider(dtype))
             continue
         if rng.random() < 0.6:
@@ -284,8 +284,13 @@ def elementwise(key: str, rng: np.random.Generator) -> Case:
             extreme = one_of(rng, 0.0, -1.0, 1e30, 1e-30, 1e-40, np.inf, -np.inf, np.nan)
             options[name] = as_parameter(rng, extreme if rng.random() < 0.15 else ordinary)
         rounded = to(options.get(name, default), dtype)
-        sixth = f.activation == "hard_sigmoid" and rounded == to(1 / 6, dtype)  # the default stays one
-        parameters[name] = 1 / 6 if sixth else float(wide(rounded))
+        parameters[name] = float(wide(rounded))
+    if (
+        f.activation == "hard_sigmoid"
+        and all(np.ndim(v) == 0 for v in parameters.values())
+        and parameters == {n: float(wide(to(v, dtype))) for n, v in f.parameters.items()}
+    ):
+        parameters = dict(f.parameters)  # a sixth, not its rounding
     expected = exact_elementwise(f, [to(a, dtype) for a in arrays], parameters)
     case = Case(f.called, given, {**options, **f.option}, expected, 0 if f.outputs == 1 else None, tuple(range(len(given))))
     if case.out is not None and rng.random() < 0.1:
@@ -311,8 +316,9 @@ def exact_elementwise(f: Function, arrays: list[Array], parameters: dict[str, An
             size = np.abs(to(exact, np.float64))
             factor = np.broadcast_to(given.get("grad", 1.0) * (given.get("up", 1.0) if i == 0 else 1.0), shape)
             terms = largest_term(f.name, x) if i == 0 else None
-            if f.activation == "hard_sigmoid" and list(parameters.values()) not in ([], [1 / 6, 0.5]):
-                slope, offset = parameters.values()
+            usual = all(np.ndim(v) == 0 for v in parameters.values()) and list(parameters.values()) in ([], [1 / 6, 0.5])
+            if f.activation == "hard_sigmoid" and not usual:
+                slope, offset = (np.asarray(v, np.float64) for v in parameters.values())
                 terms, end = np.abs(slope * x) + np.abs(offset), slope * x + offset
                 if "grad" in given:
                     unsaid |= np.minimum(np.abs(end), np.abs(end - 1)) <= 4 * np.finfo(work).eps * terms

@@ -57,14 +57,20 @@ class Function:
     def reference(self) -> Callable[..., Any]:
         return functools.partial(getattr(reference, self.called), **self.option)
 
+    def ufunc(self, target: str) -> Callable[..., Any]:
+        """The ufunc of all inputs, parameters included, with the kernels of that instruction set."""
+        return _ufuncs_of(target)[self.name]
+
     def of(self, target: str) -> Callable[..., Any]:
         """The ufunc of the array inputs with the kernels of that instruction set, parameters having their defaults."""
-        ufunc = _ufuncs_of(target)[self.name]
+        ufunc = self.ufunc(target)
         return functools.partial(_with_trailing, ufunc, tuple(self.parameters.values())) if self.parameters else ufunc
 
     def rounded_parameters(self, dtype: np.dtype) -> dict[str, float]:
-        """The default parameters as a call in that dtype takes them; a sixth stays one, which no float is."""
-        return {key: value if value == 1 / 6 else float(dtype.type(value)) for key, value in self.parameters.items()}
+        """The default parameters as a call in that dtype takes them."""
+        if self.activation == "hard_sigmoid":  # which divides by 6
+            return self.parameters
+        return {key: float(dtype.type(value)) for key, value in self.parameters.items()}
 
     def exact(self, *arguments: Array, **parameters: Any) -> tuple[Array, ...]:
         """The outputs by the reference, in float64, or in long double for float64; other parameters have their defaults."""
@@ -398,11 +404,15 @@ def float64_sample() -> Array:
 
 _A, _S = mpf(reference.SELU_ALPHA), mpf(reference.SELU_SCALE)
 _U = mp.sqrt(2 / mp.pi)
-_SIXTH = mpf(1) / 6
 
 
 def _sigmoid(x: mpf) -> mpf:
-    return 1 / (1 + mp.exp(-x))
+    return 1 / (1 + _exp(-x))
+
+
+def _sixth(slope: mpf) -> mpf:
+    """The slope; the default, a rounded 1 / 6, stands for 1 / 6 itself."""
+    return mpf(1) / 6 if slope == 1 / 6 else slope
 
 
 def _cdf(x: mpf) -> mpf:
@@ -433,10 +443,10 @@ EXACT: dict[str, Callable[..., mpf]] = {
     "relu6_backward": lambda x: mpf(0 < x < 6),
     "leaky_relu": lambda x, negative_slope: x if x > 0 else negative_slope * x,
     "leaky_relu_backward": lambda x, negative_slope: mpf(1) if x > 0 else negative_slope,
-    "elu": lambda x, alpha: x if x > 0 else alpha * mp.expm1(x),
-    "elu_backward": lambda x, alpha: mpf(1) if x > 0 else alpha * mp.exp(x),
-    "celu": lambda x, alpha: x if x > 0 else alpha * mp.expm1(x / alpha),
-    "celu_backward": lambda x, alpha: mpf(1) if x > 0 else mp.exp(x / alpha),
+    "elu": lambda x, alpha: x if x > 0 else alpha * _expm1(x),
+    "elu_backward": lambda x, alpha: mpf(1) if x > 0 else alpha * _exp(x),
+    "celu": lambda x, alpha: x if x > 0 else alpha * _expm1(x / alpha),
+    "celu_backward": lambda x, alpha: mpf(1) if x > 0 else _exp(x / alpha),
     "selu": lambda x: _S * (x if x > 0 else _A * mp.expm1(x)),
     "selu_backward": lambda x: _S if x > 0 else _S * _A * mp.exp(x),
     "sigmoid": _sigmoid,
@@ -445,7 +455,7 @@ EXACT: dict[str, Callable[..., mpf]] = {
     "log_sigmoid_backward": lambda x: _sigmoid(-x),
     "tanh": mp.tanh,
     "tanh_backward": lambda y: 1 - y * y,
-    "softplus": lambda x, beta: mp.log1p(mp.exp(beta * x)) / beta if beta * x < 1000 else x,
+    "softplus": lambda x, beta: _log1p(_exp(beta * x)) / beta if beta * x < 1000 else x,
     "softplus_backward": lambda x, beta: _sigmoid(beta * x),
     "gelu": lambda x: x * _cdf(x),
     "gelu_backward": lambda x: _cdf(x) + x * _phi(x),
@@ -455,9 +465,9 @@ EXACT: dict[str, Callable[..., mpf]] = {
     "silu_backward": lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))),
     "mish": lambda x: x * _mish_tanh(x),
     "mish_backward": lambda x: _mish_tanh(x) + x * (1 - _mish_tanh(x) ** 2) * _sigmoid(x),
-    "hard_sigmoid": lambda x, slope=_SIXTH, offset=0.5: min(max(slope * x + offset, mpf(0)), mpf(1)),
-    "hard_sigmoid_backward": lambda x, slope=_SIXTH, offset=0.5: slope * (0 < slope * x + offset < 1),
-    "hard_swish": lambda x: x * EXACT["hard_sigmoid"](x),
+    "hard_sigmoid": lambda x, slope, offset: min(max(_sixth(slope) * x + offset, mpf(0)), mpf(1)),
+    "hard_sigmoid_backward": lambda x, slope, offset: _sixth(slope) * (0 < _sixth(slope) * x + offset < 1),
+    "hard_swish": lambda x: x * min(max(x / 6 + mpf(0.5), mpf(0)), mpf(1)),
     "hard_swish_backward": lambda x: mpf(0) if x <= -3 else mpf(1) if x >= 3 else (2 * x + 3) / 6,
     "hard_tanh": lambda x, min_val, max_val: min(max(x, min_val), max_val),
     "hard_tanh_backward": lambda x, min_val, max_val: mpf(min_val < x < max_val),
@@ -478,7 +488,7 @@ def exact_mp(function: Function, *arguments: Array) -> tuple[list[mpf], ...]:
         return tuple([mpf(str(v)) for v in output] for output in wide)
     points = [[mpf(float(v)) for v in np.atleast_1d(a)] for a in np.broadcast_arrays(*arguments)]
     if function.activation not in GATES:
-        given = {key: _SIXTH if value == 1 / 6 else mpf(value) for key, value in parameters.items()}
+        given = {key: mpf(value) for key, value in parameters.items()}
         return ([EXACT[function.name](x, **given) for x in points[-1]],)
     gate, up = points[-2:]
     act, slope = EXACT[GATES[function.activation]], EXACT[GATES[function.activation] + "_backward"]
@@ -486,6 +496,84 @@ def exact_mp(function: Function, *arguments: Array) -> tuple[list[mpf], ...]:
     if not function.name.endswith("_backward"):
         return ([v * u for v, u in zip(values, up, strict=True)],)
     return [slope(x) * u for x, u in zip(gate, up, strict=True)], values
+
+
+def exact_at(function: Function, x: float, parameters: tuple[float, ...]) -> mpf:
+    """The exact value, or the gradient for grad = 1, at any x and parameters.
+
+    At zeros and infinities it is the limit, where there is one: x is on either side of its zero, a parameter on the side of
+    the zero's sign. Elsewhere it is what the reference formula gives, and so it is for hard_sigmoid, which is a line.
+    """
+    special = any(v == 0 or not math.isfinite(v) for v in (x, *parameters))
+    if not any(math.isnan(v) for v in (x, *parameters)) and not (special and function.activation == "hard_sigmoid"):
+        ways = itertools.product(_ways_of_x(x), *map(_ways_of_parameter, parameters))
+        found = {_as_float_sees(EXACT[function.name](*point)) for point in ways}
+        if len(found) == 1:
+            return found.pop()
+    grad = (1.0,) if "grad" in function.inputs else ()
+    return mpf(float(function.reference(*(np.longdouble(v) for v in (*grad, x, *parameters)))))
+
+
+_NEARER = mpf(10) ** 2000  # than any float is to infinity
+_NEAREST = mpf(10) ** 6000
+_INFINITE = mp.ldexp(1, 10**4000)  # times e^x it is large for _NEARER and any float, and small for _NEAREST
+
+
+def _ways_of_x(x: float) -> list[mpf]:
+    if x == 0:
+        return [s / v for s in (1, -1) for v in (_NEARER, _INFINITE**2)]
+    return [mpf(math.copysign(1, x)) * v for v in (_NEARER, _NEAREST, _INFINITE**2)] if math.isinf(x) else [mpf(x)]
+
+
+def _ways_of_parameter(value: float) -> list[mpf]:
+    sign = mpf(math.copysign(1, value))
+    if value == 0:
+        return [sign / (_NEARER * mp.sqrt(_NEARER))]
+    return [sign * _INFINITE] if math.isinf(value) else [mpf(value)]
+
+
+def _as_float_sees(value: mpf) -> mpf:
+    """What is far beyond all floats as zero or infinity."""
+    far = value != 0 and abs(mp.mag(value)) > 4000
+    return mp.sign(value) * (mp.inf if mp.mag(value) > 0 else 0) if far else value
+
+
+def _exp(x: mpf) -> mpf:
+    return mp.exp(x) if not x or mp.mag(x) < 21000 else mp.ldexp(1, int(mp.sign(x)) * 10**9000)
+
+
+def _expm1(x: mpf) -> mpf:
+    return x if not x or mp.mag(x) < -1000 else mp.expm1(x) if mp.mag(x) < 8 else _exp(x) - 1
+
+
+def _log1p(x: mpf) -> mpf:
+    return mp.log1p(x) if not x or mp.mag(x) > -1000 else x
+
+
+def parameter_values(dtype: np.dtype) -> Array:
+    """Both signs of zeros, infinities, the ends of the format and numbers between, and NaN; for x and parameters."""
+    info = finfo(dtype)
+    middle = [info.eps, 1 / 300, 0.3, 1.0, 3.0, 17.0, 88.5, 300.0, 709.5, 7e4, 2.0 ** (info.maxexp // 2)]
+    sizes = [0.0, info.smallest_subnormal, 3 * float(info.smallest_subnormal), info.tiny, *middle, info.max, np.inf]
+    with np.errstate(over="ignore"):
+        positive = np.array(sizes, np.float64).astype(dtype)
+    return np.concatenate([positive, -positive, np.array([np.nan], dtype)])
+
+
+def parameter_grid(function: Function, dtype: np.dtype) -> tuple[Array, ...]:
+    """x and parameters: pairs and triples of `parameter_values`, and x where the formula curves for each parameter."""
+    values = parameter_values(dtype)
+    if len(function.parameters) > 1:  # half of them, and both signs of zero and infinity
+        values = np.concatenate([values[::2], np.array([-0.0, -np.inf], dtype)])
+    grid = np.array(list(itertools.product(values, repeat=1 + len(function.parameters))), dtype)
+    if len(function.parameters) == 1:
+        scale = values[np.isfinite(wide(values)) & (wide(values) != 0)].astype(np.longdouble)
+        curves = np.array([s * u for u in (1e-9, 1e-3, 0.5, 5, 20, 88.5, 110, 150, 190, 250, 709, 1400) for s in (1, -1)])
+        parameter, curve = (a.ravel() for a in np.meshgrid(scale, curves.astype(np.longdouble)))
+        with np.errstate(all="ignore"):
+            x = curve / parameter if function.activation == "softplus" else curve * parameter
+            grid = np.concatenate([grid, np.stack([x, parameter], 1).astype(np.float64).astype(dtype)])
+    return tuple(np.ascontiguousarray(column) for column in grid.T)
 
 
 # Long double, where the reference in long double is not enough: x Phi(x), whose erfc NumPy has in float64 alone, and

@@ -7,7 +7,7 @@ from mpmath import mpf
 import nonlin as nl
 
 from . import oracle, sweep
-from .oracle import FLOATS, FUNCTIONS, HALVES, Function, as_tuple, bits, ulp_error, ulp_error_mp
+from .oracle import FLOATS, FUNCTIONS, HALVES, Function, as_tuple, bits, ulp_error, ulp_error_mp, wide
 
 # (float32, float64) for forward, then for backward with grad = 1.
 EXACT, EXACT_QUOTIENT, EXPONENTIAL, GATE = (0.5, 0.5), (1.0, 1.0), (1.0, 2.0), (1.5, 3.0)
@@ -122,6 +122,8 @@ def test_16_bits_are_converted_as_numpy_does(dtype: np.dtype, rng: np.random.Gen
         ("softplus", {"beta": 0.01}),
         ("softplus", {"beta": -1.0}),
         ("hard_tanh", {"min_val": 0.1, "max_val": 0.7}),
+        ("hard_sigmoid", {"slope": 0.2}),
+        ("hard_sigmoid", {"slope": -0.7, "offset": 0.3}),
     ],
     ids=str,
 )
@@ -132,6 +134,36 @@ def test_float32_with_other_parameters(name: str, suffix: str, parameters: dict[
     rounded = {key: float(np.float32(value)) for key, value in parameters.items()}
     exact = f.reference(*(a.astype(np.float64) for a in f.arguments(x)), **rounded)
     assert_within(f, f.ulp["float32"], ulp_error(f.public(*f.arguments(x), **parameters), exact), x)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("f", [f for f in FUNCTIONS.values() if f.parameters], ids=lambda f: f.name)
+def test_all_parameters(f: Function, dtype: np.dtype) -> None:
+    """Zero, infinite, NaN, sub-normal, near overflow, negative: in arrays, alone, and for a single element."""
+    x, *parameters = oracle.parameter_grid(f, dtype)
+    exact = [oracle.exact_at(f, float(v), tuple(map(float, p))) for v, *p in zip(x, *parameters, strict=True)]
+    y = f.public(*f.arguments(x), *parameters)
+    for target in nl.simd_targets():
+        of_target = f.ufunc(target)(*f.arguments(x), *parameters)
+        new = np.flatnonzero(bits(of_target) != bits(y)) if target != nl.simd_target() else np.arange(x.size)
+        if f.name == "hard_sigmoid_backward":  # a step where the rounded line leaves (0, 1)
+            line = wide(nl.hard_sigmoid(x, *parameters))
+            new = new[(line[new] != 1) & (line[new] != 0)]
+        if new.size:
+            errors = ulp_error_mp(of_target[new], [exact[k] for k in new])
+            assert_within(f, f.ulp[dtype.name], errors, np.stack([x, *parameters], 1)[new])
+    for group in np.unique(np.stack([bits(p) for p in parameters]), axis=1).T:
+        here = np.all([bits(p) == g for p, g in zip(parameters, group, strict=True)], axis=0)
+        alone = [p[here][0] for p in parameters]
+        assert_same_numbers(f.public(*f.arguments(x[here]), *alone), y[here])
+        assert_same_numbers(f.public(*f.arguments(x[here][:1]), *alone), y[here][:1])
+
+
+def assert_same_numbers(got: np.ndarray, expected: np.ndarray) -> None:
+    """The same bits but for those of NaN."""
+    nan = np.isnan(oracle.wide(expected))
+    np.testing.assert_array_equal(np.isnan(oracle.wide(got)), nan)
+    oracle.assert_same_bits(got[~nan], expected[~nan])
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 2e-2)])

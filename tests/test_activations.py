@@ -1,13 +1,17 @@
 """Elementwise functions: special values, shapes of memory, dtypes, out and where. Accuracy is in test_accuracy.py."""
 
+import copy
 import inspect
 import pickle
+import pydoc
+import re
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
-from ml_dtypes import finfo
+from ml_dtypes import bfloat16, finfo
 
 import nonlin as nl
 from nonlin import _core
@@ -323,11 +327,28 @@ def test_integers_give_float64(f: Function, dtype: str) -> None:
     assert_same_bits(f.public(*(a.tolist() for a in arguments)), f.public(*arguments))
 
 
-@pytest.mark.parametrize("dtype", ["F", "D", "O", "U3", "S3", "M8[s]"])
+@pytest.mark.parametrize("dtype", ["F", "D", "O", "U3", "S3", "M8[s]", "g"])
 @all_functions
 def test_other_dtypes_are_type_errors(f: Function, dtype: str) -> None:
-    with pytest.raises(TypeError):
-        f.public(*[np.zeros(3, dtype)] * len(f.inputs))
+    """They name the argument, what was given, and what is taken."""
+    good, bad = np.ones(3, np.float32), np.zeros(3, dtype)
+    arguments = (*f.inputs, *f.parameters)
+    for position, name in enumerate(arguments):
+        given: list[Any] = [good] * len(arguments)
+        for wrong in (bad, bad[0], bad.tolist()) if dtype in "FDU3S3" else (bad,):
+            given[position] = wrong
+            said = rf"^{name} has dtype {re.escape(str(np.asarray(wrong).dtype))}; it takes float16, bfloat16, float32, "
+            with pytest.raises(TypeError, match=said):
+                f.public(*given)
+        given[position] = None
+        with pytest.raises(TypeError, match=rf"^{name} is None; it takes float16"):
+            f.public(*given)
+
+
+@pytest.mark.parametrize("method", ["reduce", "accumulate", "outer"])
+def test_methods_refuse_other_dtypes(method: str) -> None:
+    with pytest.raises(TypeError, match=r"complex128.*float16"):
+        getattr(nl.swiglu, method)(*[[1j, 2j]] * (1 + (method == "outer")))
 
 
 @pytest.mark.parametrize("f", [f for f in FUNCTIONS.values() if len(f.inputs) > 1], ids=lambda f: f.name)
@@ -352,8 +373,11 @@ def test_mixed_16_bit_floats(f: Function, rng: np.random.Generator) -> None:
             expected = f.public(ones.astype(dtype), *(a.astype(dtype) for a in others))
             assert_same_bits(f.public(ones, *others), expected)
         assert_same_bits(f.public(1.0, *others), f.public(np.ones_like(first), *others))
-        with pytest.raises(TypeError, match=r"float16.*bfloat16"):
-            f.public(first, *(a.astype(HALVES[half == HALVES[0]]) for a in others))
+        other = HALVES[half == HALVES[0]]
+        with pytest.raises(
+            TypeError, match=rf"^{f.inputs[0]} has dtype {half}, {f.inputs[1]} has dtype {other}.*; NumPy has"
+        ):
+            f.public(first, *(a.astype(other) for a in others))
 
 
 @forward_functions
@@ -364,6 +388,81 @@ def test_dtype_and_casting(f: Function, rng: np.random.Generator) -> None:
     assert_same_bits(f.public(*arguments, **parameters, dtype=np.float64), f.public(*wide, **parameters))
     with pytest.raises(TypeError):
         f.public(*wide, **parameters, dtype=np.float32, casting="safe")
+
+
+# Methods of ufuncs
+
+
+UFUNCS = {name: u for name, u in vars(_core).items() if isinstance(u, np.ufunc)}
+all_ufuncs = pytest.mark.parametrize("ufunc", UFUNCS.values(), ids=UFUNCS.keys())
+
+
+METHODS: dict[str, Any] = {
+    "reduce": lambda u, a: u.reduce(a),
+    "reduce, axis and initial": lambda u, a: u.reduce(a, axis=1, initial=a[0, 0], keepdims=True),
+    "reduce, where": lambda u, a: u.reduce(a, where=a[:1] > 0, initial=a[0, 0]),
+    "accumulate": lambda u, a: u.accumulate(a, axis=1),
+    "accumulate, strides": lambda u, a: u.accumulate(a[::-1, ::2]),
+    "reduceat": lambda u, a: u.reduceat(a, [0, 3, 1, 1], axis=1),
+    "outer": lambda u, a: u.outer(a, a[0]),
+}
+
+
+def outcome(method: Any, ufunc: np.ufunc, a: np.ndarray) -> Any:
+    """The result, or the type of the error."""
+    try:
+        return method(ufunc, a)
+    except (TypeError, ValueError, RuntimeError) as error:
+        return type(error)
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, np.dtype(bool), np.dtype(np.int32), np.dtype(np.uint64)], ids=str)
+@all_ufuncs
+def test_methods(ufunc: np.ufunc, dtype: np.dtype, rng: np.random.Generator) -> None:
+    """They do what those of a ufunc of NumPy's do that calls ours for single elements; those of rows at least not crash."""
+    a = rng.uniform(0, 2, (3, 6)).astype(dtype)
+    numbers = a.astype(np.float64) if dtype.kind in "biu" else a
+    objects = np.empty(a.shape, object)
+    objects.flat = list(numbers.flat)  # NumPy's numbers: Python's would be float64
+    model = np.frompyfunc(lambda *x: ufunc(*x), ufunc.nin, ufunc.nout)
+    for method in METHODS.values():
+        got = outcome(method, ufunc, a)
+        if ufunc.__name__ not in FUNCTIONS:
+            continue
+        expected = outcome(method, model, objects)
+        if isinstance(expected, type):
+            assert got is expected
+        else:
+            assert_same_bits(got, np.asarray(expected).astype(numbers.dtype))
+
+
+@all_dtypes
+@all_ufuncs
+def test_reductions_into_another_type(ufunc: np.ufunc, dtype: np.dtype, rng: np.random.Generator) -> None:
+    if ufunc.nin != 2 or ufunc.__name__ not in FUNCTIONS:
+        return
+    a = rng.uniform(0, 2, (3, 6)).astype(dtype)
+    wide = ufunc.reduce(a.astype(np.float64))
+    assert_same_bits(ufunc.reduce(a, dtype=np.float64), wide)
+    assert_same_bits(ufunc.accumulate(a, dtype=np.float64)[-1], wide)
+    out = np.empty(6, dtype)
+    assert ufunc.reduce(a, out=out) is out
+    assert_same_bits(out, ufunc.reduce(a))
+
+
+@all_dtypes
+@all_ufuncs
+def test_at(ufunc: np.ufunc, dtype: np.dtype, rng: np.random.Generator) -> None:
+    x, index = rng.uniform(0.25, 2, 6).astype(dtype), [0, 3, 3, 5]
+    if ufunc.signature is not None or ufunc.nin > 2 or ufunc.nout > 1:
+        with pytest.raises((TypeError, ValueError)):
+            ufunc.at(x, index, *[x[:4]] * (ufunc.nin - 1))
+        return
+    expected = x.copy()
+    for k, v in zip(index, x[:4].copy(), strict=True):
+        expected[k] = ufunc(expected[k], *[v] * (ufunc.nin - 1))
+    ufunc.at(x, index, *[x[:4].copy()] * (ufunc.nin - 1))
+    assert_same_bits(x, expected)
 
 
 # out and where
@@ -451,6 +550,106 @@ def test_where(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
     assert_same_bits(out, tuple(np.where(where, e, dtype.type(7)) for e in expected))
 
 
+# Warnings
+
+EXTREME = [1e300, -1e300, 1e-300, -1e-300, 5e-324, 70000.0, -1e39, 1e-7, INF, -INF, NAN, 0.0]
+NARROW = [t for t in FLOATS if t.itemsize < 8]
+
+
+def calls_that_cast(f: Function, narrow: np.dtype) -> dict[str, Any]:
+    """Calls in which NumPy casts numbers that overflow or underflow, before or behind the loop."""
+    x, ones = np.array(EXTREME), np.ones(len(EXTREME), narrow)
+    arguments, parameters = [x] * len(f.inputs), [x] * len(f.parameters)
+    out = tuple(np.empty_like(ones) for _ in range(f.outputs))
+    ufunc = getattr(_core, f.name)
+    calls = {
+        "dtype": lambda: f.public(*arguments, dtype=narrow),
+        "signature": lambda: f.public(*arguments, signature=(narrow,) * (ufunc.nin + ufunc.nout)),
+        "out": lambda: f.public(*arguments, out=out),
+        "arrays of parameters": lambda: f.public(*arguments, *parameters, out=out),
+        "numbers": lambda: [f.public(*[v] * len(f.inputs), dtype=narrow) for v in EXTREME],
+        "numbers and out": lambda: [f.public(*[v] * len(f.inputs), out=out) for v in (*EXTREME, -100.0, 100.0)],
+        "parameters": lambda: [f.public(*[ones] * len(f.inputs), *[v] * len(f.parameters)) for v in EXTREME],
+        "numbers beside arrays": lambda: [f.public(v, *[ones] * (len(f.inputs) - 1)) for v in [*EXTREME, 10**6]],
+        "at": lambda: ufunc.at(ones, np.arange(len(x)), *[x] * (ufunc.nin - 1)),
+        "outer": lambda: ufunc.outer(x, ones, dtype=narrow),
+        "reduce": lambda: ufunc.reduce(x, dtype=narrow),
+        "reduce, out": lambda: ufunc.reduce(x[:, None], out=np.empty(1, narrow)),
+        "accumulate": lambda: ufunc.accumulate(x, dtype=narrow),
+        "reduceat": lambda: ufunc.reduceat(x, [0, 1], dtype=narrow),
+    }
+    if ufunc is getattr(nl, f.called):
+        calls["out by position"] = lambda: f.public(*arguments, *out)
+        calls["names"] = lambda: f.public(**dict(zip(f.inputs, arguments, strict=True)), out=out)
+    if ufunc.nin != 2 or ufunc.nout != 1:  # which have no such methods
+        for name in ("outer", "reduce", "reduce, out", "accumulate", "reduceat", *["at"] * (ufunc.nin != 1)):
+            del calls[name]
+    return calls
+
+
+@pytest.mark.parametrize("narrow", NARROW, ids=str)
+@all_functions
+def test_no_cast_warns(f: Function, narrow: np.dtype) -> None:
+    for mode in ("raise", "warn"):
+        for call in calls_that_cast(f, narrow).values():
+            with warnings.catch_warnings(), np.errstate(all=mode):
+                warnings.simplefilter("error")
+                call()
+                assert set(np.geterr().values()) == {mode}
+
+
+def test_the_calls_that_cast_would_warn() -> None:
+    """As NumPy's own functions do, or the test above would find nothing."""
+    with np.errstate(all="raise"):
+        for call in (
+            lambda: np.tanh(np.array(EXTREME[:9]), dtype=np.float32),
+            lambda: np.logaddexp(1e300, np.ones(3, np.float16)),
+            lambda: np.logaddexp.reduce(np.array([1e300, 1]), dtype=np.float32),
+        ):
+            with pytest.raises(FloatingPointError):
+                call()
+
+
+# Names
+
+
+@all_functions
+def test_arguments_go_by_their_names(f: Function, rng: np.random.Generator) -> None:
+    given = dict(zip(f.inputs, f.points(rng, 20, np.float32), strict=True))
+    expected = f.public(*given.values())
+    out = tuple(np.empty(20, np.float32) for _ in as_tuple(expected))
+    for position in range(len(given)):
+        positional, named = list(given.values())[:position], dict(list(given.items())[position:][::-1])
+        assert_same_bits(f.public(*positional, **named), expected)
+        assert_same_bits(f.public(*positional, **{"".join(list(name)): a for name, a in named.items()}), expected)
+        assert as_tuple(f.public(*positional, **named, out=out, where=True))[0] is out[0]
+        assert_same_bits(out, as_tuple(expected))
+    last = f.inputs[-1]
+    with pytest.raises(TypeError, match=rf"two values for '{last}'"):
+        f.public(*given.values(), **{last: 1.0})
+    if len(given) > 1:
+        with pytest.raises(TypeError, match=rf"'{f.inputs[0]}', which is missing"):
+            f.public(**{last: 1.0})
+
+
+@all_functions
+def test_signature_and_help_show_the_names(f: Function) -> None:
+    function = getattr(nl, f.called)
+    names = list(inspect.signature(function).parameters)
+    assert names[: len(f.inputs)] == list(f.inputs)
+    help_text = pydoc.plain(pydoc.render_doc(function))
+    assert f"{f.called}({', '.join(f.inputs)}" in help_text
+    assert "\nParameters\n" in inspect.getdoc(function)
+
+
+@all_ufuncs
+def test_ufuncs_stay_ufuncs(ufunc: np.ufunc) -> None:
+    assert pickle.loads(pickle.dumps(ufunc)) is ufunc
+    assert copy.copy(ufunc) is ufunc
+    assert copy.deepcopy([ufunc]) == [ufunc]
+    assert repr(ufunc) == f"<ufunc '{ufunc.__name__}'>"
+
+
 # Keywords
 
 
@@ -469,10 +668,34 @@ def test_parameters(f: Function, rng: np.random.Generator) -> None:
     for j in range(5):
         assert_same_bits(whole[:, j], f.public(*(a[:, j] for a in x64), **{key: c[j] for key, c in columns.items()}))
     assert f.public(*x32, **columns).dtype == np.float64
-    with pytest.raises(TypeError):
-        f.public(*x32, slope=1.0)
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=rf"^{next(iter(f.parameters))} has dtype complex128"):
         f.public(*x32, **dict.fromkeys(f.parameters, 1j))
+    with pytest.raises(TypeError):
+        f.public(*x32, other=1.0)
+
+
+NUMBERS = [2, True, 0.3, np.float64(0.3), np.float32(0.3), np.float16(0.3), bfloat16(0.3), np.longdouble(0.3), np.int8(2)]
+
+
+@pytest.mark.parametrize("number", [*NUMBERS, *(np.array(n) for n in NUMBERS)], ids=repr)
+@pytest.mark.parametrize("f", [f for f in FUNCTIONS.values() if f.parameters], ids=lambda f: f.name)
+def test_numbers_as_parameters_do_not_widen(f: Function, number: Any, rng: np.random.Generator) -> None:
+    """NumPy's scalars and 0-d arrays neither: they are rounded to the type of the other arguments."""
+    for dtype in FLOATS:
+        x = f.points(rng, (4, 5), dtype)
+        with np.errstate(all="raise"):
+            rounded = np.broadcast_to(np.asarray(float(number)).astype(dtype), (4, 5))
+            expected = f.public(*x, *[rounded] * len(f.parameters))
+            for given in (x, [a[0] for a in x], [a[0, 0] for a in x], [a.tolist() for a in x]):
+                y = f.public(*given, *[number] * len(f.parameters))
+                if isinstance(given[0], list):
+                    assert y.dtype == np.float64
+                else:
+                    assert_same_bits(y, expected[(0,) * (2 - np.ndim(given[0]))])
+            out = np.empty((4, 5), dtype)
+            f.public(*x, *[number] * len(f.parameters), out=out, where=True)
+            assert_same_bits(out, expected)
+    assert f.public(*[np.arange(3)] * len(f.inputs), *[number] * len(f.parameters)).dtype == np.float64
 
 
 @pytest.mark.parametrize("f", [nl.gelu, nl.gelu_backward])

@@ -5,7 +5,6 @@
 #include <atomic>
 
 #include "python/module.h"
-#include "python/numpy_api.h"
 #include "runtime/threads.h"
 
 namespace py = pybind11;
@@ -19,13 +18,6 @@ PyObject* Variable() {
 }
 
 std::atomic<bool> is_used{false};  // whether there was ever a number
-
-vectorcallfunc call_ufunc = nullptr;  // NumPy's
-
-PyObject* CallLimited(PyObject* ufunc, PyObject* const* args, size_t given, PyObject* keywords) {
-  const CallLimit limit(LimitOfContext());
-  return call_ufunc(ufunc, args, given, keywords);
-}
 
 py::object LimitContext(int count) {
   is_used = true;
@@ -51,13 +43,6 @@ int LimitOfLoop() {
   const int limit = LimitOfContext();
   PyGILState_Release(state);
   return limit;
-}
-
-// The inner loop of a ufunc has no GIL, for which it would have to wait: the context is asked when a call begins.
-void LimitCalls(PyObject* ufunc) {
-  auto* const object = reinterpret_cast<PyUFuncObject*>(ufunc);
-  call_ufunc = object->vectorcall;
-  object->vectorcall = CallLimited;
 }
 
 void RegisterContext(py::module_& m) {

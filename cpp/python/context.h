@@ -5,8 +5,7 @@
 
 namespace nonlin {
 
-int LimitOfContext();              // of this context, or 0 where none is set; needs the GIL
-void LimitCalls(PyObject* ufunc);  // calls of it keep to that
-int LimitOfLoop();                 // of the call that runs a loop; methods, such as outer, ask the context here
+int LimitOfContext();  // of this context, or 0 where none is set; needs the GIL
+int LimitOfLoop();     // of the call that runs a loop; methods, such as outer, ask the context here
 
 }  // namespace nonlin

@@ -1,11 +1,13 @@
 #include "python/dtypes.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdarg>
 #include <deque>
 #include <string>
 #include <vector>
 
-#include "python/context.h"
+#include "python/ufunc.h"
 
 namespace py = pybind11;
 
@@ -34,12 +36,12 @@ bool IsFloat(const PyArray_DTypeMeta* dtype) {
          (BFloat16Number() >= 0 && dtype->type_num == BFloat16Number());
 }
 
-// The type that all inputs are brought to, a new reference, or null.
+// The type that all inputs are brought to, a new reference, or null. In a reduction NumPy gives null for the result so far.
 PyArray_DTypeMeta* LoopType(PyArray_DTypeMeta* const* given, int count) {
   PyArray_DTypeMeta* arrays[NPY_MAXARGS];
   int n = 0;
   for (int i = 0; i < count; ++i) {
-    if (!IsAbstract(given[i])) arrays[n++] = given[i];
+    if (given[i] != nullptr && !IsAbstract(given[i])) arrays[n++] = given[i];
   }
   PyArray_DTypeMeta* common = n == 0 ? nullptr : PyArray_PromoteDTypeSequence(n, arrays);
   PyErr_Clear();
@@ -54,15 +56,16 @@ PyArray_DTypeMeta* LoopType(PyArray_DTypeMeta* const* given, int count) {
 int Promote(PyObject* object, PyArray_DTypeMeta* const given[], PyArray_DTypeMeta* const signature[],
             PyArray_DTypeMeta* promoted[]) {
   const auto* ufunc = reinterpret_cast<PyUFuncObject*>(object);
-  PyArray_DTypeMeta* loop = LoopType(given, ufunc->nin);
-  if (loop == nullptr) {
-    py::list names;
-    for (int i = 0; i < ufunc->nin; ++i) names.append(reinterpret_cast<PyTypeObject*>(given[i])->tp_name);
-    PyErr_Format(PyExc_TypeError,
-                 "%s: the inputs have dtypes %S; they take float16, bfloat16, float32, float64, booleans and integers",
-                 ufunc->name, names.ptr());
-    return -1;
+  PyArray_DTypeMeta* const* const fixed =  // by dtype= or signature=
+      std::find_if(signature, signature + ufunc->nargs, [](const PyArray_DTypeMeta* dtype) { return dtype != nullptr; });
+  PyArray_DTypeMeta* loop = nullptr;
+  if (fixed != signature + ufunc->nargs) {
+    loop = *fixed;
+    Py_INCREF(loop);
+  } else {
+    loop = LoopType(given, ufunc->nin);
   }
+  if (loop == nullptr) return RefuseDTypes(object, given);
   for (int i = 0; i < ufunc->nargs; ++i) {
     promoted[i] = signature[i] != nullptr ? signature[i] : loop;
     Py_INCREF(promoted[i]);
@@ -90,6 +93,20 @@ int TypeOfNumber(int number) {
     if (number == NumberOfType(dtype) && number >= 0) return dtype;
   }
   return -1;
+}
+
+bool IsOrdinaryNumber(PyObject* value) {
+  constexpr double kLeast = 0x1p-14, kLargest = 65504;  // of float16
+  double size = 0;
+  if (PyFloat_CheckExact(value)) {
+    size = std::abs(PyFloat_AS_DOUBLE(value));
+  } else {
+    int overflow = 0;
+    if (!PyLong_CheckExact(value)) return false;
+    size = std::abs(static_cast<double>(PyLong_AsLongAndOverflow(value, &overflow)));
+    if (overflow != 0) return false;
+  }
+  return size == 0 || (kLeast <= size && size <= kLargest);
 }
 
 void Raise(PyObject* type, const char* format, ...) {
@@ -169,7 +186,7 @@ py::object NewUfunc(const Ufunc& ufunc) {
     if (PyUFunc_RegisterLoopForType(object, BFloat16Number(), ufunc.loop, types.data(), ufunc.data[kBFloat16]) < 0)
       throw py::error_already_set();
   }
-  LimitCalls(made.ptr());
+  AdoptUfunc(made.ptr(), ufunc.names);
   return made;
 }
 

@@ -17,6 +17,9 @@ inline bool IsInteger(int number) { return PyTypeNum_ISBOOL(number) || PyTypeNum
 // NumPy's number of the type that a type is computed in.
 inline int ComputedNumber(DType dtype) { return dtype == kFloat64 ? NPY_DOUBLE : NPY_FLOAT; }
 
+// Whether a Python number is normal in every float type, so that NumPy does not warn of casting it.
+bool IsOrdinaryNumber(PyObject* value);
+
 // Sets a Python error and throws pybind11::error_already_set; the format is that of PyErr_Format.
 [[noreturn]] void Raise(PyObject* type, const char* format, ...);
 
@@ -63,6 +66,7 @@ struct Ufunc {
   void* data[kDTypes];
   int (*type_of)(const void* data, int operand, int number);  // of an operand, where floats have this number
   bool promotes;  // floats keep their type, Python numbers beside them do not count, booleans and integers become float64
+  InputList names = {};  // of the inputs, or none
 };
 
 // What `ufunc` points to must live for ever.

@@ -2,10 +2,12 @@
 // overlap and `out=` are NumPy's.
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <deque>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "python/context.h"
 #include "python/dtypes.h"
@@ -23,6 +25,25 @@ namespace {
 void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) {
   const CallLimit limit(LimitOfLoop());
   RunElementwise(*static_cast<const ElementwiseLoop*>(data), args, steps, dimensions[0]);
+}
+
+// A loop whose last inputs, the parameters, have their defaults.
+struct DefaultsLoop {
+  ElementwiseLoop loop;
+  int operands;
+  char* defaults[kMaxInputs];
+};
+
+void InnerLoopOfDefaults(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) {
+  const auto& d = *static_cast<const DefaultsLoop*>(data);
+  char* all[kMaxInputs + kMaxOutputs];
+  npy_intp all_steps[kMaxInputs + kMaxOutputs] = {};
+  std::copy_n(args, d.operands, all);
+  std::copy_n(steps, d.operands, all_steps);
+  std::copy_n(d.defaults, d.loop.inputs - d.operands, all + d.operands);
+  std::copy_n(args + d.operands, d.loop.outputs, all + d.loop.inputs);
+  std::copy_n(steps + d.operands, d.loop.outputs, all_steps + d.loop.inputs);
+  InnerLoop(all, dimensions, all_steps, const_cast<ElementwiseLoop*>(&d.loop));
 }
 
 const char* Describe(std::string_view name) {
@@ -64,26 +85,32 @@ std::string Documentation(const Activation& a, bool backward) {
 
 int SameType(const void*, int, int number) { return number; }
 
-py::object NewUfuncOf(const Activation& a, bool backward, const ElementwiseKernels& kernels) {
+// With defaults, which are arrays by type and input, of the operands alone.
+py::object NewUfuncOf(const Activation& a, bool backward, const ElementwiseKernels& kernels,
+                      const std::vector<PyObject*>* defaults = nullptr) {
   struct Data {
     std::string name, doc;
     ResultTable tables[kDTypes];  // of 16-bit types
     ElementwiseLoop loops[kDTypes];
+    DefaultsLoop defaults_loops[kDTypes];
   };
   static std::deque<Data>& all = *new std::deque<Data>;
   Data& data = all.emplace_back();
   data.name = std::string(a.name) + (backward ? "_backward" : "");
   data.doc = Documentation(a, backward);
-  const int inputs = backward ? BackwardInputs(a.inputs, a.slope).count : a.inputs.count;
+  InputList names = backward ? BackwardInputs(a.inputs, a.slope) : a.inputs;
+  const int inputs = names.count;
+  if (defaults != nullptr) names.count = names.Operands();
   Ufunc ufunc{data.name.c_str(),
               data.doc.c_str(),
               nullptr,
-              inputs,
+              names.count,
               backward ? a.inputs.Operands() : 1,
-              InnerLoop,
+              defaults == nullptr ? InnerLoop : InnerLoopOfDefaults,
               {},
               SameType,
-              true};
+              true,
+              names};
   const double backward_cost = a.slope == Slope::kOfResult ? kFromResultCost : kBackwardCost * a.cost;
   const double cycles = (backward ? backward_cost : a.cost) * kCostLanes / FloatLanes();
   const bool has_table = inputs == 1 && a.cost >= kMinTableCost;
@@ -96,6 +123,13 @@ py::object NewUfuncOf(const Activation& a, bool backward, const ElementwiseKerne
                      i == kFloat64 ? kDoubleCost * cycles : cycles,
                      table};
     ufunc.data[i] = &data.loops[i];
+    if (defaults == nullptr) continue;
+    DefaultsLoop& loop = data.defaults_loops[i] = {data.loops[i], names.count, {}};
+    for (int k = names.count; k < inputs; ++k) {
+      if (defaults[i][k] != nullptr)
+        loop.defaults[k - names.count] = static_cast<char*>(PyArray_DATA(ArrayOf(defaults[i][k])));
+    }
+    ufunc.data[i] = &loop;
   }
   return NewUfunc(ufunc);
 }
@@ -156,6 +190,11 @@ py::list Activations() {
 }
 
 }  // namespace
+
+py::object NewUfuncOfDefaults(int row, bool backward, const std::vector<PyObject*>* defaults) {
+  const ActivationKernels& kernels = GetActivationKernels()[row];
+  return NewUfuncOf(kActivations[row], backward, backward ? kernels.backward : kernels.forward, defaults);
+}
 
 void RegisterElementwise(py::module_& m) {
   for (const auto& [name, ufunc] : MakeUfuncs()) m.attr(name) = ufunc;

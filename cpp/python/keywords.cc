@@ -3,8 +3,8 @@
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,8 +21,9 @@ namespace {
 struct Function {
   std::string name, doc;
   PyObject* ufunc;
-  const FormOf* form;    // of another ufunc, which a further argument chooses; or null
-  PyObject* other_form;  // that ufunc
+  PyObject* of_defaults;  // the ufunc of the operands alone, or null
+  const FormOf* form;     // of another ufunc, which a further argument chooses; or null
+  PyObject* other_form;   // that ufunc
   std::vector<PyObject*> names;
   std::vector<PyObject*> defaults;         // or null
   std::vector<PyObject*> arrays[kDTypes];  // the defaults as arrays of a type
@@ -41,54 +42,47 @@ Function functions[kRows][2];  // forward, backward
 PyObject* NewNumber(int dtype, PyObject* value) {
   PyObject* object = PyArray_SimpleNew(0, nullptr, NumberOfType(dtype));
   if (object == nullptr) throw py::error_already_set();
-  auto* array = reinterpret_cast<PyArrayObject*>(object);
-  void* data = PyArray_DATA(array);
+  void* data = PyArray_DATA(ArrayOf(object));
   if (dtype == kFloat32) {
     *static_cast<float*>(data) = static_cast<float>(PyFloat_AS_DOUBLE(value));
   } else if (dtype == kFloat64) {
     *static_cast<double*>(data) = PyFloat_AS_DOUBLE(value);
-  } else if (PyArray_SETITEM(array, static_cast<char*>(data), value) < 0) {
-    Py_DECREF(object);
-    throw py::error_already_set();
+  } else {
+    std::optional<QuietErrors> quiet;
+    if (!IsOrdinaryNumber(value)) quiet.emplace();
+    if (PyArray_SETITEM(ArrayOf(object), static_cast<char*>(data), value) < 0) {
+      Py_DECREF(object);
+      throw py::error_already_set();
+    }
   }
   return object;
 }
 
-// Whether a Python number overflows or underflows in some float type, of which NumPy would warn.
-bool IsExtreme(PyObject* value) {
-  if (!PyFloat_CheckExact(value) && !PyLong_CheckExact(value)) return false;
-  constexpr double kLeast = 0x1p-14, kLargest = 65504;  // of float16
-  const double size = std::abs(PyFloat_AsDouble(value));
-  if (PyErr_Occurred()) {
-    PyErr_Clear();
-    return true;
-  }
-  return size != 0 && !(kLeast <= size && size <= kLargest);
-}
-
-// The float type of all inputs that are no Python floats (null stands for a default), or -1 if they are not all arrays of
-// it, or a float is extreme in 16 bits.
-int TypeOfArrays(PyObject* const* inputs, int count) {
+// The float type of all operands that are no Python floats, or -1 if they are not all arrays of it.
+int TypeOfOperands(const Function& f, PyObject* const* values, int inputs) {
   int number = -1;
-  bool extreme = false;
-  for (int i = 0; i < count; ++i) {
-    if (inputs[i] == nullptr) continue;
-    if (PyFloat_CheckExact(inputs[i])) {
-      extreme |= IsExtreme(inputs[i]);
-      continue;
-    }
-    if (!PyArray_CheckExact(inputs[i])) return -1;
-    const int other = PyArray_TYPE(reinterpret_cast<PyArrayObject*>(inputs[i]));
+  for (int i = 0; i < inputs; ++i) {
+    if (f.defaults[i] != nullptr || PyFloat_CheckExact(values[i])) continue;
+    if (!PyArray_CheckExact(values[i])) return -1;
+    const int other = PyArray_TYPE(ArrayOf(values[i]));
     if (number != -1 && number != other) return -1;
     number = other;
   }
-  const int dtype = TypeOfNumber(number);
-  return extreme && Is16Bit(dtype) ? -1 : dtype;
+  return TypeOfNumber(number);
 }
 
-PyObject* CallQuietly(PyObject* ufunc, PyObject* const* values, int inputs, PyObject* keywords) {
-  const QuietErrors quiet;
-  return PyObject_Vectorcall(ufunc, values, inputs, keywords);
+// A parameter as a Python float, which takes the type of the arrays beside it; null if it is no real number.
+py::object AsFloat(PyObject* value) {
+  if (PyFloat_CheckExact(value)) return py::reinterpret_borrow<py::object>(value);
+  if (PyLong_Check(value)) return Checked(PyNumber_Float(value));
+  int number = -1;
+  if (PyArray_CheckExact(value) && PyArray_NDIM(ArrayOf(value)) == 0) {
+    number = PyArray_TYPE(ArrayOf(value));
+  } else if (PyArray_IsScalar(value, Generic)) {
+    number = Checked<py::dtype>(reinterpret_cast<PyObject*>(PyArray_DescrFromScalar(value))).num();
+  }
+  const bool is_real = number >= 0 && (IsInteger(number) || TypeOfNumber(number) >= 0 || number == NPY_LONGDOUBLE);
+  return is_real ? Checked(PyNumber_Float(value)) : py::object();
 }
 
 // The ufunc that the further argument chooses.
@@ -118,8 +112,10 @@ PyObject* Call(const Function& f, PyObject* const* args, Py_ssize_t given, PyObj
   std::copy_n(args, given, values);
   for (Py_ssize_t i = 0; i < named; ++i) {
     PyObject* name = PyTuple_GET_ITEM(keywords, i);
-    const auto own = std::find_if(f.names.begin(), f.names.end(),
-                                  [&](PyObject* n) { return n == name || PyUnicode_Compare(n, name) == 0; });
+    const bool is_interned = PyUnicode_CHECK_INTERNED(name);  // as are names in a program's text
+    const auto own = std::find_if(f.names.begin(), f.names.end(), [&](PyObject* n) {
+      return n == name || (!is_interned && PyUnicode_Compare(n, name) == 0);
+    });
     if (own == f.names.end()) {
       values[count + other_count] = args[given + i];
       others[other_count++] = name;
@@ -136,7 +132,7 @@ PyObject* Call(const Function& f, PyObject* const* args, Py_ssize_t given, PyObj
   }
 
   PyObject* ufunc = f.ufunc;
-  const int inputs = reinterpret_cast<PyUFuncObject*>(ufunc)->nin;
+  int inputs = reinterpret_cast<PyUFuncObject*>(ufunc)->nin;
   if (f.form != nullptr) {
     ufunc = ChosenForm(f, values[inputs]);
     if (ufunc == nullptr) return nullptr;
@@ -144,19 +140,28 @@ PyObject* Call(const Function& f, PyObject* const* args, Py_ssize_t given, PyObj
   }
 
   // NumPy brings numbers to the type of the arrays beside them, at twice the price of arrays of that type.
-  const int dtype = has_only_out ? TypeOfArrays(values, inputs) : -1;
+  const int dtype = has_only_out ? TypeOfOperands(f, values, inputs) : -1;
+  if (dtype != -1 && f.of_defaults != nullptr) {
+    const int operands = reinterpret_cast<PyUFuncObject*>(f.of_defaults)->nin;
+    const auto is_given = [](const PyObject* value) { return value != nullptr; };
+    if (std::none_of(values + operands, values + inputs, is_given)) {  // 100 ns less than with parameters
+      std::copy_n(values + inputs, other_count, values + operands);
+      ufunc = f.of_defaults;
+      inputs = operands;
+    }
+  }
   py::object numbers[kMaxInputs];
-  bool extreme = false;
   for (int i = 0; i < inputs; ++i) {
     PyObject*& value = values[i];
     if (value == nullptr) {
       value = dtype == -1 ? f.defaults[i] : f.arrays[dtype][i];
-    } else if (dtype == -1) {
-      extreme |= IsExtreme(value);
-    } else if (PyFloat_CheckExact(value)) {
-      numbers[i] = py::reinterpret_steal<py::object>(NewNumber(dtype, value));
-      value = numbers[i].ptr();
+      continue;
     }
+    if (f.defaults[i] == nullptr && !PyFloat_CheckExact(value)) continue;
+    numbers[i] = AsFloat(value);
+    if (!numbers[i]) continue;
+    if (dtype != -1) numbers[i] = py::reinterpret_steal<py::object>(NewNumber(dtype, numbers[i].ptr()));
+    value = numbers[i].ptr();
   }
 
   py::object names = py::reinterpret_borrow<py::object>(keywords);
@@ -164,7 +169,7 @@ PyObject* Call(const Function& f, PyObject* const* args, Py_ssize_t given, PyObj
     names = py::tuple(other_count);
     for (Py_ssize_t i = 0; i < other_count; ++i) PyTuple_SET_ITEM(names.ptr(), i, Py_NewRef(others[i]));
   }
-  return extreme ? CallQuietly(ufunc, values, inputs, names.ptr()) : PyObject_Vectorcall(ufunc, values, inputs, names.ptr());
+  return PyObject_Vectorcall(ufunc, values, inputs, names.ptr());
 }
 
 // A C function for each row: pickle and help() know functions of this kind, which have no room for a pointer to their data.
@@ -217,6 +222,8 @@ py::object MakeFunction(const py::module_& m, const Activation& a, Function& f, 
     add(input.name, value);
   }
   if (!has_keywords) return py::none();
+  if (a.inputs.Operands() < a.inputs.count)
+    f.of_defaults = NewUfuncOfDefaults(static_cast<int>(&a - kActivations), backward, f.arrays).release().ptr();
 
   std::string doc = reinterpret_cast<PyUFuncObject*>(f.ufunc)->doc;
   if (f.form != nullptr) {

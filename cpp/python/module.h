@@ -5,6 +5,7 @@
 
 #include <exception>
 #include <new>
+#include <vector>
 
 namespace nonlin {
 
@@ -27,8 +28,10 @@ void RegisterRuntime(pybind11::module_& m);
 void RegisterContext(pybind11::module_& m);  // the context variable
 void RegisterDataHandler(pybind11::module_& m);
 void RegisterElementwise(pybind11::module_& m);  // ufuncs
-void RegisterKeywords(pybind11::module_& m);     // functions of these ufuncs
-void RegisterRows(pybind11::module_& m);         // generalised ufuncs
+// The ufunc of a row's operands; parameters have the defaults that stand in arrays for each type, by input.
+pybind11::object NewUfuncOfDefaults(int row, bool backward, const std::vector<PyObject*>* defaults);
+void RegisterKeywords(pybind11::module_& m);  // functions of these ufuncs
+void RegisterRows(pybind11::module_& m);      // generalised ufuncs
 void RegisterLosses(pybind11::module_& m);
 
 }  // namespace nonlin

@@ -131,10 +131,10 @@ const uint16_t* ResultTable::Get(ElementwiseKernel kernel, size_t n) {
   auto* const made = new (std::nothrow) uint16_t[kSize];
   if (made == nullptr) return nullptr;
   std::iota(made, made + kSize, uint16_t{0});
-  const void* in = made;
-  void* out = made;
-  const size_t step = 1;
-  kernel(&in, &step, &out, kSize, false);
+  const void* const in[kMaxInputs] = {made};
+  void* const out[kMaxOutputs] = {made};
+  const size_t steps[kMaxInputs] = {1};
+  kernel(in, steps, out, kSize, false);
   // Without a lock, which a fork might find held. The table is never freed, as ufuncs are not.
   if (table_.compare_exchange_strong(table, made, std::memory_order_acq_rel)) return made;
   delete[] made;

@@ -1,6 +1,9 @@
-// The activations: one struct each, with `Forward` and `Backward` on vectors. A function with a parameter may also have a
-// form without it, with the results that it has for 1. A struct knows its formula and nothing of loops or memory; its row in
-// activations.def makes it a function. The mathematics is in docs/formulas.md.
+// The activations: one struct each, with `Forward` and `Backward` on vectors. A struct knows its formula and nothing of
+// loops or memory; its row in activations.def makes it a function. The mathematics is in formulas.md.
+//
+// A function with parameters may have three forms: without them, with the results that it has for their defaults; for
+// parameters for which `IsUsual`; and `AnyForward` and `AnyBackward` for all others: zero, infinite, or near the ends of the
+// type. The loops choose.
 
 #if defined(NONLIN_SIMD_ACTIVATIONS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_ACTIVATIONS_INL_H_
@@ -59,6 +62,14 @@ struct HardTanh {
     return hn::IfThenElse(hn::Gt(raised, max_val), max_val, raised);
   }
   template <class D, class V>
+  HWY_INLINE static auto IsUsual(D, V min_val, V max_val) {
+    return hn::And(hn::Eq(min_val, min_val), hn::Eq(max_val, max_val));
+  }
+  template <class D, class V>
+  HWY_INLINE static V AnyForward(D d, V, V, V) {  // beside a bound that is NaN
+    return QuietNaN(d);
+  }
+  template <class D, class V>
   HWY_INLINE static V Backward(D, V grad, V x, V min_val, V max_val) {
     return hn::IfThenElseZero(hn::And(hn::Gt(x, min_val), hn::Lt(x, max_val)), grad);
   }
@@ -82,6 +93,39 @@ struct HardSigmoid {
   HWY_INLINE static V Backward(D d, V grad, V x) {
     const V sixth = hn::Set(d, ConstantsOf<D>::kSixth);
     return hn::IfThenElseZero(hn::Lt(hn::Abs(x), hn::Set(d, 3)), hn::Mul(grad, sixth));
+  }
+  // The same for the default parameters in arrays.
+  template <class D, class V>
+  HWY_INLINE static auto IsUsual(D d, V slope, V offset) {
+    return hn::And(hn::Eq(slope, hn::Set(d, ConstantsOf<D>::kSixth)), hn::Eq(offset, hn::Set(d, 0.5)));
+  }
+  template <class D, class V>
+  HWY_INLINE static V Forward(D d, V x, V, V) {
+    return Forward(d, x);
+  }
+  template <class D, class V>
+  HWY_INLINE static V Backward(D d, V grad, V x, V, V) {
+    return Backward(d, grad, x);
+  }
+  template <class D, class V>
+  HWY_INLINE static V AnyLine(D d, V x, V slope, V offset) {
+    const V y = Fma(d, slope, x, offset);
+#if HWY_NATIVE_FMA
+    return y;
+#else
+    const auto finite = hn::And(hn::IsFinite(x), hn::IsFinite(slope));  // as is their product, which may overflow here
+    return hn::IfThenElse(hn::And(finite, hn::IsInf(offset)), offset, y);
+#endif
+  }
+  template <class D, class V>
+  HWY_INLINE static V AnyForward(D d, V x, V slope, V offset) {
+    return Clamp(d, AnyLine(d, x, slope, offset), 0, 1);
+  }
+  template <class D, class V>
+  HWY_INLINE static V AnyBackward(D d, V grad, V x, V slope, V offset) {
+    const V y = AnyLine(d, x, slope, offset);
+    const auto inside = hn::And(hn::Gt(y, hn::Zero(d)), hn::Lt(y, hn::Set(d, 1)));
+    return hn::IfThenElseZero(inside, hn::Mul(grad, slope));
   }
 };
 
@@ -125,7 +169,31 @@ struct Softsign {
 
 // ---------------------------------------------------------------- exponential linear
 
+// Whether a parameter is so far from the ends of the type that intermediate results are, too.
+template <class D, class V>
+HWY_INLINE auto IsUsualNumber(D d, V parameter) {
+  return hn::And(hn::Ge(parameter, hn::Set(d, 1.0 / 256)), hn::Le(parameter, hn::Set(d, 65536)));
+}
+
+// a 2^k, or some number beyond kFar if it is. Infinite numbers have no low part.
+template <class D, class V, class VI>
+HWY_INLINE Two<V> ScaledBy(D d, Two<V> a, VI k) {
+  constexpr int kEnough = 14;
+  const V power = Pow2<0>(d, hn::Min(k, hn::Set(hn::RebindToSigned<D>(), kEnough)));
+  return {hn::Mul(a.hi, power), hn::IfThenElseZero(hn::IsFinite(a.lo), hn::Mul(a.lo, power))};
+}
+
+// Below, expm1(x) is x, and so is alpha expm1(x / alpha) for a usual alpha.
+template <class D>
+HWY_INLINE hn::Vec<D> LeastLinear(D d) {
+  return hn::Set(d, -ConstantsOf<D>::kUnscale);
+}
+
 struct Elu {
+  template <class D, class V>
+  HWY_INLINE static auto IsUsual(D d, V alpha) {
+    return IsUsualNumber(d, hn::Abs(alpha));
+  }
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V x) {
     return hn::IfThenElse(hn::Ge(x, hn::Zero(d)), x, Round(Expm1OfNegative(d, x)));  // -0.0 stays
@@ -143,6 +211,18 @@ struct Elu {
   HWY_INLINE static V Backward(D d, V grad, V x, V alpha) {
     return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), grad, Negative(d, grad, x, alpha));
   }
+  template <class D, class V>
+  HWY_INLINE static V AnyForward(D d, V x, V alpha) {
+    const auto a = SplitPower(d, alpha);
+    const V curve = TimesPow2(d, Times(d, Expm1OfNegative(d, x), a.m), a.k);
+    const V negative = hn::IfThenElse(hn::Ge(x, LeastLinear(d)), hn::Mul(alpha, x), curve);
+    return hn::IfThenElse(hn::Ge(x, hn::Zero(d)), x, negative);
+  }
+  template <class D, class V>
+  HWY_INLINE static V AnyBackward(D d, V grad, V x, V alpha) {
+    const V negative = AnyExpTimes(d, Two<V>{x, hn::Zero(d)}, alpha, grad);
+    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), grad, negative);
+  }
   // grad alpha e^x for x <= 0
   template <class D, class V>
   HWY_INLINE static V Negative(D d, V grad, V x, V alpha) {
@@ -152,6 +232,10 @@ struct Elu {
 };
 
 struct Celu {
+  template <class D, class V>
+  HWY_INLINE static auto IsUsual(D d, V alpha) {
+    return IsUsualNumber(d, alpha);
+  }
   // x / alpha, with its rounding error in the low part
   template <class D, class V>
   HWY_INLINE static Two<V> Ratio(D d, V x, V alpha) {
@@ -164,9 +248,9 @@ struct Celu {
   }
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V x, V alpha) {
-    const Two<V> e = Expm1(d, Ratio(d, x, alpha));
+    const Two<V> e = Expm1OfNegative(d, Ratio(d, x, alpha));
     const V negative = Fma(d, alpha, e.hi, hn::Mul(alpha, e.lo));
-    return hn::IfThenElse(hn::Ge(x, hn::Zero(d)), x, negative);
+    return hn::IfThenElse(hn::Ge(x, LeastLinear(d)), x, negative);
   }
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V x) {
@@ -177,6 +261,34 @@ struct Celu {
     using C = ConstantsOf<D>;
     const Two<V> z = Clamp(d, Ratio(d, x, alpha), C::kSigmoidZero, -C::kLogZero);
     const V slope = ShortExpTimes(d, SplitShortExp(d, z.hi, z.lo), hn::Set(d, 1), grad);
+    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), grad, slope);
+  }
+  // The same ratio for any alpha; where it is beyond kFar, some number beyond.
+  template <class D, class V>
+  HWY_INLINE static Two<V> AnyRatio(D d, V x, V alpha) {
+    const hn::RebindToSigned<D> di;
+    const auto n = SplitPower(d, x), a = SplitPower(d, alpha);
+    const auto k = hn::Max(hn::Sub(n.k, a.k), hn::Set(di, -ConstantsOf<D>::kScaleExponent));
+    return ScaledBy(d, Ratio(d, n.m, a.m), k);
+  }
+  template <class D, class V>
+  HWY_INLINE static V AnyForward(D d, V x, V alpha) {
+    using C = ConstantsOf<D>;
+    const hn::RebindToSigned<D> di;
+    const Two<V> z = AnyRatio(d, x, alpha);
+    const auto e = SplitExp(d, Clamp(d, z, C::kExpm1Saturated, C::kFar));
+    // e^z - 1 = 2^k (1 + r + t) - 1. For a large k, 1 has no effect: a part of the power waits until alpha is there.
+    const auto k = Integer(d, e.k), now = hn::Min(k, hn::Set(di, C::kScaleExponent));
+    const auto a = SplitPower(d, alpha);
+    const V m = Times(d, TimesPowerMinusOne(d, e, Pow2<0>(d, now)), a.m);
+    V y = TimesPow2(d, m, hn::Add(a.k, hn::Sub(k, now)));
+    y = hn::IfThenElse(hn::Gt(z.hi, hn::Set(d, C::kFar)), hn::CopySign(hn::Inf(d), alpha), y);
+    const auto linear = hn::Or(hn::Lt(hn::Abs(z.hi), hn::Set(d, 4 * C::kUnscale)), hn::IsInf(alpha));
+    return hn::IfThenElse(hn::Or(linear, hn::Ge(x, hn::Zero(d))), x, y);
+  }
+  template <class D, class V>
+  HWY_INLINE static V AnyBackward(D d, V grad, V x, V alpha) {
+    const V slope = AnyExpTimes(d, AnyRatio(d, x, alpha), hn::Set(d, 1), grad);
     return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), grad, slope);
   }
 };
@@ -312,6 +424,10 @@ struct Tanh {
 
 struct Softplus {
   template <class D, class V>
+  HWY_INLINE static auto IsUsual(D d, V beta) {
+    return IsUsualNumber(d, hn::Abs(beta));
+  }
+  template <class D, class V>
   HWY_INLINE static V Forward(D d, V x) {
     return Sum(AtLeast(x, hn::Zero(d)), Tail(d, x));
   }
@@ -333,6 +449,46 @@ struct Softplus {
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V x, V beta) {
     return Sigmoid::ForwardTimes(d, TwoProduct(d, x, beta), grad);
+  }
+  // x beta for any beta; where it is beyond kFar, some number beyond.
+  template <class D, class V>
+  HWY_INLINE static Two<V> AnyProduct(D d, V x, V beta) {
+    const hn::RebindToSigned<D> di;
+    const auto n = SplitPower(d, x), b = SplitPower(d, beta);
+    return ScaledBy(d, TwoProduct(d, n.m, b.m), hn::Max(hn::Add(n.k, b.k), hn::Set(di, -ConstantsOf<D>::kScaleExponent)));
+  }
+  template <class D, class V>
+  HWY_INLINE static V AnyForward(D d, V x, V beta) {
+    using C = ConstantsOf<D>;
+    const hn::RebindToSigned<D> di;
+    const V zero = hn::Zero(d);
+    const auto n = SplitPower(d, x), b = SplitPower(d, beta);
+    const Two<V> z = AnyProduct(d, x, beta);
+    // log1p(e^-|z|) / beta = ratio 2^k. Beyond 2^-kScaleExponent log1p(e) is e, whose power waits.
+    const auto e = SplitExp(d, MinusAbs(d, z, -C::kFar));
+    const auto all = Integer(d, e.k), now = hn::Max(all, hn::Set(di, -C::kScaleExponent));
+    const Two<V> tail = TimesPower(d, e, Pow2<0>(d, now));
+    const Two<V> log = TwoIfThenElse(hn::Lt(tail.hi, hn::Set(d, 4 * C::kUnscale)), tail, Log1pOfTail(d, tail));
+    const Two<V> ratio =
+        TwoIfThenElse(hn::Eq(beta, zero), Two<V>{hn::Div(log.hi, beta), zero}, TwoQuotient<true>(d, log, Two<V>{b.m, zero}));
+    const auto k = hn::Sub(hn::Sub(all, now), b.k);
+    // Its sum with max(x, 0), in units of the larger of both powers.
+    const auto rises = hn::Gt(z.hi, zero);
+    const auto line_k = hn::IfThenElse(hn::RebindMask(di, rises), n.k, k), most = hn::Max(k, line_k);
+    const auto part = [&](V m, decltype(k) of_m) HWY_ATTR {
+      return hn::Mul(m, Pow2<0>(d, hn::Max(hn::Sub(of_m, most), hn::Set(di, -C::kScaleExponent))));
+    };
+    const Two<V> log_part{part(ratio.hi, k), part(ratio.lo, k)};
+    const V y = TimesPow2(d, Sum(part(hn::IfThenElseZero(rises, n.m), line_k), log_part), most);
+    // Infinity times zero is no number, but the function has its limits: x or 0.
+    const auto falls = hn::Lt(hn::CopySign(hn::Set(d, 1), hn::Xor(x, beta)), zero);
+    const auto ends = hn::Or(hn::IsInf(beta), hn::AndNot(falls, hn::IsInf(x)));
+    const auto numbers = hn::AndNot(hn::IsNaN(beta), hn::Eq(x, x));
+    return hn::IfThenElse(hn::And(ends, numbers), hn::IfThenZeroElse(falls, x), y);
+  }
+  template <class D, class V>
+  HWY_INLINE static V AnyBackward(D d, V grad, V x, V beta) {
+    return Sigmoid::ForwardTimes(d, AnyProduct(d, x, beta), grad);
   }
 
   // softplus(-|x|)

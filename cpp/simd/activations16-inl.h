@@ -90,7 +90,7 @@ HWY_INLINE V SigmoidOf(D d, const Tail16<S, V>& t) {
   return hn::Mul(SigmoidOfAbs(d, t), t.Step(hn::Set(d, 1)));
 }
 
-// expm1 for x <= kLogMax
+// expm1 for x <= 0
 template <class D, class V>
 HWY_INLINE V Exp16m1(D d, V x) {
   using C = ConstantsOf<D>;
@@ -112,6 +112,15 @@ struct Short<HardSigmoid, S> : HardSigmoid {
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V x) {
     return Clamp(d, Line(d, x), 0, 1);
+  }
+  template <class D, class V>
+  HWY_INLINE static V Forward(D d, V x, V, V) {
+    return Forward(d, x);
+  }
+  template <class D, class V>
+  HWY_INLINE static auto IsUsual(D d, V slope, V offset) {
+    constexpr float kRoundedSixth = std::is_base_of_v<BFloat16, S> ? 0.1669921875f : 0.1666259765625f;
+    return hn::And(hn::Eq(slope, hn::Set(d, kRoundedSixth)), hn::Eq(offset, hn::Set(d, 0.5f)));
   }
 };
 
@@ -174,9 +183,7 @@ struct Short<Celu, S> : Celu {
   }
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V x, V alpha) {
-    const V z = hn::Div(x, alpha), most = hn::Set(d, ConstantsOf<D>::kLogMax);
-    const V e = hn::IfThenElse(hn::Gt(z, most), hn::Inf(d), Exp16m1(d, AtMost(z, most)));
-    return hn::IfThenElse(hn::Ge(x, hn::Zero(d)), x, hn::Mul(alpha, e));
+    return hn::IfThenElse(hn::Ge(x, LeastLinear(d)), x, hn::Mul(alpha, Exp16m1(d, hn::Div(x, alpha))));
   }
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V x) {

@@ -20,8 +20,26 @@ HWY_BEFORE_NAMESPACE();
 namespace nonlin {
 namespace HWY_NAMESPACE {
 
+// The form of a formula for any parameters, where there is one.
+template <class Activation>
+struct AnyForwardOf {
+  template <class A = Activation, class D, class... V>
+  HWY_INLINE static auto Call(D d, V... v) -> decltype(A::AnyForward(d, v...)) {
+    return A::AnyForward(d, v...);
+  }
+};
+template <class Activation>
+struct AnyBackwardOf {
+  template <class A = Activation, class D, class... V>
+  HWY_INLINE static auto Call(D d, V... v) -> decltype(A::AnyBackward(d, v...)) {
+    return A::AnyBackward(d, v...);
+  }
+};
+
 template <class Activation>
 struct ForwardOf {
+  using Of = Activation;
+  using Any = AnyForwardOf<Activation>;
   template <class D, class... V>
   HWY_INLINE static auto Call(D d, V... v) -> decltype(Activation::Forward(d, v...)) {
     return Activation::Forward(d, v...);
@@ -30,9 +48,28 @@ struct ForwardOf {
 
 template <class Activation>
 struct BackwardOf {
+  using Of = Activation;
+  using Any = AnyBackwardOf<Activation>;
   template <class D, class... V>
   HWY_INLINE static auto Call(D d, V... v) -> decltype(Activation::Backward(d, v...)) {
     return Activation::Backward(d, v...);
+  }
+};
+
+// For arrays of parameters: every element has the form, and the bits, that its parameters have alone.
+template <class Form, size_t kOperands>
+struct EachOf {
+  template <class D, class... V>
+  HWY_INLINE static auto Call(D d, V... v) {
+    return hn::IfThenElse(AreUsual<kOperands>(d, v...), Form::Call(d, v...), Form::Any::Call(d, v...));
+  }
+  template <size_t kLeft, class D, class First, class... Rest>
+  HWY_INLINE static auto AreUsual(D d, First first, Rest... rest) {
+    if constexpr (kLeft == 0) {
+      return Form::Of::IsUsual(d, first, rest...);
+    } else {
+      return AreUsual<kLeft - 1>(d, rest...);
+    }
   }
 };
 
@@ -56,7 +93,7 @@ HWY_INLINE void PutTail(D d, GateGradients<V> v, S* const* outputs, size_t i, si
   StoreTail(v.up, d, outputs[1] + i, n);
 }
 
-template <class Call, class S, size_t... kInput>
+template <class Form, class S, size_t... kInput>
 HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n, bool stream,
                           std::index_sequence<kInput...>) {
   constexpr size_t kInputs = sizeof...(kInput);
@@ -80,7 +117,7 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
   const auto put_until = [&](size_t end) HWY_ATTR {
     for (size_t count; i < end; i += count) {
       count = HWY_MIN(lanes, end - i);
-      PutTail(d, Call::Call(d, LoadTail(d, in[kInput], count, 0)...), out, i, count);
+      PutTail(d, Form::Call(d, LoadTail(d, in[kInput], count, 0)...), out, i, count);
       ((in[kInput] += steps[kInput] * count), ...);
     }
   };
@@ -89,8 +126,8 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
   // ahead by little more than its length. 1.2 times as fast. Three or four vectors win a few percent in some functions and
   // lose them in others. Prefetching inputs gains nothing (0.97 to 1.03).
   for (; i + pair <= n; i += pair) {
-    const auto first = Call::Call(d, LoadOfPair<0>(d, in[kInput])...);
-    const auto second = Call::Call(d, LoadOfPair<1>(d, in[kInput])...);
+    const auto first = Form::Call(d, LoadOfPair<0>(d, in[kInput])...);
+    const auto second = Form::Call(d, LoadOfPair<1>(d, in[kInput])...);
     ((in[kInput] += advance[kInput]), ...);
     PutPair(d, first, second, out, i, stream);
   }
@@ -101,22 +138,48 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
 template <class T, size_t>
 using VecOf = hn::Vec<hn::ScalableTag<T>>;
 // Whether a formula takes this number of inputs.
-template <class Call, class Inputs, class = void>
+template <class Form, class Inputs, class = void>
 constexpr bool kTakes = false;
-template <class Call, size_t... kInput>
-constexpr bool kTakes<Call, std::index_sequence<kInput...>,
-                      std::void_t<decltype(Call::Call(hn::ScalableTag<float>(), VecOf<float, kInput>()...))>> = true;
+template <class Form, size_t... kInput>
+constexpr bool kTakes<Form, std::index_sequence<kInput...>,
+                      std::void_t<decltype(Form::Call(hn::ScalableTag<float>(), VecOf<float, kInput>()...))>> = true;
 
-// See ElementwiseKernel in kernels.h.
-template <class Call, class S, size_t kInputs>
+// Whether parameters that are the same for all elements have their defaults, rounded to the type.
+template <class S, class List>
+bool HaveDefaults(const void* const* inputs) {
+  for (size_t k = List::kList.Operands(); k < List::kList.count; ++k) {
+    S value;
+    StoreOne(static_cast<Computed<S>>(List::kList.items[k].value), &value);
+    if (LoadOne(static_cast<const S*>(inputs[k])) != LoadOne(&value)) return false;
+  }
+  return true;
+}
+// Whether they are usual.
+template <class Form, class S, size_t... kParameter>
+bool AreUsual(const void* const* parameters, std::index_sequence<kParameter...>) {
+  const hn::CappedTag<Computed<S>, 1> d;
+  return hn::AllTrue(d, Form::Of::IsUsual(d, hn::Set(d, LoadOne(static_cast<const S*>(parameters[kParameter])))...));
+}
+
+// See ElementwiseKernel in kernels.h. Operands come first, then parameters.
+template <class Form, class S, class List>
 void Map(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n, bool stream) {
-  using WithoutLast = std::make_index_sequence<kInputs - 1>;
-  if constexpr (kTakes<Call, WithoutLast>) {
-    if (steps[kInputs - 1] == 0 && LoadOne(static_cast<const S*>(inputs[kInputs - 1])) == 1) {
-      return MapInputs<Call, S>(inputs, steps, outputs, n, stream, WithoutLast());
+  constexpr size_t kInputs = List::kList.count, kOperands = List::kList.Operands();
+  using Inputs = std::make_index_sequence<kInputs>;
+  using Operands = std::make_index_sequence<kOperands>;
+  if constexpr (kOperands < kInputs) {
+    bool same = true;
+    for (size_t k = kOperands; k < kInputs; ++k) same &= steps[k] == 0 || n == 1;
+    if constexpr (kTakes<Form, Operands>) {
+      if (same && HaveDefaults<S, List>(inputs)) return MapInputs<Form, S>(inputs, steps, outputs, n, stream, Operands());
+    }
+    if constexpr (kTakes<typename Form::Any, Inputs>) {
+      if (!same) return MapInputs<EachOf<Form, kOperands>, S>(inputs, steps, outputs, n, stream, Inputs());
+      if (!AreUsual<Form, S>(inputs + kOperands, std::make_index_sequence<kInputs - kOperands>()))
+        return MapInputs<typename Form::Any, S>(inputs, steps, outputs, n, stream, Inputs());
     }
   }
-  MapInputs<Call, S>(inputs, steps, outputs, n, stream, std::make_index_sequence<kInputs>());
+  MapInputs<Form, S>(inputs, steps, outputs, n, stream, Inputs());
 }
 
 HWY_INLINE void LookUpInCaches(const uint16_t* table, const uint16_t* from, uint16_t* to, size_t n) {

@@ -12,17 +12,27 @@ HWY_BEFORE_NAMESPACE();
 namespace nonlin {
 namespace HWY_NAMESPACE {
 
-template <template <class> class Call, class Activation, size_t kInputs>
+template <template <class> class Call, class Activation, class List>
 constexpr ElementwiseKernels KernelsOf() {
-  return {Map<Call<Activation>, float, kInputs>, Map<Call<Activation>, double, kInputs>,
-          Map<Call<Short<Activation, Float16>>, Float16, kInputs>,
-          Map<Call<Short<Activation, PureBFloat16>>, PureBFloat16, kInputs>};
+  return {Map<Call<Activation>, float, List>, Map<Call<Activation>, double, List>,
+          Map<Call<Short<Activation, Float16>>, Float16, List>,
+          Map<Call<Short<Activation, PureBFloat16>>, PureBFloat16, List>};
 }
+
+#define NONLIN_ACTIVATION(name, Struct, inputs, slope, ...)           \
+  struct ForwardInputs_##name {                                       \
+    static constexpr InputList kList = inputs;                        \
+  };                                                                  \
+  struct BackwardInputs_##name {                                      \
+    static constexpr InputList kList = BackwardInputs(inputs, slope); \
+  };
+#include "activations.def"
+#undef NONLIN_ACTIVATION
 
 const ActivationKernels* ActivationTable() {
   static const ActivationKernels kTable[] = {
 #define NONLIN_ACTIVATION(name, Struct, inputs, slope, ...) \
-  {KernelsOf<ForwardOf, Struct, inputs.count>(), KernelsOf<BackwardOf, Struct, BackwardInputs(inputs, slope).count>()},
+  {KernelsOf<ForwardOf, Struct, ForwardInputs_##name>(), KernelsOf<BackwardOf, Struct, BackwardInputs_##name>()},
 #include "activations.def"
 #undef NONLIN_ACTIVATION
   };

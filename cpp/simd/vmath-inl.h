@@ -217,11 +217,20 @@ HWY_INLINE V Clamp(D d, V x, hn::TFromD<D> low, hn::TFromD<D> high) {
   return AtMost(AtLeast(x, hn::Set(d, low)), hn::Set(d, high));
 }
 
+template <class D, class V>
+HWY_INLINE V AtLeast(D d, V x, hn::TFromD<D> low) {
+  return AtLeast(x, hn::Set(d, low));
+}
 // The same for an unevaluated sum: a clamped number has no low part.
 template <class D, class V>
 HWY_INLINE Two<V> Clamp(D d, Two<V> x, hn::TFromD<D> low, hn::TFromD<D> high) {
   const V clamped = Clamp(d, x.hi, low, high);
   return {clamped, hn::IfThenElseZero(hn::Eq(clamped, x.hi), x.lo)};
+}
+template <class D, class V>
+HWY_INLINE Two<V> AtLeast(D d, Two<V> x, hn::TFromD<D> low) {
+  const V limited = AtLeast(d, x.hi, low);
+  return {limited, hn::IfThenElseZero(hn::Eq(limited, x.hi), x.lo)};
 }
 
 // 2^(k + offset) for an integer k in the vector's integer lanes; the sum must be a normal exponent.
@@ -230,6 +239,36 @@ HWY_INLINE hn::Vec<D> Pow2(D d, VI k) {
   using C = ConstantsOf<D>;
   const hn::RebindToSigned<D> di;
   return hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(k, hn::Set(di, C::kExponentBias + kOffset))));
+}
+
+// x = m 2^k with 1 <= |m| < 2. Zero, infinity and NaN are their own m, with k = 0.
+template <class V, class VI>
+struct PowerSplit {
+  V m;
+  VI k;
+};
+template <class D, class V>
+HWY_INLINE auto SplitPower(D d, V x) {
+  using C = ConstantsOf<D>;
+  const hn::RebindToSigned<D> di;
+  const auto tiny = hn::Lt(hn::Abs(x), hn::Set(d, C::kMinNormal)), zero = hn::Eq(x, hn::Zero(d));
+  const auto ordinary = hn::AndNot(zero, hn::IsFinite(x));
+  const auto bits = hn::BitCast(di, hn::IfThenElse(tiny, hn::Mul(x, hn::Set(d, C::kScale)), x));
+  const auto biased = hn::And(hn::ShiftRight<C::kMantissaBits>(bits), hn::Set(di, 2 * C::kExponentBias + 1));
+  const auto k = hn::Sub(biased, hn::Set(di, C::kExponentBias));
+  const V m = hn::BitCast(d, hn::Sub(bits, hn::ShiftLeft<C::kMantissaBits>(k)));
+  const auto scaled = hn::IfThenElseZero(hn::RebindMask(di, tiny), hn::Set(di, C::kScaleExponent));
+  const auto power = hn::IfThenElseZero(hn::RebindMask(di, ordinary), hn::Sub(k, scaled));
+  return PowerSplit<V, decltype(k)>{hn::IfThenElse(ordinary, m, x), power};
+}
+
+// m 2^k for any k, and m far from the ends of the type.
+template <class D, class V, class VI>
+HWY_INLINE V TimesPow2(D d, V m, VI k) {
+  const hn::RebindToSigned<D> di;
+  constexpr int kMost = 2 * ConstantsOf<D>::kExponentBias;
+  const auto limited = hn::Min(hn::Max(k, hn::Set(di, 2 - kMost)), hn::Set(di, kMost)), half = hn::ShiftRight<1>(limited);
+  return hn::Mul(hn::Mul(m, Pow2<0>(d, half)), Pow2<0>(d, hn::Sub(limited, half)));
 }
 
 // (hi + lo) * factor, infinite factors included.
@@ -269,7 +308,13 @@ struct ExpReduction {
   VI k;  // n plus the bits of kRound, as above
 };
 
-// x in [-760, 760] (double), [-110, 110] (float), or NaN.
+// The integer of a reduction, without the bits of kRound.
+template <class D, class VI>
+HWY_INLINE VI Integer(D d, VI k) {
+  return hn::Sub(k, hn::BitCast(hn::RebindToSigned<D>(), hn::Set(d, ConstantsOf<D>::kRound)));
+}
+
+// x in [-kFar, kFar], or NaN.
 template <class D, class V>
 HWY_INLINE auto ReduceExp(D d, V x) {
   using C = ConstantsOf<D>;
@@ -355,20 +400,10 @@ HWY_INLINE Two<V> ScaledExp(D d, V x) {
   return TimesPower(d, e, Pow2<ConstantsOf<D>::kScaleExponent>(d, e.k));
 }
 
-// std::expm1 for any x. Relative error of the unevaluated sum below 2^-26 / 2^-55.
-template <class D, class V>
-HWY_INLINE Two<V> Expm1(D d, Two<V> x) {
-  using C = ConstantsOf<D>;
-  const Two<V> clamped = Clamp(d, x, C::kExpm1Saturated, C::kLogMax);
-  const auto e = SplitExp(d, clamped);
-  const Two<V> y = TimesPowerMinusOne(d, e, Pow2<0>(d, e.k));
-  const auto overflow = hn::Gt(x.hi, clamped.hi);
-  return {hn::IfThenElse(overflow, hn::Inf(d), y.hi), hn::IfThenZeroElse(overflow, y.lo)};
-}
-// The same for x <= 0.
-template <class D, class V>
-HWY_INLINE Two<V> Expm1OfNegative(D d, V x) {
-  const auto e = SplitExp(d, AtLeast(x, hn::Set(d, ConstantsOf<D>::kExpm1Saturated)));
+// std::expm1 for x <= 0, of type V or Two<V>. Relative error of the unevaluated sum below 2^-26 / 2^-55.
+template <class D, class X>
+HWY_INLINE Two<hn::Vec<D>> Expm1OfNegative(D d, X x) {
+  const auto e = SplitExp(d, AtLeast(d, x, ConstantsOf<D>::kExpm1Saturated));
   return TimesPowerMinusOne(d, e, Pow2<0>(d, e.k));
 }
 
@@ -377,7 +412,7 @@ template <class D, class V>
 HWY_INLINE V ExpTimes(D d, Two<V> x, Two<V> factor) {
   using C = ConstantsOf<D>;
   const auto e = SplitExp(d, Clamp(d, x, C::kLogZero, -C::kLogZero));
-  const auto k = hn::Sub(e.k, hn::BitCast(hn::RebindToSigned<D>(), hn::Set(d, C::kRound)));
+  const auto k = Integer(d, e.k);
   const auto half = hn::ShiftRight<1>(k);
   const Two<V> m = TwoProduct(d, TimesPower(d, e, hn::Set(d, 1)), factor);
   return hn::Mul(hn::Mul(Round(m), Pow2<0>(d, half)), Pow2<0>(d, hn::Sub(k, half)));
@@ -395,6 +430,20 @@ HWY_INLINE V ShortExpTimes(D d, ShortExpParts<V, VI> e, V first, V second) {
   const V power = hn::Mul(first, hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(k, bias))));
   const V rest = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(hn::Sub(e.k, k), bias)));
   return hn::Mul(hn::MulAdd(power, e.fraction, power), hn::Mul(second, rest));
+}
+
+// e^x times two factors, for any numbers at all.
+template <class D, class V>
+HWY_INLINE V AnyExpTimes(D d, Two<V> x, V first, V second) {
+  using C = ConstantsOf<D>;
+  const auto a = SplitPower(d, first), b = SplitPower(d, second);
+  const Two<V> limited = Clamp(d, x, -C::kFar, C::kFar);
+  const auto e = SplitShortExp(d, limited.hi, limited.lo);
+  const V factor = hn::Mul(a.m, b.m), rounded = hn::Mul(factor, hn::Add(hn::Set(d, 1), e.fraction));
+  const V m = hn::IfThenElse(hn::IsFinite(factor), hn::MulAdd(factor, e.fraction, factor), rounded);
+  const V y = TimesPow2(d, m, hn::Add(hn::Add(a.k, b.k), Integer(d, e.k)));
+  const V limit = hn::IfThenElseZero(hn::Gt(x.hi, hn::Zero(d)), hn::Inf(d));
+  return hn::IfThenElse(hn::IsInf(x.hi), hn::Mul(factor, limit), y);
 }
 
 // sigmoid(x) * 2^kScaleExponent for x in [kLogZero, kSigmoidSaturated], of type V or Two<V>; above that it rounds to 1. With

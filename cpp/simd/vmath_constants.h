@@ -37,7 +37,7 @@ struct MathConstants<float> {
   static constexpr float kRowZero = -125.0f;        // so does the sum of a million e^x
   static constexpr float kExactReduction = 256.0f;  // twice -kRowZero or more; |x| up to it and -kRowZero reduce exactly
   static constexpr float kLog1pTiny = 1.0e-2f;      // e^-49, scaled: beyond, log1p(e) is e, and its low part too
-  static constexpr float kLogMax = 88.37f;          // 2^k stays finite
+  static constexpr float kFar = 300.0f;             // e^kFar times or by any two floats is infinite or 0
   static constexpr float kExpm1Saturated = -30.0f;
   static constexpr float kSigmoidSaturated = 30.0f;
   static constexpr float kSigmoidZero = -157.4f;  // e^x is 2^kSigmoidExponent times 2^-127, which comes out as 0
@@ -142,7 +142,7 @@ struct MathConstants<double> {
   static constexpr double kRowZero = -800.0;
   static constexpr double kExactReduction = 2048.0;
   static constexpr double kLog1pTiny = 1.0e10;  // e^-115, scaled
-  static constexpr double kLogMax = 709.4;
+  static constexpr double kFar = 2200.0;
   static constexpr double kExpm1Saturated = -60.0;
   static constexpr double kSigmoidSaturated = 45.0;
   static constexpr double kSigmoidZero = -1194.3;

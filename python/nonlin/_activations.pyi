@@ -59,9 +59,11 @@ geglu_backward: numpy.ufunc
 
 def gelu(x: ArrayLike, approximate: str = "none", **kwargs: Any) -> Any: ...
 def gelu_backward(grad: ArrayLike, x: ArrayLike, approximate: str = "none", **kwargs: Any) -> Any: ...
+def hard_sigmoid(x: ArrayLike, slope: ArrayLike = 0.16666666666666666, offset: ArrayLike = 0.5, **kwargs: Any) -> Any: ...
+def hard_sigmoid_backward(
+    grad: ArrayLike, x: ArrayLike, slope: ArrayLike = 0.16666666666666666, offset: ArrayLike = 0.5, **kwargs: Any
+) -> Any: ...
 
-hard_sigmoid: numpy.ufunc
-hard_sigmoid_backward: numpy.ufunc
 hard_swish: numpy.ufunc
 hard_swish_backward: numpy.ufunc
 

@@ -102,8 +102,8 @@ def leaky_relu_backward(grad: Array, x: Array, negative_slope: float = 0.01) -> 
 
 @_formula
 def elu(x: Array, alpha: float = 1.0) -> Array:
-    """``x`` if ``x > 0`` else ``alpha (exp(x) - 1)``."""
-    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+    """``x`` if ``x >= 0`` else ``alpha (exp(x) - 1)``."""
+    return np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x)
 
 
 @_formula
@@ -114,8 +114,9 @@ def elu_backward(grad: Array, x: Array, alpha: float = 1.0) -> Array:
 
 @_formula
 def celu(x: Array, alpha: float = 1.0) -> Array:
-    """``x`` if ``x > 0`` else ``alpha (exp(x / alpha) - 1)``."""
-    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha))
+    """``x`` if ``x >= 0`` else ``alpha (exp(x / alpha) - 1)``, whose limit is ``x`` for an infinite alpha."""
+    curve = np.where(np.isinf(alpha), x, alpha * np.expm1(np.minimum(x, 0) / alpha))
+    return np.where(x < 0, curve, x)
 
 
 @_formula
@@ -251,22 +252,24 @@ def mish_backward(grad: Array, x: Array) -> Array:
     return np.asarray(grad * (t + x * ((1 - t) * (1 + t) * sigmoid(x))))
 
 
-def _is_sixth(slope: Any) -> bool:
-    """Whether a slope is the default: a sixth then, not its rounding."""
-    return isinstance(slope, float) and slope == 1 / 6
+def _divides_by_6(slope: Any, offset: Any) -> bool:
+    """Whether a line has the default parameters, of which the slope is no rounded number."""
+    return bool(np.ndim(slope) == np.ndim(offset) == 0 and slope == 1 / 6 and offset == 0.5)
 
 
 @_formula
 def hard_sigmoid(x: Array, slope: float = 1 / 6, offset: float = 0.5) -> Array:
-    """``clip(slope x + offset, 0, 1)``."""
-    return np.asarray(np.clip((x + 6 * offset) / 6 if _is_sixth(slope) else slope * x + offset, 0, 1))
+    """``clip(slope x + offset, 0, 1)``; with the default values ``clip((x + 3) / 6, 0, 1)``."""
+    return np.asarray(np.clip((x + 3) / 6 if _divides_by_6(slope, offset) else slope * x + offset, 0, 1))
 
 
 @_formula
 def hard_sigmoid_backward(grad: Array, x: Array, slope: float = 1 / 6, offset: float = 0.5) -> Array:
-    """``grad slope`` where ``0 < slope x + offset < 1``, else 0."""
-    y, inside = (x / 6, grad / 6) if _is_sixth(slope) else (slope * x, slope * grad)
-    return np.where((y > -offset) & (y < 1 - offset), inside, 0)
+    """``grad slope`` where ``0 < slope x + offset < 1``, else 0; with the default values ``grad / 6`` where ``|x| < 3``."""
+    if _divides_by_6(slope, offset):
+        return np.where(np.abs(x) < 3, grad / 6, 0)
+    line = slope * x + offset
+    return np.where((line > 0) & (line < 1), grad * slope, 0)
 
 
 @_formula
