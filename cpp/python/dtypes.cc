@@ -126,10 +126,9 @@ QuietErrors::~QuietErrors() {
   state_.attr("__exit__")(py::none(), py::none(), py::none());
 }
 
-bool IsPlain(PyObject* value) {
-  return value == nullptr || PyArray_CheckExact(value) || value == Py_None || PyList_CheckExact(value) ||
-         PyTuple_CheckExact(value) || PyFloat_CheckExact(value) || PyLong_CheckExact(value) || PyBool_Check(value) ||
-         PyUnicode_Check(value) || PyArray_CheckScalar(value);
+bool IsPlainValue(PyObject* value) {
+  return PyList_CheckExact(value) || PyTuple_CheckExact(value) || PyFloat_CheckExact(value) || PyLong_CheckExact(value) ||
+         PyBool_Check(value) || PyUnicode_Check(value) || PyArray_CheckScalar(value);
 }
 
 py::array AsArray(PyObject* value) {

@@ -46,7 +46,10 @@ class QuietErrors {
 inline pybind11::array NoArray() { return pybind11::reinterpret_steal<pybind11::array>(pybind11::handle()); }
 
 // Whether np.asarray gives all that a value means: arrays of other packages may mean more. Null is a missing argument.
-bool IsPlain(PyObject* value);
+bool IsPlainValue(PyObject* value);
+inline bool IsPlain(PyObject* value) {
+  return value == nullptr || value == Py_None || PyArray_CheckExact(value) || IsPlainValue(value);
+}
 
 // What np.asarray returns.
 pybind11::array AsArray(PyObject* value);

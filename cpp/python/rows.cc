@@ -536,6 +536,57 @@ class Call {
   RowArrays arrays_;
 };
 
+// ---------------------------------------------------------------- the direct way
+
+// Whether an object is an ndarray, of no subclass, C-contiguous, aligned, in native byte order, with this type and shape.
+bool IsOrdinary(PyObject* object, int number, int dims, const npy_intp* shape) {
+  if (!PyArray_CheckExact(object)) return false;
+  auto* const array = ArrayOf(object);
+  return PyArray_TYPE(array) == number && PyArray_ISCARRAY_RO(array) && PyArray_NDIM(array) == dims &&
+         PyArray_CompareLists(PyArray_DIMS(array), shape, dims);
+}
+
+// The result on ordinary arrays of one shape, along one axis, or a null object for all else: saves 100 ns, which is a fifth
+// of a short call.
+py::object CallDirectly(const Function& f, PyObject* const* inputs, PyObject* const* options) {
+  const auto is = [=](Option option, PyObject* value) { return options[option] == nullptr || options[option] == value; };
+  PyObject *const first = inputs[f.inputs - 1], *const scale = options[kScale], *const axis_option = options[kAxisOption];
+  const bool is_scaled = scale != nullptr && !(PyFloat_CheckExact(scale) && PyFloat_AS_DOUBLE(scale) == 1);
+  if (is_scaled || !is(kWhere, Py_None) || !is(kKeepdims, Py_False) || !PyArray_CheckExact(first)) return {};
+  const int number = PyArray_TYPE(ArrayOf(first)), dims = PyArray_NDIM(ArrayOf(first)), dtype = TypeOfNumber(number);
+  const npy_intp* const shape = PyArray_DIMS(ArrayOf(first));
+  if (dtype == -1 || axis_option == nullptr || !PyLong_CheckExact(axis_option)) return {};
+  const int axis = AxisOf(axis_option, dims);
+  PyObject* const out = is(kOutOption, Py_None) ? nullptr : options[kOutOption];
+  if (shape[axis] == 0 || (out != nullptr && !IsOrdinary(out, number, dims, shape))) return {};
+  npy_intp shape_of_rows[kMaxAxes];
+  std::copy(shape + axis + 1, shape + dims, std::copy_n(shape, axis, shape_of_rows));
+
+  RowArrays arrays;
+  SetShape(arrays, first, axis);
+  const OperandList& list = f.List();
+  py::object results[kMaxOutputs];
+  for (int k = 0; k < list.count; ++k) {
+    const bool is_row = IsRow(list.kinds[k]);
+    PyObject* array = k < f.inputs ? inputs[k] : out;
+    if (k < f.inputs) {
+      if (!IsOrdinary(array, number, is_row ? dims : dims - 1, is_row ? shape : shape_of_rows)) return {};
+    } else if (out != nullptr) {
+      const bool may_fill = std::all_of(inputs, inputs + f.inputs, [=](PyObject* in) { return MayFill(out, in); });
+      if (!is_row || !may_fill) return {};
+      results[0] = py::reinterpret_borrow<py::object>(out);
+    } else {
+      py::object& result = results[k - f.inputs];
+      result = NewArray(dims, shape, is_row ? -1 : axis, number);
+      array = result.ptr();
+    }
+    SetOperand(arrays.operands[k], array, is_row ? axis : -1);
+  }
+  Compute(*f.operation, static_cast<DType>(dtype), arrays);
+  if (list.count - f.inputs == 1) return out != nullptr ? results[0] : Returned(std::move(results[0]));
+  return py::make_tuple(Returned(std::move(results[0])), Returned(std::move(results[1])));
+}
+
 // What other packages' arrays give.
 py::object CallOthers(const Function& f, PyObject* const* operands, PyObject* const* options) {
   static PyObject* const kRows = py::object(py::module_::import("nonlin._others").attr("rows")).release().ptr();
@@ -560,8 +611,9 @@ PyObject* CallFunction(PyObject* self, PyObject* const* args, Py_ssize_t given) 
     PyObject* options[kOptions] = {};
     std::copy(args + f.inputs, args + given, options);
     const CallLimit limit(LimitOfContext());
-    const auto is_plain = [](PyObject* value) { return IsNone(value) || PyArray_CheckExact(value) || IsPlain(value); };
-    if (!std::all_of(args, args + f.inputs, is_plain) || !is_plain(options[kWhere])) return CallOthers(f, args, options);
+    py::object result = CallDirectly(f, args, options);
+    if (result) return result;
+    if (!std::all_of(args, args + f.inputs, IsPlain) || !IsPlain(options[kWhere])) return CallOthers(f, args, options);
     return Call(f, args, options).Run();
   });
 }

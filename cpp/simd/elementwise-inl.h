@@ -93,7 +93,8 @@ HWY_INLINE void PutTail(D d, GateGradients<V> v, S* const* outputs, size_t i, si
   StoreTail(v.up, d, outputs[1] + i, n);
 }
 
-template <class Form, class S, size_t... kInput>
+// With kSmall, one vector at a time: for forms that are rarely met.
+template <class Form, class S, bool kSmall = false, size_t... kInput>
 HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n, bool stream,
                           std::index_sequence<kInput...>) {
   constexpr size_t kInputs = sizeof...(kInput);
@@ -121,6 +122,7 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
       ((in[kInput] += steps[kInput] * count), ...);
     }
   };
+  if constexpr (kSmall) return put_until(n);
   if (stream) put_until(HWY_MIN(n, (pair - Misalignment(pair, out[0])) % pair));
   // Two vectors at a time, so that the compiler interleaves their operations: a formula is one long chain, and a core looks
   // ahead by little more than its length. 1.2 times as fast. Three or four vectors win a few percent in some functions and
@@ -174,9 +176,9 @@ void Map(const void* const* inputs, const size_t* steps, void* const* outputs, s
       if (same && HaveDefaults<S, List>(inputs)) return MapInputs<Form, S>(inputs, steps, outputs, n, stream, Operands());
     }
     if constexpr (kTakes<typename Form::Any, Inputs>) {
-      if (!same) return MapInputs<EachOf<Form, kOperands>, S>(inputs, steps, outputs, n, stream, Inputs());
+      if (!same) return MapInputs<EachOf<Form, kOperands>, S, true>(inputs, steps, outputs, n, stream, Inputs());
       if (!AreUsual<Form, S>(inputs + kOperands, std::make_index_sequence<kInputs - kOperands>()))
-        return MapInputs<typename Form::Any, S>(inputs, steps, outputs, n, stream, Inputs());
+        return MapInputs<typename Form::Any, S, true>(inputs, steps, outputs, n, stream, Inputs());
     }
   }
   MapInputs<Form, S>(inputs, steps, outputs, n, stream, Inputs());

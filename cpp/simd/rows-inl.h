@@ -24,6 +24,7 @@ struct RowFormula {
   static constexpr bool kOwnEntryOnly = false;
   static constexpr Changes kChanges{};
   static constexpr bool kInPlace = true, kSideBySide = true;  // the layouts that are met
+  static constexpr bool kSharesFloatKernels = false;          // for 16-bit rows, on all instruction sets
 };
 
 // Rows in memory are of type S, scalars of type Scalar, all else of the type that rows are computed in.
@@ -300,7 +301,8 @@ constexpr bool kSharesFloatKernels = HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY
 template <class Operation, class S, class Scalar = S>
 constexpr RowKernels KernelsOf() {
   constexpr bool k16Bit = !std::is_same_v<S, Computed<S>>;
-  constexpr bool kIsShared = k16Bit && kSharesFloatKernels && std::is_same_v<Scalar, float>;
+  constexpr bool kIsShared =
+      k16Bit && (kSharesFloatKernels || Operation::kSharesFloatKernels) && std::is_same_v<Scalar, float>;
   RowKernels kernels{RowLoops<S, Scalar>::Run, nullptr, nullptr};
   if constexpr (Has(Operation::kOperands, Operand::kRowIn) && Operation::kInPlace && !Operation::kOwnEntryOnly &&
                 !kIsShared) {
