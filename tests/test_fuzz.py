@@ -11,7 +11,7 @@ from nonlin import reference
 from . import fuzz
 from .oracle import FUNCTIONS
 
-PARTS, CASES = 6, 100  # of each function
+PARTS, CASES = 6, 60  # of each function
 
 
 @pytest.mark.parametrize("part", range(PARTS))

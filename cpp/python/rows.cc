@@ -556,7 +556,11 @@ py::object CallDirectly(const Function& f, PyObject* const* inputs, PyObject* co
   const int number = PyArray_TYPE(ArrayOf(first)), dims = PyArray_NDIM(ArrayOf(first)), dtype = TypeOfNumber(number);
   const npy_intp* const shape = PyArray_DIMS(ArrayOf(first));
   if (dtype == -1 || axis_option == nullptr || !PyLong_CheckExact(axis_option)) return {};
-  const int axis = AxisOf(axis_option, dims);
+  long place = PyLong_AsLong(axis_option);
+  if (place == -1) PyErr_Clear();
+  place += place < 0 ? dims : 0;
+  if (place < 0 || place >= dims) return {};
+  const int axis = static_cast<int>(place);
   PyObject* const out = is(kOutOption, Py_None) ? nullptr : options[kOutOption];
   if (shape[axis] == 0 || (out != nullptr && !IsOrdinary(out, number, dims, shape))) return {};
   npy_intp shape_of_rows[kMaxAxes];
