@@ -343,6 +343,11 @@ def test_a_stopped_worker_holds_up_no_call() -> None:
     expected = compute()
     workers = [int(t) for t in set(os.listdir("/proc/self/task")) - known]
     assert len(workers) == 2
+    def is_asleep(worker):  # and holds no lock
+        with open(f"/proc/self/task/{worker}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "S"
+    while not all(map(is_asleep, workers)):
+        pass
     libc.prctl(PR_SET_PTRACER, ANY, 0, 0, 0)
     stopped, go_on = os.pipe(), os.pipe()
     if os.fork() == 0:
