@@ -36,7 +36,7 @@ def problem(rng: np.random.Generator, batch: tuple[int, ...], soft: bool, dtype:
 
 
 def options() -> list[dict[str, Any]]:
-    """Every combination of the options, each either at its default or not."""
+    """No option but its default, one, two of them, and all, with every reduction."""
     values = {
         "bias": [None, np.array([0.5, -1, 0.25, 2, -0.5])],
         "class_weight": [None, np.array([0.5, 1, 2, 0.25, 1.5])],
@@ -46,7 +46,11 @@ def options() -> list[dict[str, Any]]:
         "z_loss": [0.0, 0.03125],
         "reduction": ["mean", "sum", "none"],
     }
-    return [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
+    combinations = [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
+    defaults = {name: chosen[0] for name, chosen in values.items() if name != "reduction"}
+    return [
+        o for o in combinations if sum(o[name] is not value for name, value in defaults.items()) in (0, 1, 2, len(defaults))
+    ]
 
 
 def of_rows(o: dict[str, Any], batch: tuple[int, ...]) -> dict[str, Any]:
