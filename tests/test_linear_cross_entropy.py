@@ -37,7 +37,7 @@ def problem(rng: np.random.Generator, batch: tuple[int, ...], soft: bool, dtype:
 
 def options() -> list[dict[str, Any]]:
     """No option but its default, one, two of them, and all, with every reduction."""
-    values = {
+    values: dict[str, list[Any]] = {
         "bias": [None, np.array([0.5, -1, 0.25, 2, -0.5])],
         "class_weight": [None, np.array([0.5, 1, 2, 0.25, 1.5])],
         "sample_weight": [None, 0.75],  # or, by `of_rows`, one for each row

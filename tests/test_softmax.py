@@ -603,6 +603,10 @@ def test_errors(f: Callable[..., Any]) -> None:
     for value in (None, "abc"):
         with pytest.raises(TypeError, match=r"(x|y|grad) is (None|'abc'); it takes an array of numbers"):
             f(*[value] * len(given((2, 3))))
+    with pytest.raises(ValueError, match=r"(x|y|grad) is no array of numbers"):
+        f(*[[[1.0, 2], [3]]] * len(given((2, 3))))
+    with pytest.raises(ValueError, match="where is no array of numbers"):
+        f(*given((2, 3)), where=[[True, False], [True]])
     for wrong in ([1], 0.0):
         with pytest.raises(TypeError, match=r"out is a (list|float); it takes an ndarray"):
             f(*given((2, 3)), out=wrong)

@@ -131,9 +131,14 @@ bool IsPlainValue(PyObject* value) {
          PyBool_Check(value) || PyUnicode_Check(value) || PyArray_CheckScalar(value);
 }
 
-py::array AsArray(PyObject* value) {
+py::array AsArray(PyObject* value, const char* name) {
   if (PyArray_CheckExact(value)) return py::reinterpret_borrow<py::array>(value);
-  return Checked<py::array>(PyArray_FromAny(value, nullptr, 0, 0, NPY_ARRAY_ENSUREARRAY, nullptr));
+  PyObject* const array = PyArray_FromAny(value, nullptr, 0, 0, NPY_ARRAY_ENSUREARRAY, nullptr);
+  if (array == nullptr && name != nullptr && PyErr_ExceptionMatches(PyExc_ValueError) != 0) {
+    const py::error_already_set error;
+    Raise(PyExc_ValueError, "%s is no array of numbers: %S", name, error.value().ptr());
+  }
+  return Checked<py::array>(array);
 }
 
 py::array Cast(const py::array& array, int number, int flags) {
@@ -147,7 +152,7 @@ py::array Cast(const py::array& array, int number, int flags) {
 py::array FloatArray(const char* name, PyObject* value) {
   if (value == Py_None || PyUnicode_Check(value))
     Raise(PyExc_TypeError, "%s is %R; it takes an array of numbers", name, value);
-  const py::array array = AsArray(value);
+  const py::array array = AsArray(value, name);
   if (IsInteger(NumberOf(array))) return Cast(array, NPY_DOUBLE);
   if (TypeOfNumber(NumberOf(array)) == -1) {
     Raise(PyExc_TypeError, "%s has dtype %S; it takes float16, bfloat16, float32, float64, booleans or integers", name,

@@ -51,8 +51,8 @@ inline bool IsPlain(PyObject* value) {
   return value == nullptr || value == Py_None || PyArray_CheckExact(value) || IsPlainValue(value);
 }
 
-// What np.asarray returns.
-pybind11::array AsArray(PyObject* value);
+// What np.asarray returns of an argument. Where there is no such array, as of rows of several lengths, the error names it.
+pybind11::array AsArray(PyObject* value, const char* name = nullptr);
 
 // An array in a type, aligned, in native byte order, and with NumPy's further flags; a copy where that is needed.
 pybind11::array Cast(const pybind11::array& array, int number, int flags = 0);

@@ -267,7 +267,7 @@ class Arguments {
     BindReduction();
     const bool swapped = loss.targets == Targets::kRows;
     SetX(FloatArray(loss.Operand(), values[swapped ? kSecond : kFirst]));
-    target = AsArray(values[swapped ? kFirst : kSecond]);
+    target = AsArray(values[swapped ? kFirst : kSecond], loss.Target());
     if (loss.targets == Targets::kClassesOrRows) {
       BindClassesOrRows();
     } else if (loss.targets == Targets::kRows) {

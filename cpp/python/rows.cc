@@ -80,9 +80,17 @@ int TypeOfOperand(const void* data, int operand, int number) {
   return PlaceOf(*static_cast<const Loop*>(data), operand) == -1 ? NPY_BOOL : number;
 }
 
+std::vector<std::string> ArgumentsOf(const RowOperation& operation) {
+  std::vector<std::string> arguments;
+  std::istringstream names(operation.arguments);
+  for (std::string name; names >> name;) arguments.push_back(name);
+  return arguments;
+}
+
 py::object NewGufunc(const RowOperation& operation, bool has_mask) {
   struct Data {
     std::string name, signature;
+    std::vector<std::string> arguments;
     Loop loops[kDTypes];
   };
   static std::deque<Data>& all = *new std::deque<Data>;
@@ -102,6 +110,9 @@ py::object NewGufunc(const RowOperation& operation, bool has_mask) {
     ++(output ? ufunc.outputs : ufunc.inputs);
   }
   ufunc.signature = data.signature.c_str();
+  data.arguments = ArgumentsOf(operation);
+  if (has_mask) data.arguments.emplace_back("mask");
+  for (const std::string& argument : data.arguments) ufunc.names.items[ufunc.names.count++] = argument.c_str();
   return NewUfunc(ufunc);
 }
 
@@ -408,7 +419,7 @@ class Call {
 
   void BindWhere() {
     if (IsNone(options_[kWhere])) return;
-    mask_ = AsArray(options_[kWhere]);
+    mask_ = AsArray(options_[kWhere], "where");
     if (NumberOf(mask_) != NPY_BOOL) {
       Raise(PyExc_TypeError, "where has dtype %S; it takes booleans", DTypeOf(mask_.ptr()));
     }
@@ -627,8 +638,7 @@ py::object NewFunction(const RowOperation& operation) {
   static std::deque<Function>& all = *new std::deque<Function>;
   Function& f = all.emplace_back();
   f.operation = &operation;
-  std::istringstream names(operation.arguments);
-  for (std::string name; names >> name;) f.arguments.push_back(name);
+  f.arguments = ArgumentsOf(operation);
   f.inputs = static_cast<int>(f.arguments.size());
   f.doc = std::string(operation.name) + "(*arguments: Any) -> Any\n\nSee nonlin." + operation.name + ".";
   f.method = {operation.name, reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(CallFunction)), METH_FASTCALL,
