@@ -97,5 +97,5 @@ $(DOCS): $(DEPS)
 $(BUILT): $(DEPS) $(SOURCES)
 	tools/install_highway.sh
 	$(BIN)/pip install --verbose --no-build-isolation --no-deps \
-	  -C build-dir=build/{wheel_tag} -C cmake.define.NONLIN_WERROR=$(WERROR) .
+	  --config-settings=build-dir=build/{wheel_tag} --config-settings=cmake.define.NONLIN_WERROR=$(WERROR) .
 	touch $@
