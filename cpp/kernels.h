@@ -220,7 +220,9 @@ struct RowKernels {
 struct Changes {
   bool has_where = false;
   int scaled = -1;                      // the operand that a scale multiplies
+  bool keeps_digits = false;            // of the product, where operands have 16 bits
   double masked[kMaxRowOperands] = {};  // what masked entries are, in rows of operands and of the result
+  bool restores_all = false;            // beside a huge factor, an entry that is left out does not come out as that
 };
 
 // The properties of an operation that a plan depends on, the same for all types.
@@ -252,11 +254,12 @@ RowTable GetRowTable();  // of rows.def
 // How `where` and `scale` change rows.
 struct ChangeKernels {
   // Copies rows of so many classes. Entries are multiplied by `scale`, and are `masked` where a boolean mask, if there is
-  // one, is false.
+  // one, is false. A copy may be wide.
   void (*change)(const RowOperand& from, const RowOperand* mask, size_t rows, size_t classes, double scale, double masked,
                  const RowOperand& to);
-  // Sets masked entries of results again, in rows that came out as NaN or infinite: no number but `masked` stands for those.
-  void (*restore)(const RowOperand& rows, const RowOperand& mask, size_t count, size_t classes, double masked);
+  // Sets masked entries of results again, in all rows or in those that came out as NaN or infinite: no number but `masked`
+  // stands for those.
+  void (*restore)(const RowOperand& rows, const RowOperand& mask, size_t count, size_t classes, double masked, bool all);
 };
 std::array<ChangeKernels, kDTypes> GetChangeKernels();
 

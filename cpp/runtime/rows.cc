@@ -114,35 +114,41 @@ RowPlan PlanRows(const RowOperation& operation, DType dtype, const RowOperand* o
 struct ChangePlan {
   size_t rows, bytes;  // of a copy
   bool is_changed[kMaxRowOperands], by_class[kMaxRowOperands];
+  size_t items[kMaxRowOperands];
   size_t offsets[kMaxRowOperands];  // in the scratch memory
 };
 
-ChangePlan PlanChanges(const OperandList& list, const RowOperand* operands, size_t item, size_t rows, size_t classes) {
+ChangePlan PlanChanges(const RowTraits& traits, DType dtype, const RowOperand* operands, double scale, size_t rows,
+                       size_t classes) {
+  const OperandList& list = traits.operands;
   ChangePlan plan;
-  size_t count = 0;
+  size_t row_bytes = 0;  // of all copies
   for (int k = 0; k < list.count; ++k) {
+    const bool is_wide = traits.changes.keeps_digits && k == traits.changes.scaled && scale != 1;
     plan.is_changed[k] = list.kinds[k] == Operand::kRowIn;
     plan.by_class[k] = rows > 1 && classes > 1 && std::abs(operands[k].row) < std::abs(operands[k].item);
-    count += plan.is_changed[k];
+    plan.items[k] = ItemSize(is_wide ? ComputedType(dtype) : dtype);
+    row_bytes += plan.is_changed[k] ? classes * plan.items[k] : 0;
   }
-  const size_t fitting = std::max<size_t>(kChangedBytes / (count * classes * item), 1);
+  const size_t fitting = std::max<size_t>(kChangedBytes / row_bytes, 1);
   plan.rows = std::min(rows, fitting < kChangedRows ? fitting : fitting / kChangedRows * kChangedRows);
-  plan.bytes = (plan.rows * classes * item + 63) / 64 * 64;
-  count = 0;
+  plan.bytes = 0;
   for (int k = 0; k < list.count; ++k) {
-    if (plan.is_changed[k]) plan.offsets[k] = count++ * plan.bytes;
+    plan.offsets[k] = plan.bytes;
+    if (plan.is_changed[k]) plan.bytes += (plan.rows * classes * plan.items[k] + 63) / 64 * 64;
   }
-  plan.bytes *= count;
   return plan;
 }
 
 // The operands as they are with copies in `scratch`, or in no memory yet.
-void SetCopies(const ChangePlan& plan, size_t item, size_t classes, int count, char* scratch, RowOperand* operands) {
+void SetCopies(const ChangePlan& plan, DType dtype, size_t classes, int count, char* scratch, RowOperand* operands) {
   for (int k = 0; k < count; ++k) {
     if (!plan.is_changed[k]) continue;
+    const size_t item = plan.items[k];
     operands[k].data = scratch == nullptr ? nullptr : scratch + plan.offsets[k];
     operands[k].row = static_cast<ptrdiff_t>(plan.by_class[k] ? item : classes * item);
     operands[k].item = static_cast<ptrdiff_t>(plan.by_class[k] ? plan.rows * item : item);
+    operands[k].wide = item != ItemSize(dtype);
   }
 }
 
@@ -208,7 +214,7 @@ void RunChanged(const RowOperation& operation, const RowPlan& plan, const Change
   const Changes& change = operation.traits.changes;
   const auto moved = [](const RowOperand& o, size_t row, size_t first) {
     const ptrdiff_t place = static_cast<ptrdiff_t>(row) * o.row + static_cast<ptrdiff_t>(first) * o.item;
-    return RowOperand{o.data + place, o.row, o.item};
+    return RowOperand{o.data + place, o.row, o.item, o.wide};
   };
   RowPlan own_plan = plan;
   for (size_t row = begin; row < end; row += changes.rows) {
@@ -218,7 +224,7 @@ void RunChanged(const RowOperation& operation, const RowPlan& plan, const Change
     const RowOperand mask = arrays.has_mask ? moved(operands[list.count], row, 0) : RowOperand{};
     RowOperand copies[kMaxRowOperands];
     std::copy_n(own, list.count, copies);
-    SetCopies(changes, ItemSize(plan.dtype), plan.classes, list.count, scratch, copies);
+    SetCopies(changes, plan.dtype, plan.classes, list.count, scratch, copies);
     const auto change_classes = [&](size_t first, size_t last) {
       for (int k = 0; k < list.count; ++k) {
         if (!changes.is_changed[k]) continue;
@@ -240,7 +246,8 @@ void RunChanged(const RowOperation& operation, const RowPlan& plan, const Change
     }
     operation.kernels[plan.dtype].run(operation, own_plan, copies, 0, count, scratch + changes.bytes);
     for (int k = 0; arrays.has_mask && k < list.count; ++k) {
-      if (list.kinds[k] == Operand::kRowOut) kernels.restore(own[k], mask, count, plan.classes, change.masked[k]);
+      if (list.kinds[k] == Operand::kRowOut)
+        kernels.restore(own[k], mask, count, plan.classes, change.masked[k], change.restores_all);
     }
   }
 }
@@ -263,10 +270,10 @@ bool RunRows(const RowOperation& operation, DType dtype, RowArrays& arrays, size
   ChangePlan changes;
   size_t change_bytes = 0;
   if (is_changed) {
-    changes = PlanChanges(operation.traits.operands, first, ItemSize(dtype), block_rows, arrays.classes);
+    changes = PlanChanges(operation.traits, dtype, first, arrays.scale, block_rows, arrays.classes);
     change_bytes = changes.bytes;
     std::copy_n(first, count, planned);
-    SetCopies(changes, ItemSize(dtype), arrays.classes, operation.traits.operands.count, nullptr, planned);
+    SetCopies(changes, dtype, arrays.classes, operation.traits.operands.count, nullptr, planned);
     layout = planned;
   }
   RowPlan plan = PlanRows(operation, dtype, layout, rows, arrays.classes);

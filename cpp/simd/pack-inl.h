@@ -286,8 +286,9 @@ struct Change {
   using T = Computed<S>;
 
   // One line of a matrix of rows: entries that are `step` bytes apart. The mask has a step of 0 if it is the same for all.
+  template <class To>
   static void Line(const char* from, ptrdiff_t step, const uint8_t* mask, ptrdiff_t mask_step, size_t n, T scale, T masked,
-                   S* to) {
+                   To* to) {
     const hn::ScalableTag<T> d;
     const size_t lanes = hn::Lanes(d);
     const auto one = [=](size_t i) HWY_ATTR {
@@ -325,14 +326,15 @@ struct Change {
     }
   }
 
-  static void Run(const RowOperand& from, const RowOperand* mask, size_t rows, size_t classes, double scale, double masked,
-                  const RowOperand& to) {
-    const bool by_class = to.item != sizeof(S);  // lines are classes, with an entry of each row
+  template <class To>
+  static void RunTo(const RowOperand& from, const RowOperand* mask, size_t rows, size_t classes, double scale, double masked,
+                    const RowOperand& to) {
+    const bool by_class = to.item != sizeof(To);  // lines are classes, with an entry of each row
     const auto is_dense = [=](const RowOperand& o, size_t item) {
       return o.item == static_cast<ptrdiff_t>(item) && o.row == static_cast<ptrdiff_t>(classes * item);
     };
-    if (rows > 1 && is_dense(from, sizeof(S)) && is_dense(to, sizeof(S)) && (mask == nullptr || is_dense(*mask, 1))) {
-      return Run(from, mask, 1, rows * classes, scale, masked, to);  // one long line
+    if (rows > 1 && is_dense(from, sizeof(S)) && is_dense(to, sizeof(To)) && (mask == nullptr || is_dense(*mask, 1))) {
+      return RunTo<To>(from, mask, 1, rows * classes, scale, masked, to);  // one long line
     }
     const size_t lines = by_class ? classes : rows, n = by_class ? rows : classes;
     for (size_t i = 0; i < lines; ++i) {
@@ -344,16 +346,22 @@ struct Change {
            mask == nullptr ? 0
            : by_class      ? mask->row
                            : mask->item,
-           n, static_cast<T>(scale), static_cast<T>(masked), reinterpret_cast<S*>(line(to)));
+           n, static_cast<T>(scale), static_cast<T>(masked), reinterpret_cast<To*>(line(to)));
     }
   }
 
-  static void Restore(const RowOperand& o, const RowOperand& mask, size_t rows, size_t classes, double masked) {
+  static void Run(const RowOperand& from, const RowOperand* mask, size_t rows, size_t classes, double scale, double masked,
+                  const RowOperand& to) {
+    to.wide ? RunTo<T>(from, mask, rows, classes, scale, masked, to)
+            : RunTo<S>(from, mask, rows, classes, scale, masked, to);
+  }
+
+  static void Restore(const RowOperand& o, const RowOperand& mask, size_t rows, size_t classes, double masked, bool all) {
     const T value = static_cast<T>(masked);
     for (size_t i = 0; i < rows; ++i) {
       char* entry = o.data + static_cast<ptrdiff_t>(i) * o.row;
       const T first = LoadOne(reinterpret_cast<const S*>(entry));
-      if (first - first == 0 || first == value) continue;
+      if (!all && (first - first == 0 || first == value)) continue;
       const char* kept = mask.data + static_cast<ptrdiff_t>(i) * mask.row;
       for (size_t j = 0; j < classes; ++j, entry += o.item, kept += mask.item) {
         if (*kept == 0) StoreOne(value, reinterpret_cast<S*>(entry));

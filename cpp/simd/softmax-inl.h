@@ -21,7 +21,7 @@ constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
 struct Softmax : RowFormula {
   static constexpr size_t kNarrow = 7;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowOut);
-  static constexpr Changes kChanges{true, 0, {kMinusInfinity, 0}};
+  static constexpr Changes kChanges{true, 0, false, {kMinusInfinity, 0}};
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     const auto d = p.d;
@@ -52,7 +52,7 @@ struct Softmax : RowFormula {
 
 struct LogSoftmax : RowFormula {
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowOut);
-  static constexpr Changes kChanges{true, 0, {kMinusInfinity, kMinusInfinity}};
+  static constexpr Changes kChanges{true, 0, false, {kMinusInfinity, kMinusInfinity}};
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     const auto* x = r.template Row<0>();
@@ -80,7 +80,7 @@ struct LogSoftmax : RowFormula {
 struct LogSumExp : RowFormula {
   static constexpr size_t kNarrow = 16;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kScalarOut);
-  static constexpr Changes kChanges{true, -1, {kMinusInfinity}};
+  static constexpr Changes kChanges{true, -1, false, {kMinusInfinity}};
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     const auto sum = SumRow(p, r.template Row<0>());
@@ -94,7 +94,7 @@ struct LogSumExpSigned : RowFormula {
   static constexpr size_t kNarrow = 16;
   static constexpr OperandList kOperands =
       Operands(Operand::kRowIn, Operand::kRowIn, Operand::kScalarOut, Operand::kScalarOut);
-  static constexpr Changes kChanges{true, -1, {kMinusInfinity, 0}};
+  static constexpr Changes kChanges{true, -1, false, {kMinusInfinity, 0}};
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
@@ -208,7 +208,7 @@ struct LogSumExpFinish : RowFormula {
 struct SoftmaxBackward : RowFormula {
   static constexpr size_t kNarrow = 3;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowIn, Operand::kRowOut);
-  static constexpr Changes kChanges{true, 0, {0, 0, 0}};
+  static constexpr Changes kChanges{true, 0, true, {0, 0, 0}};
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
@@ -223,7 +223,7 @@ struct SoftmaxBackward : RowFormula {
 struct LogSoftmaxBackward : RowFormula {
   static constexpr size_t kNarrow = 3;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowIn, Operand::kRowOut);
-  static constexpr Changes kChanges{true, 0, {0, kMinusInfinity, 0}};
+  static constexpr Changes kChanges{true, 0, true, {0, kMinusInfinity, 0}};
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
@@ -241,7 +241,7 @@ struct LogSoftmaxBackward : RowFormula {
 struct LogSumExpBackward : RowFormula {
   static constexpr size_t kNarrow = 7;
   static constexpr OperandList kOperands = Operands(Operand::kScalarIn, Operand::kRowIn, Operand::kRowOut);
-  static constexpr Changes kChanges{true, -1, {0, kMinusInfinity, 0}};
+  static constexpr Changes kChanges{true, -1, false, {0, kMinusInfinity, 0}, true};
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
