@@ -332,6 +332,7 @@ def exact_elementwise(f: Function, arrays: list[Array], parameters: dict[str, An
                 unsaid |= ((np.abs(x) > 10) | ("up" in given)) & ~(factor < most / 16)
                 unsaid |= size > most * factor  # a slope that overflows
             unsaid |= (factor == 0) & np.isnan(to(exact, np.float64))  # 0 times what overflows
+            unsaid |= np.isinf(factor) & bool(parameters)  # infinity times what may underflow
             for value in parameters.values():  # 0 / 0, and 0 times infinity
                 extreme = (np.asarray(value) == 0) | ~(np.abs(value) < 1e6)
                 void = (factor == 0) | np.isinf(factor)
