@@ -62,6 +62,37 @@ def test_a_masked_upstream_gradient() -> None:
     np.testing.assert_allclose(nl.log_softmax_backward(grad, y).filled(0), [0.462117, -0.462117, 0], atol=1e-6)
 
 
+def test_a_masked_gradient_of_rows_counts_as_0() -> None:
+    grad = np.ma.array([np.nan, 2.0], mask=[1, 0])
+    x = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(nl.logsumexp_backward(grad, x), nl.logsumexp_backward([0.0, 2.0], x))
+    masked = np.ma.array(x, mask=x > 3)
+    np.testing.assert_array_equal(nl.logsumexp_backward(grad, masked)[0], 0)
+    for where, error in (([0.5, 1, 1], TypeError), ([True, False], ValueError)):
+        with pytest.raises(error, match="where has"):
+            nl.softmax(masked, where=where)
+
+
+def test_jacobians_and_layers_refuse_what_loses_its_meaning() -> None:
+    x, targets = np.ones((2, 3)), np.array([0, 1])
+    for bad, what in ((np.ma.array(x, mask=x > 2), "masked array"), (x.view(QuantityArray), "quantity of tests")):
+        for f in (nl.softmax_jacobian, nl.log_softmax_jacobian):
+            with pytest.raises(TypeError, match=f"y is a {what}"):
+                f(bad)
+        with pytest.raises(TypeError, match=f"x is a {what}"):
+            nl.linear_cross_entropy(bad, x, targets)
+    with pytest.raises(TypeError, match="targets is a masked array"):
+        nl.linear_cross_entropy(x, x, np.ma.array(targets, mask=[0, 1]))
+
+
+def test_targets_with_the_labels_of_other_rows() -> None:
+    logits = pandas.DataFrame(np.eye(3), index=list("xyz"))
+    targets = pandas.Series([0, 1, 2], index=list("zyx"))
+    with pytest.raises(ValueError, match="logits and targets have different labels"):
+        nl.cross_entropy(logits, targets)
+    nl.cross_entropy(logits, targets.reindex(logits.index))
+
+
 def test_masks_that_are_refused() -> None:
     x = np.ma.array([1.0, 2], mask=[0, 1])
     with pytest.raises(TypeError, match="x is a masked array"):

@@ -218,18 +218,6 @@ struct Function {
   }
 };
 
-bool IsNone(PyObject* value) { return value == nullptr || value == Py_None; }
-
-py::tuple TupleOf(const npy_intp* shape, int dims, int without = -1) {
-  py::list lengths;
-  for (int i = 0; i < dims; ++i) {
-    if (i != without) lengths.append(shape[i]);
-  }
-  return lengths;
-}
-
-py::tuple ShapeOf(const py::array& array) { return TupleOf(array.shape(), static_cast<int>(array.ndim())); }
-
 // Whether an array has a shape, without one of its axes where that is not -1.
 bool HasShape(const py::array& array, const npy_intp* shape, int dims, int without = -1) {
   int next = 0;
@@ -248,8 +236,6 @@ py::object BroadcastTo(const py::array& array, const py::tuple& shape) {
     return {};
   }
 }
-
-PyObject* DTypeOf(const py::array& array) { return reinterpret_cast<PyObject*>(PyArray_DESCR(ArrayOf(array.ptr()))); }
 
 // "1, 2", of a flat position in an array
 std::string Listed(py::ssize_t position, const npy_intp* shape, int dims) {
@@ -944,7 +930,11 @@ py::list Losses() {
 void RegisterLosses(py::module_& m) {
   for (int i = 0; i < kLossCount; ++i) AddLoss(m, i);
   m.def(
-      "float_array", [](const char* name, const py::object& value) { return FloatArray(name, value.ptr()); },
+      "float_array",
+      [](const char* name, const py::object& value) {
+        if (IsPlain(value.ptr())) return FloatArray(name, value.ptr());
+        return FloatArray(name, py::object(py::module_::import("nonlin._others").attr("plain")(name, value)).ptr());
+      },
       py::arg("name"), py::arg("value"), "What an argument of this name becomes: an array of a float type.");
   m.def("losses", &Losses, "The table of losses, a dict a row.");
 }

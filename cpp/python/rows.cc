@@ -134,18 +134,6 @@ struct Function {
   bool IsLogSumExp() const { return List().count == 2 && List().kinds[1] == Operand::kScalarOut; }
 };
 
-bool IsNone(PyObject* value) { return value == nullptr || value == Py_None; }
-
-py::tuple TupleOf(const npy_intp* shape, int dims) {
-  py::tuple lengths(dims);
-  for (int i = 0; i < dims; ++i) lengths[i] = shape[i];
-  return lengths;
-}
-
-py::tuple ShapeOf(PyObject* array) { return TupleOf(PyArray_DIMS(ArrayOf(array)), PyArray_NDIM(ArrayOf(array))); }
-
-PyObject* DTypeOf(PyObject* array) { return reinterpret_cast<PyObject*>(PyArray_DESCR(ArrayOf(array))); }
-
 // A shape, and which of its axes are classes.
 struct Axes {
   int dims = 0;
@@ -567,10 +555,10 @@ py::object CallDirectly(const Function& f, PyObject* const* inputs, PyObject* co
   const int number = PyArray_TYPE(ArrayOf(first)), dims = PyArray_NDIM(ArrayOf(first)), dtype = TypeOfNumber(number);
   const npy_intp* const shape = PyArray_DIMS(ArrayOf(first));
   if (dtype == -1 || axis_option == nullptr || !PyLong_CheckExact(axis_option)) return {};
-  long place = PyLong_AsLong(axis_option);
-  if (place == -1) PyErr_Clear();
+  int overflow = 0;
+  long place = PyLong_AsLongAndOverflow(axis_option, &overflow);
   place += place < 0 ? dims : 0;
-  if (place < 0 || place >= dims) return {};
+  if (overflow != 0 || place < 0 || place >= dims) return {};
   const int axis = static_cast<int>(place);
   PyObject* const out = is(kOutOption, Py_None) ? nullptr : options[kOutOption];
   if (shape[axis] == 0 || (out != nullptr && !IsOrdinary(out, number, dims, shape))) return {};
@@ -664,6 +652,14 @@ std::pair<const char*, const char*> Extent(PyArrayObject* array) {
 }
 
 }  // namespace
+
+py::tuple TupleOf(const npy_intp* shape, int dims, int without) {
+  py::list lengths;
+  for (int i = 0; i < dims; ++i) {
+    if (i != without) lengths.append(shape[i]);
+  }
+  return lengths;
+}
 
 void SetOperand(RowArrays::Array& operand, PyObject* object, int axis) {
   auto* const array = ArrayOf(object);

@@ -9,6 +9,15 @@
 
 namespace nonlin {
 
+// Of arguments in messages: a shape, without one of its axes where that is not -1, and a dtype.
+pybind11::tuple TupleOf(const npy_intp* shape, int dims, int without = -1);
+inline pybind11::tuple ShapeOf(pybind11::handle array) {
+  return TupleOf(PyArray_DIMS(ArrayOf(array.ptr())), PyArray_NDIM(ArrayOf(array.ptr())));
+}
+inline PyObject* DTypeOf(pybind11::handle array) { return reinterpret_cast<PyObject*>(PyArray_DESCR(ArrayOf(array.ptr()))); }
+
+inline bool IsNone(PyObject* value) { return value == nullptr || value == Py_None; }
+
 // An array with a class axis, or one without where `axis` is -1.
 void SetOperand(RowArrays::Array& operand, PyObject* array, int axis);
 

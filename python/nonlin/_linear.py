@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from . import _core
 from ._core import float_array
 from ._dtypes import INTEGERS, is_real, working_dtype
+from ._others import plain
 
 __all__ = ["linear_cross_entropy", "linear_cross_entropy_backward", "linear_cross_entropy_with_grad"]
 
@@ -172,7 +173,7 @@ def _linear_cross_entropy(
     factors = _per_class("class_weight", class_weight, classes)
     options["weight"] = None if factors is None else factors.astype(dtype, copy=False)
 
-    target = np.asarray(targets)
+    target = np.asarray(plain("targets", targets))
     logits = np.broadcast_to(np.zeros((), dtype), (*batch, classes))  # stands for the logits, without memory
     # Probabilities are converted to `dtype` in chunks, not here.
     soft = (is_real(target.dtype) or target.dtype.kind in INTEGERS) and target.shape == logits.shape

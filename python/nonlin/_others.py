@@ -13,6 +13,7 @@ import numpy as np
 from . import _core
 
 _GUFUNCS = _core.gufuncs()
+_PYTHONS = {type(None), bool, int, float, str, list, tuple}
 
 
 def _package(value: Any) -> str:
@@ -53,8 +54,10 @@ def _of_pandas(name: str, value: Any) -> Any:
     return value.astype(np.result_type(*dtypes)).to_numpy()
 
 
-def _plain(name: str, value: Any) -> Any:
-    """What a value is as an array of NumPy, where nothing is lost by that."""
+def plain(name: str, value: Any) -> Any:
+    """What a value is as an array of NumPy, where nothing is lost by that; NumPy's and Python's own stay as they are."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; it takes one without a mask: fill it ({name}.filled(0))")
     package = _package(value)
     if _has_unit(value):
         numbers = "magnitude" if hasattr(value, "magnitude") else "value"
@@ -69,7 +72,7 @@ def _plain(name: str, value: Any) -> Any:
             ) from None
     if _is_pandas(value):
         return _of_pandas(name, value)
-    return np.asarray(value)
+    return value if type(value) in _PYTHONS else np.asarray(value)
 
 
 def _like_pandas(value: Any, result: Any, axes: set[int]) -> Any:
@@ -101,12 +104,14 @@ def _axes(axis: Any, ndim: int) -> set[int]:
     return {operator.index(i) % ndim for i in (axis if isinstance(axis, tuple) else (axis,))}
 
 
-def _check_labels(names: Sequence[str], values: Sequence[Any]) -> None:
+def _check_labels(names: Sequence[str], values: Sequence[Any], rows_first: bool = False) -> None:
+    """Frames of one shape have the same labels; so have a frame and a Series of its rows, where the rows come first."""
     frames = [(name, value) for name, value in zip(names, values, strict=True) if _is_pandas(value)]
     for name, value in frames[1:]:
         first, other = frames[0]
+        alike = other.shape == value.shape or (rows_first and len(other) == len(value))
         same_columns = other.ndim == 1 or value.ndim == 1 or other.columns.equals(value.columns)
-        if other.shape == value.shape and not (other.index.equals(value.index) and same_columns):
+        if alike and not (other.index.equals(value.index) and same_columns):
             raise ValueError(f"{first} and {name} have different labels; they take the same ones, in one order (reindex)")
 
 
@@ -121,14 +126,14 @@ def rows(name: str, arguments: tuple[str, ...], operands: tuple[Any, ...], optio
             raise TypeError("where is a masked array; it takes booleans without a mask: fill it (where.filled(False))")
     if any(isinstance(value, np.ma.MaskedArray) for value in operands):
         return _masked(name, arguments, operands, **options)
-    plain = [v if isinstance(v, int | float) else _plain(a, v) for a, v in zip(arguments, operands, strict=True)]
+    arrays = [plain(a, v) for a, v in zip(arguments, operands, strict=True)]
     _check_labels(arguments, operands)
-    given = options if where is None else options | {"where": _plain("where", where)}
-    result = function(*plain, *given.values())
+    given = options if where is None else options | {"where": plain("where", where)}
+    result = function(*arrays, *given.values())
     model = next((v for v in reversed(operands) if _is_pandas(v) or isinstance(v, np.ndarray)), None)
     if options.get("out") is not None:
         return result
-    return _wrapped(model, result, _axes(options["axis"], np.ndim(plain[-1])))
+    return _wrapped(model, result, _axes(options["axis"], np.ndim(arrays[-1])))
 
 
 def _dispatched(
@@ -168,12 +173,21 @@ def _masked(
     """Masked entries are left out, as by ``where``, and the result is masked there."""
     if name + "_where" not in _GUFUNCS:
         raise TypeError(f"{arguments[0]} is a masked array; {name} takes arrays without a mask")
-    data = [np.ma.getdata(v) if isinstance(v, np.ma.MaskedArray) else v for v in operands]
-    shape = np.shape(data[-1])
-    kept = np.ones(shape, bool) if where is None else np.broadcast_to(np.asarray(where, bool), shape).copy()
+    shape = np.shape(operands[-1])
+    data = [np.ma.getdata(v) if np.shape(v) == shape else np.ma.filled(v, 0) for v in operands]
+    kept = np.ones(shape, bool)
     for value in operands:
         if np.shape(value) == shape:
             kept &= ~np.ma.getmaskarray(value)
+    if where is not None:
+        mask = np.asarray(plain("where", where))
+        if mask.dtype != np.bool_:
+            raise TypeError(f"where has dtype {mask.dtype}; it takes booleans")
+        try:
+            kept &= mask
+        except ValueError:
+            message = f"where has shape {mask.shape}; it takes one that broadcasts to that of {arguments[-1]}, {shape}"
+            raise ValueError(message) from None
     target = np.ma.getdata(out) if isinstance(out, np.ma.MaskedArray) else out
     results = getattr(_core, name)(*data, axis, scale, kept, target, keepdims)
 
@@ -192,17 +206,18 @@ def _masked(
 def losses(name: str, operand: str, target: str, operands: dict[str, Any], options: dict[str, Any]) -> Any:
     """Call a function of a loss on arrays that are not all NumPy's own; `operand` is what gradients are taken by."""
     function: Callable[..., Any] = getattr(_core, name)
-    _check_labels(list(operands), list(operands.values()))
+    _check_labels(list(operands), list(operands.values()), rows_first=options.get("axis", -1) in (-1, 1))
     for argument, value in (operands | options).items():
         if isinstance(value, np.ma.MaskedArray) and argument != target and argument != "out":
             raise TypeError(f"{argument} is a masked array; it takes one without a mask: masks of {target} leave rows out")
     mask = np.ma.getmaskarray(operands[target]) if isinstance(operands[target], np.ma.MaskedArray) else None
-    plain = {a: v if isinstance(v, int | float) else _plain(a, v) for a, v in operands.items()}
-    taken = {o: _plain(o, v) if o in _ARRAYS and v is not None else v for o, v in options.items()}
+    arrays = {a: plain(a, v) for a, v in operands.items() if a != target or mask is None}
+    taken = {o: plain(o, v) if o in _ARRAYS and v is not None else v for o, v in options.items()}
     ignored = None
     if mask is not None:
-        plain[target], taken, ignored = _without_masked(np.ma.getdata(operands[target]), mask, plain[operand], taken)
-    results = function(*plain.values(), **taken)
+        x = np.asarray(arrays[operand])
+        arrays[target], taken, ignored = _without_masked(np.ma.getdata(operands[target]), mask, x, taken)
+    results = function(*(arrays[a] for a in operands), **taken)
     loss, gradient = results if isinstance(results, tuple) else (None, results) if "grad" in operands else (results, None)
     model = operands[operand]
     if gradient is not None and _is_pandas(model) and options.get("out") is None:
