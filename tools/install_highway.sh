@@ -4,10 +4,5 @@
 
 has_highway() { echo '#include <hwy/highway.h>' | "${CXX:-g++}" -E -x c++ - >/dev/null 2>&1; }
 
-if has_highway || ! command -v apt-get >/dev/null; then exit 0; fi
-if [ "$(id -u)" = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo="sudo -n"; else exit 0; fi
-
-echo "Installing Highway: apt-get install libhwy-dev"
-$sudo apt-get -q update
-$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qy install libhwy-dev ||
-  echo "apt-get has no Highway to offer: leaving it to CMake"
+if has_highway; then exit 0; fi
+"$(dirname "$0")/apt_install.sh" libhwy-dev || echo "Leaving Highway to CMake"

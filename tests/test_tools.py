@@ -1,0 +1,85 @@
+"""tools/apt_install.sh and install_highway.sh, with other programs in the place of those that would change the machine."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+TOOLS = pathlib.Path(__file__).parents[1] / "tools"
+LOG = 'echo "apt-get $@" >>"$LOG"'
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="shell scripts")
+
+
+def run(script: str, *args: str, folder: pathlib.Path, programs: dict[str, str], **environment: str) -> tuple[int, str, str]:
+    """Run a script of tools/ where there are only these programs, each a line of shell: its exit code, output, log."""
+    log = folder / "log"
+    log.touch()
+    for name, line in {"dirname": f'{shutil.which("dirname")} "$@"', "env": 'shift; "$@"', **programs}.items():
+        program = folder / name
+        program.write_text(f"#!/bin/sh\n{line}\n")
+        program.chmod(0o755)
+    result = subprocess.run(
+        ["/bin/sh", str(TOOLS / script), *args],
+        env={"PATH": str(folder), "LOG": str(log), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return result.returncode, result.stdout, log.read_text()
+
+
+def test_says_what_it_will_do_before_apt_get_runs(tmp_path: pathlib.Path) -> None:
+    programs = {"id": "echo 0", "apt-get": f"echo running; {LOG}"}
+    code, output, log = run("apt_install.sh", "one", "two", folder=tmp_path, programs=programs)
+    announcement, first, *_ = output.splitlines()
+    assert code == 0
+    assert "apt-get install one two" in announcement
+    assert "NONLIN_APT=no" in announcement
+    assert first == "running"
+    assert log.splitlines() == ["apt-get -q update", "apt-get -qy install one two"]
+
+
+@pytest.mark.parametrize(
+    ("programs", "environment", "reason"),
+    [
+        ({"id": "echo 0", "apt-get": LOG}, {"NONLIN_APT": "no"}, "NONLIN_APT is no"),
+        ({"id": "echo 0"}, {}, "there is no apt-get"),
+        ({"id": "echo 1000", "apt-get": LOG, "sudo": "exit 1"}, {}, "root's rights"),
+        ({"id": "echo 1000", "apt-get": LOG}, {}, "root's rights"),
+    ],
+)
+def test_refuses_and_changes_nothing(
+    tmp_path: pathlib.Path, programs: dict[str, str], environment: dict[str, str], reason: str
+) -> None:
+    code, output, log = run("apt_install.sh", "one", folder=tmp_path, programs=programs, **environment)
+    assert code == 1
+    assert reason in output
+    assert "one" in output
+    assert log == ""
+
+
+def test_uses_sudo_where_it_takes_no_password(tmp_path: pathlib.Path) -> None:
+    programs = {"id": "echo 1000", "sudo": 'shift; "$@"', "apt-get": LOG}
+    code, _, log = run("apt_install.sh", "one", folder=tmp_path, programs=programs)
+    assert code == 0
+    assert "apt-get -qy install one" in log
+
+
+def test_fails_where_apt_get_fails(tmp_path: pathlib.Path) -> None:
+    programs = {"id": "echo 0", "apt-get": "exit 100"}
+    code, output, _ = run("apt_install.sh", "one", folder=tmp_path, programs=programs)
+    assert code == 1
+    assert "apt-get failed" in output
+
+
+@pytest.mark.parametrize("compiler", ["exit 0", "exit 1"])
+@pytest.mark.parametrize("apt", ["yes", "no"])
+def test_highway_comes_from_apt_only_where_it_is_missing(tmp_path: pathlib.Path, compiler: str, apt: str) -> None:
+    programs = {"id": "echo 0", "apt-get": LOG, "cxx": f"read -r _; {compiler}"}
+    code, _, log = run("install_highway.sh", folder=tmp_path, programs=programs, CXX="cxx", NONLIN_APT=apt)
+    assert code == 0  # CMake is left to find Highway, or to say what to install
+    assert ("libhwy-dev" in log) == (compiler == "exit 1" and apt == "yes")
