@@ -1,4 +1,4 @@
-"""tools/apt_install.sh and install_highway.sh, with other programs in the place of those that would change the machine."""
+"""Scripts of tools/: check_release.py, and those that change the machine, with other programs in the place of apt-get."""
 
 import os
 import pathlib
@@ -6,11 +6,12 @@ import shutil
 import subprocess
 
 import pytest
+from tools import check_release
 
 TOOLS = pathlib.Path(__file__).parents[1] / "tools"
 LOG = 'echo "apt-get $@" >>"$LOG"'
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="shell scripts")
+shell = pytest.mark.skipif(os.name == "nt", reason="shell scripts")
 
 
 def run(script: str, *args: str, folder: pathlib.Path, programs: dict[str, str], **environment: str) -> tuple[int, str, str]:
@@ -32,6 +33,7 @@ def run(script: str, *args: str, folder: pathlib.Path, programs: dict[str, str],
     return result.returncode, result.stdout, log.read_text()
 
 
+@shell
 def test_says_what_it_will_do_before_apt_get_runs(tmp_path: pathlib.Path) -> None:
     programs = {"id": "echo 0", "apt-get": f"echo running; {LOG}"}
     code, output, log = run("apt_install.sh", "one", "two", folder=tmp_path, programs=programs)
@@ -43,6 +45,7 @@ def test_says_what_it_will_do_before_apt_get_runs(tmp_path: pathlib.Path) -> Non
     assert log.splitlines() == ["apt-get -q update", "apt-get -qy install one two"]
 
 
+@shell
 @pytest.mark.parametrize(
     ("programs", "environment", "reason"),
     [
@@ -62,6 +65,7 @@ def test_refuses_and_changes_nothing(
     assert log == ""
 
 
+@shell
 def test_uses_sudo_where_it_takes_no_password(tmp_path: pathlib.Path) -> None:
     programs = {"id": "echo 1000", "sudo": 'shift; "$@"', "apt-get": LOG}
     code, _, log = run("apt_install.sh", "one", folder=tmp_path, programs=programs)
@@ -69,6 +73,7 @@ def test_uses_sudo_where_it_takes_no_password(tmp_path: pathlib.Path) -> None:
     assert "apt-get -qy install one" in log
 
 
+@shell
 def test_fails_where_apt_get_fails(tmp_path: pathlib.Path) -> None:
     programs = {"id": "echo 0", "apt-get": "exit 100"}
     code, output, _ = run("apt_install.sh", "one", folder=tmp_path, programs=programs)
@@ -76,6 +81,7 @@ def test_fails_where_apt_get_fails(tmp_path: pathlib.Path) -> None:
     assert "apt-get failed" in output
 
 
+@shell
 @pytest.mark.parametrize("compiler", ["exit 0", "exit 1"])
 @pytest.mark.parametrize("apt", ["yes", "no"])
 def test_highway_comes_from_apt_only_where_it_is_missing(tmp_path: pathlib.Path, compiler: str, apt: str) -> None:
@@ -83,3 +89,26 @@ def test_highway_comes_from_apt_only_where_it_is_missing(tmp_path: pathlib.Path,
     code, _, log = run("install_highway.sh", folder=tmp_path, programs=programs, CXX="cxx", NONLIN_APT=apt)
     assert code == 0  # CMake is left to find Highway, or to say what to install
     assert ("libhwy-dev" in log) == (compiler == "exit 1" and apt == "yes")
+
+
+PYPROJECT = '[project]\nversion = "1.2.3"\n'
+CHANGELOG = "# Changelog\n\n## [1.2.3] - 2026-05-04\n"
+
+
+def test_release_is_a_tag_of_the_version_and_a_dated_section() -> None:
+    assert check_release.faults("v1.2.3", PYPROJECT, CHANGELOG) == []
+
+
+@pytest.mark.parametrize(
+    ("tag", "changelog", "fault"),
+    [
+        ("v1.2.4", CHANGELOG, "must be v1.2.3"),
+        ("1.2.3", CHANGELOG, "must be v1.2.3"),
+        ("v1.2.3", "## [1.2.3] - unreleased\n", "CHANGELOG.md"),
+        ("v1.2.3", "## [1.2.30] - 2026-05-04\n", "CHANGELOG.md"),
+        ("v1.2.3", "## [1x2.3] - 2026-05-04\n", "CHANGELOG.md"),
+    ],
+)
+def test_no_other_tag_is_released(tag: str, changelog: str, fault: str) -> None:
+    (message,) = check_release.faults(tag, PYPROJECT, changelog)
+    assert fault in message
