@@ -57,6 +57,7 @@ lint: $(DEPS)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(CXX_SOURCES)
+	$(BIN)/zizmor --offline --quiet .github
 
 format: $(DEPS)
 	$(BIN)/ruff check --fix
