@@ -435,6 +435,24 @@ def test_module_prints_the_configuration(capsys: pytest.CaptureFixture[str]) -> 
     assert result.stderr == ""
 
 
+def test_a_signal_while_warnings_are_switched_on_again_ends_no_process() -> None:
+    code = """
+        import sys
+        import numpy as np
+        import nonlin as nl
+
+        class Interrupted(np.errstate):
+            def __exit__(self, *args):
+                super().__exit__(*args)
+                raise KeyboardInterrupt
+
+        np.errstate = Interrupted
+        sys.unraisablehook = lambda raised: print(raised.exc_type.__name__)
+        print(nl.cross_entropy([[0.0, 0.0]], [0], weight=[1.0, 1.0], label_smoothing=0.5).round(3))
+    """
+    assert printed(code).split() == ["KeyboardInterrupt", "0.693"]
+
+
 def test_only_numpy_is_imported() -> None:
     code = """
         import sys

@@ -77,7 +77,7 @@ py::object ReusingHandler(size_t max_bytes) {
     auto* numpy = static_cast<PyDataMem_Handler*>(PyCapsule_GetPointer(self, kCapsuleName));
     delete static_cast<Handler*>(numpy->allocator.ctx);
   }));
-  handler.release();
+  static_cast<void>(handler.release());  // the capsule deletes it
   return capsule;
 }
 

@@ -123,7 +123,11 @@ QuietErrors::QuietErrors() : state_(py::module_::import("numpy").attr("errstate"
 
 QuietErrors::~QuietErrors() {
   const py::error_scope error;
-  state_.attr("__exit__")(py::none(), py::none(), py::none());
+  try {
+    state_.attr("__exit__")(py::none(), py::none(), py::none());
+  } catch (py::error_already_set& raised) {  // by the handler of a signal, say
+    raised.discard_as_unraisable("numpy.errstate");
+  }
 }
 
 bool IsPlainValue(PyObject* value) {
@@ -179,13 +183,13 @@ py::object NewUfunc(const Ufunc& ufunc) {
     for (int k = 0; k < operands; ++k)
       registered.types.push_back(static_cast<char>(ufunc.type_of(ufunc.data[0], k, number)));
   }
-  const py::object made = Checked(PyUFunc_FromFuncAndDataAndSignature(
-      registered.loops, registered.data, registered.types.data(), kBFloat16, ufunc.inputs, ufunc.outputs, PyUFunc_None,
-      ufunc.name, ufunc.doc, 0, ufunc.signature));
+  py::object made = Checked(PyUFunc_FromFuncAndDataAndSignature(registered.loops, registered.data, registered.types.data(),
+                                                                kBFloat16, ufunc.inputs, ufunc.outputs, PyUFunc_None,
+                                                                ufunc.name, ufunc.doc, 0, ufunc.signature));
   if (ufunc.promotes) AddPromotion(made.ptr(), operands);
   if (BFloat16Number() >= 0) {  // NumPy takes this loop apart from those of its own types
-    std::vector<int> types;
-    for (int k = 0; k < operands; ++k) types.push_back(ufunc.type_of(ufunc.data[0], k, BFloat16Number()));
+    std::vector<int> types(operands);
+    for (int k = 0; k < operands; ++k) types[k] = ufunc.type_of(ufunc.data[0], k, BFloat16Number());
     auto* const object = reinterpret_cast<PyUFuncObject*>(made.ptr());
     if (PyUFunc_RegisterLoopForType(object, BFloat16Number(), ufunc.loop, types.data(), ufunc.data[kBFloat16]) < 0)
       throw py::error_already_set();

@@ -152,7 +152,7 @@ py::dict UfuncsOf(const std::string& target) {
   if (!ForceTarget(target)) {
     throw py::value_error("target is " + target + "; this build and CPU take one of: " + JoinedTargets());
   }
-  const py::dict ufuncs = MakeUfuncs();
+  py::dict ufuncs = MakeUfuncs();
   ForceTarget(current);
   return ufuncs;
 }

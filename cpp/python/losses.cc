@@ -702,7 +702,7 @@ class Call {
   py::array GradOfLosses(const py::array& grad) const {
     if (a_.is_none) {
       if (HasShape(grad, a_.x.shape(), a_.Dims(), a_.axis)) return grad;
-      const py::object broadcast = BroadcastTo(grad, a_.ShapeOfLosses());
+      py::object broadcast = BroadcastTo(grad, a_.ShapeOfLosses());
       if (broadcast) return broadcast;
     }
     const std::string taken =
