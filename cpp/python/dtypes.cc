@@ -123,11 +123,9 @@ QuietErrors::QuietErrors() : state_(py::module_::import("numpy").attr("errstate"
 
 QuietErrors::~QuietErrors() {
   const py::error_scope error;
-  try {
-    state_.attr("__exit__")(py::none(), py::none(), py::none());
-  } catch (py::error_already_set& raised) {  // by the handler of a signal, say
-    raised.discard_as_unraisable("numpy.errstate");
-  }
+  PyObject* done = PyObject_CallMethod(state_.ptr(), "__exit__", "OOO", Py_None, Py_None, Py_None);
+  if (done == nullptr) PyErr_WriteUnraisable(state_.ptr());  // by the handler of a signal, say
+  Py_XDECREF(done);
 }
 
 bool IsPlainValue(PyObject* value) {
