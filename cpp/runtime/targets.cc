@@ -8,7 +8,7 @@ namespace {
 
 // Bits of the usable targets, best (lowest) first.
 std::vector<int64_t> TargetBits() {
-  static const int64_t available = hwy::SupportedTargets() & HWY_TARGETS;  // before one is forced
+  static const int64_t available = (hwy::SupportedTargets() | HWY_STATIC_TARGET) & HWY_TARGETS;  // before one is forced
   std::vector<int64_t> bits;
   for (int64_t rest = available; rest != 0; rest &= rest - 1) bits.push_back(rest & -rest);
   return bits;

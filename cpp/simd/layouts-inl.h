@@ -205,7 +205,10 @@ HWY_INLINE Sum InChunks(const P& p, F sum_of, Merge merge) {
   const size_t steps = p.Steps();
   if constexpr (P::kInMemory) {
     if (p.classes > kMaxKept) {
-      Sum sums[kChunksAtOnce], total;
+      // Bytes: on Arm, GCC cannot compile the constructor that it writes itself for a struct of vectors.
+      alignas(Sum) unsigned char memory[(1 + kChunksAtOnce) * sizeof(Sum)];
+      Sum& total = *reinterpret_cast<Sum*>(memory);
+      Sum* const sums = &total + 1;
       const F chunk = sum_of;
       const size_t length = p.plan.chunk_steps;
       const double cycles = kHugeCycles * static_cast<double>(length * hn::Lanes(p.d));
@@ -298,8 +301,8 @@ template <size_t kSums, bool kExactLanes = false, class P, class S, class V, cla
 HWY_INLINE void SumsOf(const P& p, const S* row, V* sums, F f) {
   const V zero = hn::Zero(p.d);
   const size_t steps = p.Steps();
-  Two<V> totals[kSums];
-  for (Two<V>& total : totals) total = {zero, zero};
+  V totals[kSums], lows[kSums];  // not of Two, for the reason given at InChunks
+  for (size_t k = 0; k < kSums; ++k) totals[k] = lows[k] = zero;
   for (size_t begin = 0; begin < steps; begin += P::kRunSteps) {
     V run[kSums];
     for (V& sum : run) sum = zero;
@@ -312,14 +315,16 @@ HWY_INLINE void SumsOf(const P& p, const S* row, V* sums, F f) {
       }
     });
     for (size_t k = 0; k < kSums; ++k) {
-      const Two<V> sum = TwoSum(totals[k].hi, run[k]);
-      totals[k] = {sum.hi, hn::Add(totals[k].lo, sum.lo)};
+      const Two<V> sum = TwoSum(totals[k], run[k]);
+      totals[k] = sum.hi;
+      lows[k] = hn::Add(lows[k], sum.lo);
     }
   }
   for (size_t k = 0; k < kSums; ++k) {
     const auto rounded = [=](Two<V> sum)
                              HWY_ATTR { return hn::Add(sum.hi, hn::IfThenElseZero(hn::IsFinite(sum.lo), sum.lo)); };
-    sums[k] = kExactLanes ? rounded(p.Sum(totals[k])) : p.Sum(rounded(totals[k]));
+    const Two<V> total{totals[k], lows[k]};
+    sums[k] = kExactLanes ? rounded(p.Sum(total)) : p.Sum(rounded(total));
   }
 }
 
