@@ -8,6 +8,11 @@ import sys
 import textwrap
 
 TESTS = pathlib.Path(__file__).parent
+try:  # qemu shows its program's name at /proc/self/exe, but not here
+    EMULATED = "qemu" in os.path.basename(os.readlink("/proc/thread-self/exe"))
+except OSError:
+    EMULATED = False
+SLOWNESS = 20 if EMULATED else 1  # of time limits
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -20,7 +25,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command, env=kept | environment, stdout=pipe, stderr=pipe, text=True, cwd=TESTS, start_new_session=True
     ) as process:
         try:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=60 * SLOWNESS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)  # its forks too
             raise

@@ -18,7 +18,7 @@ import nonlin as nl
 from nonlin._build import THREADS
 
 from . import oracle
-from .fresh import printed
+from .fresh import EMULATED, printed
 from .oracle import FUNCTIONS, Function, assert_same_bits
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
@@ -318,7 +318,11 @@ def test_without_more_threads_it_goes_on() -> None:
     expected = nl.gelu(x).tobytes() if nl.set_num_threads(1) is None else None
     nl.set_num_threads(4)
     pages = int(open("/proc/self/statm").read().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + (7 << 20), resource.RLIM_INFINITY))
+    limits = pages * 4096 + (7 << 20), resource.RLIM_INFINITY
+    resource.setrlimit(resource.RLIMIT_AS, limits)
+    if resource.getrlimit(resource.RLIMIT_AS) != limits:
+        print("no limit")
+        sys.exit()
     same = compute(20) == expected
     alone = helpers()
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -326,7 +330,10 @@ def test_without_more_threads_it_goes_on() -> None:
         same &= compute() == expected
     print(same, alone)
     """
-    assert printed(START + code).split() == ["True", "0"]
+    result = printed(START + code)
+    if result == "no limit":
+        pytest.skip("nothing limits the memory here, as under qemu")
+    assert result.split() == ["True", "0"]
 
 
 @linux
@@ -361,6 +368,7 @@ def test_a_stopped_worker_holds_up_no_call() -> None:
         os.read(go_on[0], 1)  # they run again when this process ends
         os._exit(0)
     if os.read(stopped[0], 1) != b"y":
+        os.write(go_on[1], b"x")
         print("not permitted")
         sys.exit()
     same = all(compute(1) == expected and nl.softmax(x).sum() > 0 for _ in range(50))
@@ -452,11 +460,11 @@ def test_one_set_of_workers_whoever_calls() -> None:
     start = threading.Barrier(32)
 
     def work(_):
-        start.wait(timeout=30)
+        start.wait(timeout=600)
         z = np.empty_like(x)
         for _ in range(3):
             nl.gelu(x, out=z)
-        start.wait(timeout=30)
+        start.wait(timeout=600)
         return z.tobytes(), helpers()
 
     expected = compute()
@@ -536,9 +544,11 @@ def test_exit_in_the_middle_of_calls() -> None:
 
 
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+QEMU_FORKS = pytest.mark.skipif(EMULATED, reason="qemu 7.2 lets no thread begin in a fork of a process that has threads")
 
 
 @FORKS
+@QEMU_FORKS
 @linux
 @threaded
 @pytest.mark.parametrize("policy", ["", "active"])
