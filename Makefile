@@ -23,6 +23,7 @@ REQUIREMENTS := $(BIN)/python tools/requirements.py
 unexport OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 
 .PHONY: all bench benchmarks test fuzz ulp tsan lint format stubs docs wheel clean distclean
+.PHONY: test-arm test-x86 test-Haswell test-EPYC test-Westmere test-Nehalem
 
 all: $(BUILT)
 
@@ -36,6 +37,30 @@ benchmarks: $(BUILT)
 
 test: $(BUILT)
 	$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
+
+# Under qemu, a sample of each function's tests, and only tests of numbers and of what the system is asked for: the benchmark, the
+# examples, the README and random calls take long and say nothing of an instruction set. SAMPLE=0/1 runs all the others.
+SAMPLE ?= 0/8
+EMULATED = build/$(1)/bin/python -m pytest -p no:cacheprovider --numprocesses auto --dist worksteal \
+  --sample $(SAMPLE) $(foreach name,bench examples fuzz readme,--ignore tests/test_$(name).py) \
+  --deselect tests/test_runtime.py::test_target_can_be_forced_and_passes ./tests $(ARGS)
+
+# Cross-compiles nonlin for aarch64, and tests it with Debian's Python for arm64.
+test-arm: $(DEPS)
+	tools/emulation.sh arm64 $(VENV)
+	build/arm64/bin/python -c 'import nonlin; assert nonlin.simd_target() == "NEON"'
+	$(call EMULATED,arm64)
+
+# The installed build on processors without AVX-512, and without AVX. Highway's SSE4 asks for AES too: on a Nehalem it is SCALAR.
+test-x86: test-Haswell test-Westmere
+
+test-Haswell test-EPYC: target = AVX2
+test-Westmere: target = SSE4
+test-Nehalem: target = SCALAR
+test-Haswell test-EPYC test-Westmere test-Nehalem: test-%: $(BUILT)
+	tools/emulation.sh $* $(VENV)
+	build/$*/bin/python -c 'import nonlin; assert nonlin.simd_target() == "$(target)"'
+	$(call EMULATED,$*)
 
 # Random calls beside the formulas, for SECONDS; ARGS="--seed 1000" begins with other ones, "--only softmax" tries one function.
 fuzz: $(BUILT)
