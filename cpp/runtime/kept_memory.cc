@@ -1,12 +1,11 @@
 // Maps and unmaps memory for large arrays, and finds a kept block that fits. NumPy calls it from any thread.
 #include "runtime/kept_memory.h"
 
-#include <pthread.h>
-#include <sys/mman.h>
-
 #include <cstring>
 #include <mutex>
 #include <new>
+
+#include "runtime/system.h"
 
 namespace nonlin {
 namespace {
@@ -19,7 +18,7 @@ constexpr size_t kMaxWaste = 8;             // a block may be larger than what i
 // free.
 std::mutex& Mutex() {
   static std::mutex& mutex = *[] {
-    pthread_atfork([] { Mutex().lock(); }, [] { Mutex().unlock(); }, [] { Mutex().unlock(); });
+    AtFork([] { Mutex().lock(); }, [] { Mutex().unlock(); }, [] { Mutex().unlock(); });
     return new std::mutex;
   }();
   return mutex;
@@ -31,7 +30,7 @@ using Lock = std::lock_guard<std::mutex>;
 KeptMemory::~KeptMemory() { Unmap(kept_); }
 
 void KeptMemory::Unmap(const Blocks& blocks) {
-  for (const auto& [data, block] : blocks) munmap(data, block.capacity);
+  for (const auto& [data, block] : blocks) UnmapMemory(data, block.capacity);
 }
 
 bool KeptMemory::Fits(size_t capacity, size_t size) { return size <= capacity && capacity - size <= size / kMaxWaste; }
@@ -96,17 +95,15 @@ void* KeptMemory::Map(size_t size) {
   const size_t capacity = (size + kLargestPage - 1) / kLargestPage * kLargestPage;
   const Lock lock(Mutex());
   if (limit_ == 0 || capacity < size) return nullptr;
-  void* const data = mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED) return nullptr;
+  void* const data = MapMemory(capacity);
+  if (data == nullptr) return nullptr;
   try {
     used_.insert({data, {capacity, 0}});
   } catch (const std::bad_alloc&) {
-    munmap(data, capacity);
+    UnmapMemory(data, capacity);
     return nullptr;
   }
-#ifdef MADV_HUGEPAGE
-  if (capacity >= kHugePagesFrom) madvise(data, capacity, MADV_HUGEPAGE);
-#endif
+  if (capacity >= kHugePagesFrom) PreferHugePages(data, capacity);
   return data;
 }
 

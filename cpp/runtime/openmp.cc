@@ -1,11 +1,10 @@
 // A team of OpenMP's threads. They should wait passively (OMP_WAIT_POLICY, which python/nonlin/_startup.py sets): otherwise
 // a call between two products of a BLAS library waits 4 to 8 ms for the scheduler.
-#include <dlfcn.h>
 #include <omp.h>
-#include <pthread.h>
 
 #include <atomic>
 
+#include "runtime/system.h"
 #include "runtime/team.h"
 
 namespace nonlin {
@@ -37,8 +36,8 @@ void RunTeam(const TeamJob& job) {
 }
 
 void InitTeam() {
-  pause_all = reinterpret_cast<PauseFunction>(dlsym(RTLD_DEFAULT, "omp_pause_resource_all"));
-  pthread_atfork(BeforeFork, AfterForkInParent, nullptr);
+  pause_all = reinterpret_cast<PauseFunction>(LoadedFunction("omp_pause_resource_all"));
+  AtFork(BeforeFork, AfterForkInParent, nullptr);
 }
 
 // The runtime counts, as it read the affinity before it pinned this thread.

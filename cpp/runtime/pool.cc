@@ -12,15 +12,8 @@
 #include <thread>
 
 #include "hwy/cache_control.h"
+#include "runtime/system.h"
 #include "runtime/team.h"
-
-#if defined(__unix__) || defined(__APPLE__)
-#include <pthread.h>
-#include <signal.h>
-#endif
-#ifdef __linux__
-#include <sched.h>
-#endif
 
 namespace nonlin {
 namespace {
@@ -49,41 +42,20 @@ constexpr std::chrono::seconds kBetweenTries{1};  // to create a thread, after t
 // and nothing moves it while it spins.
 class Placement {
  public:
-#ifdef __linux__
-  static void Init() { has_base_ = sched_getaffinity(0, sizeof(base_), &base_) == 0; }
-  static int CpuCount() { return has_base_ ? CPU_COUNT(&base_) : 0; }
-  static int CurrentCpu() { return has_base_ ? sched_getcpu() : -1; }
+  Placement() { RunAnywhere(); }  // the creating thread may be pinned
 
-  Placement() {
-    if (has_base_) sched_setaffinity(0, sizeof(base_), &base_);  // the creating thread may be pinned
-  }
   void Avoid(int cpu) {
-    if (cpu < 0 || cpu == avoided_ || sched_getcpu() != cpu) return;
+    if (cpu < 0 || cpu == avoided_ || CurrentCpu() != cpu) return;
     const Clock::time_point now = Clock::now();
-    if (now - moved_ < kBetweenMoves) return;
-    cpu_set_t others = base_;
-    CPU_CLR(cpu, &others);
-    if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof(others), &others) != 0) return;
+    if (now - moved_ < kBetweenMoves || !RunAnywhereBut(cpu)) return;
     avoided_ = cpu;
     moved_ = now;
   }
 
  private:
-  static cpu_set_t base_;  // affinity of the process, read by Init
-  static bool has_base_;
   int avoided_ = -1;
   Clock::time_point moved_{};
-#else
-  static void Init() {}
-  static int CpuCount() { return 0; }
-  static int CurrentCpu() { return -1; }
-  void Avoid(int) {}
-#endif
 };
-#ifdef __linux__
-cpu_set_t Placement::base_;
-bool Placement::has_base_ = false;
-#endif
 
 class Pool {
  public:
@@ -142,7 +114,7 @@ bool Pool::Pays(const TeamJob& job, Clock::time_point now) {
 void Pool::Offer(const TeamJob& job) {
   job_ = &job;
   done_.store(0, std::memory_order_relaxed);
-  caller_cpu_.store(Placement::CurrentCpu(), std::memory_order_relaxed);
+  caller_cpu_.store(CurrentCpu(), std::memory_order_relaxed);
   places_.store(job.threads - 1, std::memory_order_release);
   round_.fetch_add(1);
   if (!wakes_ || asleep_.load() == 0) return;
@@ -170,19 +142,11 @@ void Pool::AwaitHelpers(int helpers, Clock::time_point start) {
 
 void Pool::Hire(int workers, Clock::time_point now) {
   if (now < hire_from_) return;
-#if defined(__unix__) || defined(__APPLE__)
-  sigset_t all, before;  // signals are for the program's own threads
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-#endif
   try {
-    for (; workers_ < workers; ++workers_) std::thread(&Pool::Work, this, workers_ + 1).detach();
+    for (; workers_ < workers; ++workers_) StartThread([this, place = workers_ + 1] { Work(place); });
   } catch (const std::exception&) {  // fewer will do
     hire_from_ = now + kBetweenTries;
   }
-#if defined(__unix__) || defined(__APPLE__)
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-#endif
 }
 
 void Pool::Work(int place) {
@@ -228,13 +192,11 @@ void RunTeam(const TeamJob& job) {
 }
 
 void InitTeam() {
-  Placement::Init();
-#if defined(__unix__) || defined(__APPLE__)
-  pthread_atfork(nullptr, nullptr, [] { pool = nullptr; });  // the child does not have its threads
-#endif
+  InitCpus();
+  AtFork(nullptr, nullptr, [] { pool = nullptr; });  // the child does not have its threads
 }
 
-int AvailableCpus() { return Placement::CpuCount(); }
+int AvailableCpus() { return CpuCount(); }
 const char* TeamLibrary() { return "pool"; }
 
 }  // namespace nonlin

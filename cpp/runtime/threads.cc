@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cfenv>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -12,11 +11,9 @@
 #include <new>
 #include <thread>
 
+#include "runtime/float_status.h"
+#include "runtime/system.h"
 #include "runtime/team.h"
-
-#if defined(__unix__) || defined(__APPLE__)
-#include <pthread.h>
-#endif
 
 namespace nonlin {
 namespace {
@@ -93,21 +90,9 @@ class Scratch {
 // Whether this thread's stack is large enough for a kernel, whose frame may take 17 KB. OMP_STACKSIZE, or the limit that new
 // threads inherit, can make it too small.
 bool HasStack() {
-#ifdef __linux__
-  static thread_local const bool has = [] {
-    constexpr size_t kLeastStack = size_t{48} << 10;
-    pthread_attr_t attributes;
-    size_t bytes = kLeastStack;
-    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
-      pthread_attr_getstacksize(&attributes, &bytes);
-      pthread_attr_destroy(&attributes);
-    }
-    return bytes >= kLeastStack;
-  }();
+  constexpr size_t kLeastStack = size_t{48} << 10;
+  static thread_local const bool has = StackBytes() >= kLeastStack;
   return has;
-#else
-  return true;
-#endif
 }
 
 // Neighbouring chunks, which any thread may claim: the owner of the share takes them from the front, others from the back.
@@ -139,7 +124,7 @@ struct Job {
   const Work& work;
   void* scratch;  // of the caller
   size_t chunk, share_count;
-  std::fenv_t mode;  // the caller's rounding and treatment of sub-normal numbers
+  FloatMode mode;  // the caller's
 
   void RunAlone() const { work.run(work.context, 0, work.n, scratch); }
 
@@ -156,7 +141,7 @@ struct Job {
     if (!HasStack()) return;  // the others do its work
     const Scratch own(work.scratch_bytes);
     if (!own.has_room()) return;
-    std::fesetenv(&mode);
+    SetFloatMode(mode);
     RunChunks(place, own.data());
   }
 };
@@ -166,11 +151,10 @@ void RunTogether(const Work& work, void* scratch, int threads, double microsecon
   const size_t units = (work.n + work.multiple - 1) / work.multiple;
   const size_t most = std::min({units, kChunksPerThread * threads, static_cast<size_t>(microseconds / kChunkMicroseconds)});
   const size_t chunk_units = (units + most - 1) / most, chunks = (units + chunk_units - 1) / chunk_units;
-  Job job{work, scratch, chunk_units * work.multiple, std::min<size_t>(threads, chunks), {}};
+  Job job{work, scratch, chunk_units * work.multiple, std::min<size_t>(threads, chunks), GetFloatMode()};
   for (size_t i = 0; i < job.share_count; ++i) {
     shares[i].Reset(chunks * i / job.share_count, chunks * (i + 1) / job.share_count);
   }
-  std::fegetenv(&job.mode);
   const auto alone = [](void* context) { static_cast<Job*>(context)->RunAlone(); };
   const auto together = [](void* context, int place) {
     auto* const shared = static_cast<Job*>(context);
@@ -185,9 +169,7 @@ void InitThreads() {
   static const bool once = [] {
     InitTeam();
     process_limit = DefaultThreads();
-#if defined(__unix__) || defined(__APPLE__)
-    pthread_atfork(nullptr, nullptr, [] { has_job = false; });  // the child lacks the thread whose job it was
-#endif
+    AtFork(nullptr, nullptr, [] { has_job = false; });  // the child lacks the thread whose job it was
     return true;
   }();
   (void)once;
