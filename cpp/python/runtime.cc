@@ -27,6 +27,8 @@ std::string Compiler() {
   return "clang " __clang_version__;
 #elif defined(__GNUC__)
   return "gcc " __VERSION__;
+#elif defined(_MSC_VER)
+  return "msvc " + std::to_string(_MSC_VER);
 #else
   return "unknown";
 #endif

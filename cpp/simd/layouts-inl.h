@@ -190,7 +190,11 @@ HWY_INLINE void ForEach(const P& p, const S* row, size_t begin, size_t end, type
 // Makes a lambda of a loop over a row inline. A call stores its closure, and these stores queue behind stores of the row
 // before that wait for their lines: this has cost a third of the time.
 #undef NONLIN_LOOP
+#if HWY_COMPILER_MSVC  // has no such attribute of lambdas
+#define NONLIN_LOOP HWY_ATTR
+#else
 #define NONLIN_LOOP HWY_ATTR __attribute__((always_inline))
+#endif
 
 // Calls f(begin, end) on ranges that together cover [0, n), on threads that are free.
 template <class F>

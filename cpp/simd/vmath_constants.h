@@ -2,6 +2,8 @@
 // two parts of a constant that needs more digits than the type has.
 #pragma once
 
+#include <limits>
+
 namespace nonlin {
 
 template <class T>
@@ -11,7 +13,7 @@ template <>
 struct MathConstants<float> {
   static constexpr int kMantissaBits = 23;
   static constexpr int kExponentBias = 127;
-  static constexpr float kNaN = __builtin_nanf("");
+  static constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
   static constexpr float kMax = 3.4028234663852886e38f;
   static constexpr float kMinNormal = 1.1754943508222875e-38f;
   static constexpr float kSplitter = 4097.0f;   // 2^12 + 1, cuts a float into halves of 12 bits
@@ -117,7 +119,7 @@ template <>
 struct MathConstants<double> {
   static constexpr int kMantissaBits = 52;
   static constexpr int kExponentBias = 1023;
-  static constexpr double kNaN = __builtin_nan("");
+  static constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
   static constexpr double kMax = 1.7976931348623157e308;
   static constexpr double kMinNormal = 2.2250738585072014e-308;
   static constexpr double kSplitter = 134217729.0;
