@@ -5,10 +5,14 @@ import concurrent.futures
 import contextvars
 import ctypes
 import ctypes.util
+import functools
+import itertools
 import os
 import platform
 import sys
+import sysconfig
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,7 +23,7 @@ from nonlin._build import THREADS
 
 from . import oracle
 from .fresh import EMULATED, printed
-from .oracle import FUNCTIONS, Function, assert_same_bits
+from .oracle import FLOATS, FUNCTIONS, LOSSES, Function, assert_same_bits
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 threaded = pytest.mark.skipif(THREADS == "none", reason="this build has no threads")
@@ -157,6 +161,82 @@ def test_many_python_threads_at_once(rng: np.random.Generator) -> None:
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
+
+
+def calls_of_everything() -> list[tuple[Callable[..., Any], tuple[Any, ...]]]:
+    """Each function of the tables, with arguments."""
+    rng = np.random.default_rng(20)
+    calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+    for i, f in enumerate(FUNCTIONS.values()):
+        # More than a table of 16-bit results has.
+        calls += [(f.public, f.points(rng, (300, 250), dtype)) for dtype in (FLOATS[i % 4], np.dtype(np.float16))]
+        calls.append((f.public, tuple(a[:, ::2] for a in f.points(rng, (20, 30), np.float32))))
+    for dtype in FLOATS:
+        x, g = rng.standard_normal((2, 50, 70)).astype(dtype)
+        mask = rng.random(x.shape) < 0.7
+        for name in ("softmax", "log_softmax"):
+            function, backward = getattr(nl, name), getattr(nl, name + "_backward")
+            calls += [(function, (x,)), (functools.partial(function, axis=0, where=mask), (x,))]
+            calls += [(backward, (g, x)), (getattr(nl, name + "_jacobian"), (x[:5],))]
+        calls += [(nl.logsumexp, (x,)), (nl.logsumexp_backward, (g[:, 0], x)), (nl.logsumexp_partial, (x,))]
+    for loss, dtype in itertools.product(LOSSES, (np.float16, np.float32)):
+        given = loss.problem(rng, (40, 30), dtype=dtype)
+        options = loss.keywords(rng, (40, 30), -1, loss.choices()[-1], dtype)
+        forward, backward, *with_grad = loss.functions()
+        for keywords in ({}, options):
+            calls += [(functools.partial(f, **keywords), tuple(given)) for f in (forward, *with_grad)]
+            calls.append((functools.partial(backward, **keywords), (np.float32(0.75), *given)))
+    x, weight = rng.standard_normal((60, 20)), rng.standard_normal((30, 20))
+    calls.append((nl.linear_cross_entropy_with_grad, (x, weight, rng.integers(0, 30, 60))))
+    return calls
+
+
+def bytes_of(result: Any) -> list[bytes]:
+    """Of an array, or of arrays in tuples."""
+    return [b for part in result for b in bytes_of(part)] if isinstance(result, tuple) else [np.asarray(result).tobytes()]
+
+
+def differences_at_once(threads: int) -> list[str]:
+    """Calls everything in many threads, each of which begins elsewhere, and names the calls whose bits differ.
+
+    Half of the threads share their arrays, the others have copies. In a fresh interpreter the first calls are among them.
+    """
+    calls = calls_of_everything()
+    results: list[list[Any]] = [[None] * len(calls) for _ in range(threads)]
+    start = threading.Barrier(threads)
+
+    def work(i: int) -> None:
+        start.wait(timeout=60)
+        for k in range(len(calls)):
+            place = (k + i * len(calls) // threads) % len(calls)
+            function, given = calls[place]
+            results[i][place] = function(*(given if i % 2 == 0 else [np.copy(a) for a in given]))
+
+    nl.set_num_threads(3)
+    with concurrent.futures.ThreadPoolExecutor(threads) as executor:
+        list(executor.map(work, range(threads)))
+    differing = []
+    for place, (function, given) in enumerate(calls):
+        expected = bytes_of(function(*given))
+        if any(bytes_of(one[place]) != expected for one in results):
+            differing.append(f"{place}: {function}")
+    return differing
+
+
+@pytest.mark.parametrize("threads", [2, 8])
+def test_every_function_in_many_threads_at_once(threads: int) -> None:
+    code = f"""
+    import sys
+    sys.path.insert(0, "..")
+    from tests.test_threads import differences_at_once
+    print(differences_at_once({threads}))
+    """
+    assert printed(code) == "[]"
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python always has its lock")
+def test_importing_leaves_the_global_lock_off() -> None:
+    assert printed("import sys, nonlin; print(sys._is_gil_enabled())") == "False"
 
 
 def test_setting_threads_while_others_compute(rng: np.random.Generator) -> None:

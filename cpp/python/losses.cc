@@ -182,6 +182,8 @@ constexpr const char* kArgumentNames[kArguments] = {"grad",
 
 using Values = std::array<PyObject*, kArguments>;  // null where absent
 
+Values interned_names;  // set at import
+
 // What a builtin of this module is: a function of a loss, or the check of its arguments.
 struct Function {
   const Loss* loss;
@@ -193,26 +195,21 @@ struct Function {
 
   // The arguments of a call, by name.
   Values Bind(PyObject* const* args, Py_ssize_t given, PyObject* names) const {
-    static const auto kNames = [] {
-      std::array<PyObject*, kArguments> interned;
-      for (int i = 0; i < kArguments; ++i) interned[i] = PyUnicode_InternFromString(kArgumentNames[i]);
-      return interned;
-    }();
     const bool has_grad = function == kBackward;
     if (given != 2 + has_grad) Raise(PyExc_TypeError, "%s() takes %d operands by position", name.c_str(), 2 + has_grad);
     Values values{};
     std::copy_n(args, given, values.begin() + (has_grad ? kGrad : kFirst));
-    auto found = kNames.begin();  // each search goes on from the last one: names usually come in this order
+    auto found = interned_names.begin();  // each search goes on from the last one: names usually come in this order
     for (Py_ssize_t i = 0; names != nullptr && i < PyTuple_GET_SIZE(names); ++i) {
       PyObject* const given_name = PyTuple_GET_ITEM(names, i);
-      found = std::find(found, kNames.end(), given_name);
-      if (found == kNames.end()) found = std::find(kNames.begin(), kNames.end(), given_name);
-      if (found == kNames.end()) {  // not interned
-        found =
-            std::find_if(kNames.begin(), kNames.end(), [=](PyObject* n) { return PyUnicode_Compare(n, given_name) == 0; });
+      found = std::find(found, interned_names.end(), given_name);
+      if (found == interned_names.end()) found = std::find(interned_names.begin(), interned_names.end(), given_name);
+      if (found == interned_names.end()) {  // not interned
+        found = std::find_if(interned_names.begin(), interned_names.end(),
+                             [=](PyObject* n) { return PyUnicode_Compare(n, given_name) == 0; });
       }
-      if (found == kNames.end()) Raise(PyExc_TypeError, "%s() takes no argument %R", name.c_str(), given_name);
-      values[found - kNames.begin()] = args[given + i];
+      if (found == interned_names.end()) Raise(PyExc_TypeError, "%s() takes no argument %R", name.c_str(), given_name);
+      values[found - interned_names.begin()] = args[given + i];
     }
     return values;
   }
@@ -834,14 +831,14 @@ class Call {
 
 // What other packages' arrays give.
 py::object CallOthers(const Function& f, const Values& values) {
-  static PyObject* const kLosses = py::object(py::module_::import("nonlin._others").attr("losses")).release().ptr();
   py::dict operands, options;
   for (int i = 0; i < kArguments; ++i) {
     if (values[i] == nullptr) continue;
     const char* const name = i == kFirst ? f.loss->first : i == kSecond ? f.loss->second : kArgumentNames[i];
     (i <= kSecond ? operands : options)[name] = py::handle(values[i]);
   }
-  return py::handle(kLosses)(f.name, f.loss->Operand(), f.loss->Target(), operands, options);
+  return py::module_::import("nonlin._others")
+      .attr("losses")(f.name, f.loss->Operand(), f.loss->Target(), operands, options);
 }
 
 PyObject* CallFunction(PyObject* self, PyObject* const* args, Py_ssize_t given, PyObject* names) {
@@ -928,6 +925,7 @@ py::list Losses() {
 }  // namespace
 
 void RegisterLosses(py::module_& m) {
+  for (int i = 0; i < kArguments; ++i) interned_names[i] = PyUnicode_InternFromString(kArgumentNames[i]);
   for (int i = 0; i < kLossCount; ++i) AddLoss(m, i);
   m.def(
       "float_array",

@@ -12,7 +12,8 @@ static bool ImportNumpy() {
   return true;
 }
 
-PYBIND11_MODULE(_core, m) {
+// Without a lock around it: what calls share is set at import, atomic, or behind a lock of its own.
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   if (!ImportNumpy()) throw py::error_already_set();
   nonlin::RegisterRuntime(m);  // first: it chooses the instruction set
   nonlin::RegisterContext(m);

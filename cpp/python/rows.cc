@@ -592,7 +592,6 @@ py::object CallDirectly(const Function& f, PyObject* const* inputs, PyObject* co
 
 // What other packages' arrays give.
 py::object CallOthers(const Function& f, PyObject* const* operands, PyObject* const* options) {
-  static PyObject* const kRows = py::object(py::module_::import("nonlin._others").attr("rows")).release().ptr();
   py::tuple names(f.inputs), values(f.inputs);
   for (int k = 0; k < f.inputs; ++k) {
     names[k] = f.arguments[k];
@@ -602,7 +601,7 @@ py::object CallOthers(const Function& f, PyObject* const* operands, PyObject* co
   for (int i = 0; i < kOptions; ++i) {
     if (options[i] != nullptr) keywords[kOptionNames[i]] = py::handle(options[i]);
   }
-  return py::handle(kRows)(f.Name(), names, values, keywords);
+  return py::module_::import("nonlin._others").attr("rows")(f.Name(), names, values, keywords);
 }
 
 PyObject* CallFunction(PyObject* self, PyObject* const* args, Py_ssize_t given) {

@@ -22,11 +22,11 @@ namespace {
 
 constexpr const char* kTaken = "float16, bfloat16, float32, float64, booleans or integers";
 
+// Set at import.
 vectorcallfunc call_ufunc = nullptr;  // NumPy's
+PyObject* out_name = nullptr;         // "out"
 
-PyObject* out_name = nullptr;  // "out"
-
-bool refused = false;  // whether the promoter refused the last call; guarded by the GIL
+thread_local bool refused = false;  // whether the promoter refused the last call
 
 PyUFuncObject* UfuncOf(PyObject* object) { return reinterpret_cast<PyUFuncObject*>(object); }
 
