@@ -12,7 +12,8 @@ try:  # qemu shows its program's name at /proc/self/exe, but not here
     EMULATED = "qemu" in os.path.basename(os.readlink("/proc/thread-self/exe"))
 except OSError:
     EMULATED = False
-SLOWNESS = 20 if EMULATED else 1  # of time limits
+# A factor of every time limit, for what slows the tests down: an emulator, a sanitizer, valgrind.
+PATIENCE = float(os.environ.get("NONLIN_TEST_PATIENCE", "20" if EMULATED else "1"))
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -25,7 +26,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command, env=kept | environment, stdout=pipe, stderr=pipe, text=True, cwd=TESTS, start_new_session=True
     ) as process:
         try:
-            out, err = process.communicate(timeout=60 * SLOWNESS)
+            out, err = process.communicate(timeout=60 * PATIENCE)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)  # its forks too
             raise

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from .fresh import PATIENCE
+
 EXAMPLES = sorted((pathlib.Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
@@ -48,7 +50,7 @@ def test_example(example: pathlib.Path, tmp_path: pathlib.Path) -> None:
     # The matrices are small: on a busy machine, BLAS's threads, which wait for each other, take ten times as long.
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
-        [sys.executable, str(example)], capture_output=True, text=True, timeout=200, cwd=tmp_path, env=environment
+        [sys.executable, str(example)], capture_output=True, text=True, timeout=200 * PATIENCE, cwd=tmp_path, env=environment
     )
     assert result.returncode == 0, result.stderr
     PROMISES[example.stem](result.stdout)

@@ -16,7 +16,7 @@ from nonlin import _linear as linear
 from nonlin import reference
 from nonlin.testing import check_gradient
 
-from .fresh import SLOWNESS
+from .fresh import PATIENCE
 from .oracle import FLOATS, assert_rounded, assert_same_bits, wide, working_dtype
 
 INF, NAN = np.inf, np.nan
@@ -499,6 +499,6 @@ result = nl.{function}(x, weight, targets)
 results = sum(a.nbytes for a in result[1][:2]) if isinstance(result, tuple) else 0
 print((resident("VmHWM") - before - results) / (rows * classes * 4))
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300 * SLOWNESS)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300 * PATIENCE)
     share = float(run.stdout)
     assert 0.05 < share < 0.15  # less than one chunk would mean that the peak is not seen

@@ -17,7 +17,7 @@ from nonlin import _core
 
 from . import oracle
 from .conftest import sample
-from .fresh import SLOWNESS, TESTS, printed, run
+from .fresh import PATIENCE, TESTS, printed, run
 from .oracle import FUNCTIONS, Function, assert_same_bits
 
 # Reuse of memory
@@ -389,7 +389,7 @@ def test_target_can_be_forced_and_passes(target: str) -> None:
         command.append(f"--sample={nl.simd_targets().index(target) % PARTS}/{PARTS}")
     environment = os.environ | {"NONLIN_SIMD_TARGET": target}
     result = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=280 * SLOWNESS, cwd=TESTS.parent
+        command, env=environment, capture_output=True, text=True, timeout=280 * PATIENCE, cwd=TESTS.parent
     )
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-1000:]
 
@@ -431,8 +431,9 @@ def test_show_config(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_module_prints_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
-    command = [sys.executable, "-m", "nonlin"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60 * SLOWNESS, check=True)
+    result = subprocess.run(
+        [sys.executable, "-m", "nonlin"], capture_output=True, text=True, timeout=60 * PATIENCE, check=True
+    )
     assert nl.__version__ in result.stdout
     assert nl.simd_target() in result.stdout
     assert result.stderr == ""

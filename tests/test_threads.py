@@ -22,7 +22,7 @@ import nonlin as nl
 from nonlin._build import THREADS
 
 from . import oracle
-from .fresh import EMULATED, printed
+from .fresh import EMULATED, PATIENCE, printed
 from .oracle import FLOATS, FUNCTIONS, LOSSES, Function, assert_same_bits
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
@@ -155,7 +155,7 @@ def test_many_python_threads_at_once(rng: np.random.Generator) -> None:
     start = threading.Barrier(8)
 
     def work(_: int) -> None:
-        start.wait(timeout=30)
+        start.wait(timeout=30 * PATIENCE)
         for _ in range(5):
             assert_same_bits((nl.gelu(x), nl.softmax(x), *nl.cross_entropy_with_grad(x, targets)), expected)
 
@@ -263,16 +263,16 @@ def test_a_block_holds_in_its_thread_alone() -> None:
     def first() -> None:
         with nl.num_threads(1):
             first_in.set()
-            second_in.wait(timeout=30)
+            second_in.wait(timeout=30 * PATIENCE)
             seen.append(nl.get_num_threads())
         first_out.set()
 
     def second() -> None:
-        first_in.wait(timeout=30)
+        first_in.wait(timeout=30 * PATIENCE)
         seen.append(nl.get_num_threads())
         with nl.num_threads(3):
             second_in.set()
-            first_out.wait(timeout=30)
+            first_out.wait(timeout=30 * PATIENCE)
             seen.append(nl.get_num_threads())
         seen.append(nl.get_num_threads())
 
@@ -607,13 +607,13 @@ def test_exit_in_the_middle_of_calls() -> None:
 
     def work():
         compute()
-        begun.wait(timeout=30)
+        begun.wait()
         while True:
             nl.softmax(nl.gelu(x), out=y)
 
     for _ in range(3):
         threading.Thread(target=work, daemon=True).start()
-    begun.wait(timeout=30)
+    begun.wait()
     print("done")
     """
     for _ in range(5):
