@@ -22,7 +22,7 @@ REQUIREMENTS := $(BIN)/python tools/requirements.py
 # Some machines set these to make OpenBLAS take them for another CPU; benchmarks beside its products run without them.
 unexport OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 
-.PHONY: all bench benchmarks test fuzz ulp tsan lint format stubs docs wheel clean distclean
+.PHONY: all bench benchmarks test fuzz fuzz-calls ulp tsan lint format stubs docs wheel clean distclean
 .PHONY: test-arm test-x86 test-Haswell test-EPYC test-Westmere test-Nehalem
 
 all: $(BUILT)
@@ -65,6 +65,10 @@ test-Haswell test-EPYC test-Westmere test-Nehalem: test-%: $(BUILT)
 # Random calls beside the formulas, for SECONDS; ARGS="--seed 1000" begins with other ones, "--only softmax" tries one function.
 fuzz: $(BUILT)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
+
+# Random calls with anything for arguments: every one returns, or raises what is documented.
+fuzz-calls: $(BUILT)
+	$(BIN)/python -m tests.fuzz_calls --seconds $(SECONDS) $(ARGS)
 
 # Takes hours, and resumes where it was stopped.
 ulp: $(BUILT)

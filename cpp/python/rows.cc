@@ -239,12 +239,13 @@ class Call {
 
   py::object Run() {
     const OperandList& list = f_.List();
-    const bool keeps = options_[kKeepdims] != nullptr && PyObject_IsTrue(options_[kKeepdims]) == 1;
+    const int keeps = options_[kKeepdims] == nullptr ? 0 : PyObject_IsTrue(options_[kKeepdims]);
+    if (keeps == -1) throw py::error_already_set();
     py::object results[kMaxOutputs];
     for (int k = f_.inputs; k < list.count; ++k) {
       py::object& result = results[k - f_.inputs];
-      const py::object out = k == f_.inputs ? Out(IsRow(list.kinds[k]), keeps) : py::none();
-      result = IsRow(list.kinds[k]) ? RowResult(k, out) : ScalarResult(k, keeps, out);
+      const py::object out = k == f_.inputs ? Out(IsRow(list.kinds[k]), keeps == 1) : py::none();
+      result = IsRow(list.kinds[k]) ? RowResult(k, out) : ScalarResult(k, keeps == 1, out);
     }
     Compute(*f_.operation, dtype_, arrays_);
     if (repeats_ != 1) AddLogOfRepeats(pending_[0] ? pending_[0] : results[0]);
