@@ -15,6 +15,9 @@ except OSError:
 # A factor of every time limit, for what slows the tests down: an emulator, a sanitizer, valgrind.
 PATIENCE = float(os.environ.get("NONLIN_TEST_PATIENCE", "20" if EMULATED else "1"))
 
+# Under a sanitizer or valgrind, whose library is loaded first, the sizes of memory are others.
+INSTRUMENTED = any(name in os.environ.get("LD_PRELOAD", "") for name in ("libasan", "libtsan", "vgpreload"))
+
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A fresh interpreter, with a time limit instead of a hang."""

@@ -1,6 +1,7 @@
 """No call touches memory beyond its operands: they end, or begin, where the memory does."""
 
 import dataclasses
+import os
 import signal
 import sys
 from typing import Any
@@ -79,7 +80,8 @@ def test_memory_ends_there(at_end: bool) -> None:
     print(ctypes.string_at(a.ctypes.data, a.nbytes) == a.tobytes(), flush=True)
     ctypes.string_at(a.ctypes.data + {"a.nbytes" if at_end else "-1"}, 1)
     """
-    result = run(code)
+    # Sanitizers would report it.
+    quiet = {name: f"{os.environ[name]}:handle_segv=0" for name in ("ASAN_OPTIONS", "TSAN_OPTIONS") if name in os.environ}
+    result = run(code, **quiet)
     assert result.stdout == "True\n"
-    assert result.returncode != 0
-    assert result.returncode == -signal.SIGSEGV or "SEGV" in result.stderr
+    assert result.returncode == -signal.SIGSEGV, result.stderr

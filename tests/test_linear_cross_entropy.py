@@ -16,7 +16,7 @@ from nonlin import _linear as linear
 from nonlin import reference
 from nonlin.testing import check_gradient
 
-from .fresh import PATIENCE
+from .fresh import INSTRUMENTED, PATIENCE
 from .oracle import FLOATS, assert_rounded, assert_same_bits, wide, working_dtype
 
 INF, NAN = np.inf, np.nan
@@ -474,6 +474,7 @@ def test_no_references_are_kept(rng: np.random.Generator) -> None:
     assert sys.getrefcount(dtype) - before < 20
 
 
+@pytest.mark.skipif(INSTRUMENTED, reason="measures memory, of which a sanitizer takes more")
 @pytest.mark.parametrize("function", ["linear_cross_entropy", "linear_cross_entropy_with_grad"])
 def test_logits_never_exist_whole(function: str) -> None:
     """The process's peak resident size beyond inputs and results, once BLAS has its own memory."""

@@ -22,7 +22,7 @@ import nonlin as nl
 from nonlin._build import THREADS
 
 from . import oracle
-from .fresh import EMULATED, PATIENCE, printed
+from .fresh import EMULATED, INSTRUMENTED, PATIENCE, printed
 from .oracle import FLOATS, FUNCTIONS, LOSSES, Function, assert_same_bits
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
@@ -391,6 +391,7 @@ def test_threadpoolctl_sees_and_limits(first: str) -> None:
 @linux
 @threaded
 @pool
+@pytest.mark.skipif(INSTRUMENTED, reason="limits memory, of which a sanitizer needs more")
 def test_without_more_threads_it_goes_on() -> None:
     """The system refuses memory for a stack: the caller works alone, and with others once it can have them."""
     code = """
