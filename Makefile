@@ -13,6 +13,7 @@ BIN     := $(VENV)/bin
 DEPS    := $(VENV)/.deps
 BUILT   := $(VENV)/.built
 DOCS    := $(VENV)/.docs
+SUITE   := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 SOURCES := $(shell find cpp cmake python -type f ! -name '*.pyc') CMakeLists.txt pyproject.toml README.md LICENSE
 CXX_SOURCES := $(shell find cpp tests -name "*.h" -o -name "*.cc" -o -name "*.def")
 
@@ -22,7 +23,8 @@ REQUIREMENTS := $(BIN)/python tools/requirements.py
 # Some machines set these to make OpenBLAS take them for another CPU; benchmarks beside its products run without them.
 unexport OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 
-.PHONY: all bench benchmarks test fuzz fuzz-calls ulp tsan lint format stubs docs wheel clean distclean
+.PHONY: all bench benchmarks test fuzz fuzz-calls ulp asan clang openmp tsan stress valgrind peers check-all lint format stubs docs
+.PHONY: wheel clean distclean
 .PHONY: test-arm test-x86 test-Haswell test-EPYC test-Westmere test-Nehalem
 
 all: $(BUILT)
@@ -36,7 +38,7 @@ benchmarks: $(BUILT)
 	$(BIN)/python tools/benchmark_page.py build/benchmarks.json
 
 test: $(BUILT)
-	$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
+	$(SUITE) $(ARGS)
 
 # Under qemu, a sample of each function's tests, and only tests of numbers and of what the system is asked for: the benchmark, the
 # examples, the README and random calls take long and say nothing of an instruction set. SAMPLE=0/1 runs all the others.
@@ -66,20 +68,40 @@ test-Haswell test-EPYC test-Westmere test-Nehalem: test-%: $(BUILT)
 fuzz: $(BUILT)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
-# Random calls with anything for arguments: every one returns, or raises what is documented.
-fuzz-calls: $(BUILT)
-	$(BIN)/python -m tests.fuzz_calls --seconds $(SECONDS) $(ARGS)
-
 # Takes hours, and resumes where it was stopped.
 ulp: $(BUILT)
 	$(BIN)/python -m tools.ulp $(ARGS)
 
-# Runs the threading code alone, without Python, with competing callers; CXX=clang++ selects the other compiler.
-tsan: $(DEPS)
+# Random calls with anything for arguments: every one returns, or raises what is documented.
+fuzz-calls: $(BUILT)
+	$(BIN)/python -m tests.fuzz_calls --seconds $(SECONDS) $(ARGS)
+
+# The suite on builds in folders of their own: with the address and undefined-behaviour sanitizers, by clang, on OpenMP's threads.
+asan clang openmp: $(DEPS)
+	tools/with_build.sh $@ $(SUITE) $(ARGS)
+
+# The threading code alone, without Python; then the suite's tests of threads, under the thread sanitizer both.
+tsan: stress
+	tools/with_build.sh tsan $(SUITE) tests/test_threads.py tests/test_runtime.py $(ARGS)
+
+# Competing callers of the threading code; CXX=clang++ selects the other compiler.
+stress: $(DEPS)
 	tools/install_highway.sh
-	$(BIN)/cmake --fresh --preset tsan --log-level=WARNING
-	$(BIN)/cmake --build --preset tsan
-	TSAN_OPTIONS="halt_on_error=1 die_after_fork=0" build/tsan/stress_threads
+	$(BIN)/cmake --fresh --preset stress --log-level=WARNING
+	$(BIN)/cmake --build --preset stress
+	TSAN_OPTIONS="halt_on_error=1 die_after_fork=0" build/stress/stress_threads
+
+# Random calls of every function, right ones and any others, under valgrind, where they take 50 times as long.
+valgrind: $(BUILT)
+	tools/with_build.sh valgrind $(SUITE) tests/test_guard_pages.py tests/test_fuzz_calls.py -k "inside or anything" $(ARGS)
+
+# The tests that compare with torch and JAX, where these can be installed, in an environment beside the other one.
+peers: $(BUILT)
+	tools/with_peers.sh $(SUITE) tests/test_bench.py tests/test_fuzz.py tests/test_linear_cross_entropy.py tests/test_loss_values.py $(ARGS)
+
+# The checks of all promises, one after another, in some hours; ARGS=--list shows them.
+check-all: $(DEPS)
+	$(BIN)/python tools/check_all.py $(ARGS)
 
 lint: $(DEPS)
 	$(BIN)/ruff check

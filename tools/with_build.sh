@@ -1,0 +1,74 @@
+#!/bin/sh
+# with_build.sh PRESET COMMAND...: builds a preset of CMakePresets.json in build/PRESET, and runs the command on its package,
+# with what a sanitizer needs at run time; PRESET valgrind is the installed package under valgrind. Reports go to files, which
+# are shown at the end and make it fail: pytest would swallow them, and not every test minds how a process of its ends.
+set -e
+preset=$1
+shift
+bin=$PWD/.venv/bin
+folder=$PWD/build/$preset
+reports=$folder/report
+
+# PROGRAM PACKAGE: installs the package where there is no such program.
+need() {
+  if command -v "$1" >/dev/null; then return; fi
+  if [ "$(id -u)" = 0 ]; then sudo=; else sudo="sudo -n"; fi
+  $sudo apt-get -q update && $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qy install "$2" && return
+  echo "$1 is missing: on Debian or Ubuntu, 'apt install $2' brings it" >&2
+  exit 1
+}
+
+library() { "${CXX:-g++}" -print-file-name="$1"; }
+
+if [ "$preset" = valgrind ]; then
+  need valgrind valgrind
+  mkdir -p "$folder"
+else
+  if [ "$preset" = clang ]; then need clang++ clang; fi
+  tools/install_highway.sh
+  "$bin/cmake" --preset "$preset" --log-level=WARNING
+  "$bin/cmake" --build --preset "$preset"
+  rm -rf "$folder/package"
+  "$bin/cmake" --install "$folder" --prefix "$folder/package" >/dev/null
+  cp -R python/nonlin "$folder/package"
+  export PYTHONPATH="$folder/package"
+fi
+rm -f "$reports".*
+
+case $preset in
+  asan | tsan | valgrind)
+    # malloc: each of Python's objects is a block of its own. The threads of OpenBLAS, which are not ours, only take time.
+    export PYTHONMALLOC=malloc OPENBLAS_NUM_THREADS=1 NONLIN_TEST_PATIENCE="${NONLIN_TEST_PATIENCE:-20}"
+    ;;
+esac
+# Python is not built with the sanitizer, so that its library has to be loaded first, and before it what it looks into.
+case $preset in
+  asan) # without leaks: Python has objects left at its end
+    export ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:log_path=$reports"
+    export UBSAN_OPTIONS="print_stacktrace=1:log_path=$reports"
+    export LD_PRELOAD="$(library libasan.so) $(library libstdc++.so.6)"
+    ;;
+  tsan)
+    export TSAN_OPTIONS="suppressions=$PWD/tools/tsan.supp:die_after_fork=0:allocator_may_return_null=1:log_path=$reports"
+    export LD_PRELOAD="$(library libtsan.so) $(library libstdc++.so.6)"
+    ;;
+  valgrind) # shows an AVX2 machine to the processes, since it knows no AVX-512
+    set -- valgrind --quiet --error-limit=no --trace-children=yes --trace-children-skip='/bin/*,/usr/bin/*,/sbin/*' \
+      --log-file="$reports.%p" "$@"
+    ;;
+esac
+
+status=0
+"$@" || status=$?
+for report in "$reports".*; do
+  [ -s "$report" ] || continue
+  if [ "$preset" = valgrind ]; then # Python, NumPy and others have reports of their own: of a block of lines, those that name us
+    awk '/^==[0-9]+== *$/ {if (text ~ /_core\./) printf "%s\n", text; text = ""; next} {text = text $0 "\n"}
+         END {if (text ~ /_core\./) printf "%s\n", text}' "$report" >"$report.ours"
+    report=$report.ours
+    [ -s "$report" ] || continue
+  fi
+  status=1
+  cat "$report"
+done
+exit $status
