@@ -9,14 +9,7 @@ bin=$PWD/.venv/bin
 folder=$PWD/build/$preset
 reports=$folder/report
 
-# PROGRAM PACKAGE: installs the package where there is no such program.
-need() {
-  if command -v "$1" >/dev/null; then return; fi
-  if [ "$(id -u)" = 0 ]; then sudo=; else sudo="sudo -n"; fi
-  $sudo apt-get -q update && $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qy install "$2" && return
-  echo "$1 is missing: on Debian or Ubuntu, 'apt install $2' brings it" >&2
-  exit 1
-}
+need() { command -v "$1" >/dev/null || tools/apt_install.sh "$2"; }  # PROGRAM PACKAGE
 
 library() { "${CXX:-g++}" -print-file-name="$1"; }
 
