@@ -161,7 +161,7 @@ struct Across {
       for (size_t i = 1; i < classes; ++i) picked = hn::IfThenElse(Is(c, i), LoadRow(rows, i), picked);
       return picked;
     }
-    HWY_ALIGN T picked[hn::MaxLanes(d)];
+    HWY_ALIGN T picked[hn::MaxLanes(D())];
     for (size_t i = 0; i < hn::Lanes(d); ++i) picked[i] = rows[Offset(HWY_MAX(c.array[i], 0)) + i];
     return hn::Load(d, picked);
   }
