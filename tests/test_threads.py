@@ -671,6 +671,7 @@ def test_children_compute_with_threads(policy: str) -> None:
 
 
 @FORKS
+@QEMU_FORKS
 @linux
 @threaded
 @pool
@@ -686,7 +687,7 @@ def test_fork_in_the_middle_of_calls() -> None:
         while not stop.is_set():
             nl.softmax(nl.gelu(x, out=z), out=z)
 
-    threads = [threading.Thread(target=work) for _ in range(3)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]  # a failure ends all
     for thread in threads:
         thread.start()
     for _ in range(20):
