@@ -84,16 +84,18 @@ RowPlan PlanRows(const RowOperation& operation, DType dtype, const RowOperand* o
 
   const bool contiguous = AreContiguous(traits, dtype, operands, plan.classes);
   const bool is_wide = contiguous && plan.classes > traits.narrow * lanes;
-  if (contiguous && AreShort(traits, plan.classes, lanes)) {
+  const bool in_place = operation.kernels[dtype].in_place != nullptr;
+  const bool one_layout = operation.kernels[ComputedType(dtype)].in_place == nullptr;
+  if (in_place && contiguous && AreShort(traits, plan.classes, lanes)) {
     plan.layout = Layout::kShortRows;
     const size_t row_bytes = (plan.classes + lanes - 1) / lanes * lanes * item;
     plan.rows = std::min(lanes, std::max<size_t>(kShortRowsBytes / row_bytes, 1));
     plan.scratch_bytes = plan.rows * row_bytes;
-  } else if (is_wide && operation.kernels[dtype].in_place != nullptr && !AreMixed(list, operands)) {
+  } else if (is_wide && in_place && !AreMixed(list, operands)) {
     plan.layout = Layout::kInPlace;
     plan.stream = plan.stream && classes >= kMinStreamedClasses;
     plan.scratch_bytes = Has(list, Operand::kRowOut) && classes <= kMaxKept ? classes * item : 0;
-  } else if (!is_wide && plan.classes <= kMaxSideBySide) {
+  } else if (one_layout || (!is_wide && plan.classes <= kMaxSideBySide)) {
     plan.layout = Layout::kSideBySide;
     plan.lanes = lanes;
     plan.fetches = plan.classes <= kFetchedClasses || (contiguous && plan.classes <= traits.narrow * lanes);

@@ -73,37 +73,90 @@ struct EachOf {
   }
 };
 
-// Store results, of two vectors or of a tail of n lanes, in the one or two outputs at offset i.
+// Stores results, of one or two vectors, in the one or two outputs at offset i.
 template <class D, class S, class V>
-HWY_INLINE void PutPair(D d, V first, V second, S* const* outputs, size_t i, bool stream) {
-  StoreOrStreamPair(first, second, d, outputs[0] + i, stream);
+HWY_INLINE void Put(D d, V v, S* const* outputs, size_t i) {
+  StoreTo(v, d, outputs[0] + i);
 }
 template <class D, class S, class V>
-HWY_INLINE void PutPair(D d, GateGradients<V> first, GateGradients<V> second, S* const* outputs, size_t i, bool stream) {
-  StoreOrStreamPair(first.gate, second.gate, d, outputs[0] + i, stream);
-  StoreOrStreamPair(first.up, second.up, d, outputs[1] + i, stream);
+HWY_INLINE void Put(D d, GateGradients<V> v, S* const* outputs, size_t i) {
+  StoreTo(v.gate, d, outputs[0] + i);
+  StoreTo(v.up, d, outputs[1] + i);
 }
 template <class D, class S, class V>
-HWY_INLINE void PutTail(D d, V v, S* const* outputs, size_t i, size_t n) {
-  StoreTail(v, d, outputs[0] + i, n);
+HWY_INLINE void PutPair(D d, V first, V second, S* const* outputs, size_t i) {
+  StoreOrStreamPair(first, second, d, outputs[0] + i, false);
 }
 template <class D, class S, class V>
-HWY_INLINE void PutTail(D d, GateGradients<V> v, S* const* outputs, size_t i, size_t n) {
-  StoreTail(v.gate, d, outputs[0] + i, n);
-  StoreTail(v.up, d, outputs[1] + i, n);
+HWY_INLINE void PutPair(D d, GateGradients<V> first, GateGradients<V> second, S* const* outputs, size_t i) {
+  StoreOrStreamPair(first.gate, second.gate, d, outputs[0] + i, false);
+  StoreOrStreamPair(first.up, second.up, d, outputs[1] + i, false);
 }
 
-// With kSmall, one vector at a time: for forms that are rarely met.
-template <class Form, class S, bool kSmall = false, size_t... kInput>
-HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n, bool stream,
-                          std::index_sequence<kInput...>) {
-  constexpr size_t kInputs = sizeof...(kInput);
+// The loop of a form over n elements, in whole pairs of vectors. An input that does not advance is one pair. With kSmall,
+// one vector at a time: for forms and instruction sets that are rarely met.
+template <class Form, class S, bool kSmall, size_t... kInput>
+void MapPairs(const S* const* inputs, const size_t* steps, S* const* outputs, size_t n) {
   const hn::ScalableTag<Computed<S>> d;
-  const size_t lanes = hn::Lanes(d), pair = 2 * lanes;
+  const size_t advance = (kSmall ? 1 : 2) * hn::Lanes(d);
+  const S* in[] = {inputs[kInput]...};
+  const size_t by[] = {steps[kInput] * advance...};
+  S* const out[kMaxOutputs] = {outputs[0], outputs[1]};
+  if constexpr (kSmall) {
+    for (size_t i = 0; i < n; i += advance) {
+      Put(d, Form::Call(d, LoadFrom(d, in[kInput])...), out, i);
+      ((in[kInput] += by[kInput]), ...);
+    }
+  } else {
+    // Two vectors at a time, so that the compiler interleaves their operations: a formula is one long chain, and a core
+    // looks ahead by little more than its length. 1.2 times as fast. Three or four vectors win a few percent in some
+    // functions and lose them in others. Prefetching inputs gains nothing (0.97 to 1.03).
+    for (size_t i = 0; i < n; i += advance) {
+      const auto first = Form::Call(d, LoadOfPair<0>(d, in[kInput])...);
+      const auto second = Form::Call(d, LoadOfPair<1>(d, in[kInput])...);
+      ((in[kInput] += by[kInput]), ...);
+      PutPair(d, first, second, out, i);
+    }
+  }
+}
+template <class S>
+using PairLoop = void (*)(const S* const* inputs, const size_t* steps, S* const* outputs, size_t n);
+
+// Copies less than a pair of vectors to a buffer of a pair, or back from it.
+template <class S>
+HWY_INLINE void CopyPart(const S* from, S* to, size_t n, bool is_back) {
+#if HWY_MEM_OPS_MIGHT_FAULT
+  if (!is_back) std::memset(static_cast<void*>(to), 0, 2 * hn::Lanes(hn::ScalableTag<Computed<S>>()) * sizeof(S));
+  std::memcpy(static_cast<void*>(to), from, n * sizeof(S));
+#else
+  using Item = std::conditional_t<sizeof(S) == sizeof(uint16_t), uint16_t, S>;
+  const hn::ScalableTag<Item> d;
+  const size_t lanes = hn::Lanes(d), pair = 2 * hn::Lanes(hn::ScalableTag<Computed<S>>());
+  for (size_t i = 0; i < pair; i += lanes) {
+    const auto mask = hn::FirstN(d, n > i ? n - i : 0);
+    const Item* source = reinterpret_cast<const Item*>(from) + i;
+    Item* target = reinterpret_cast<Item*>(to) + i;
+    if (is_back) {
+      hn::BlendedStore(hn::Load(d, source), mask, d, target);
+    } else {
+      hn::Store(hn::MaskedLoad(mask, d, source), d, target);
+    }
+  }
+#endif
+}
+
+// Runs a loop on any number of elements. What is less than a pair goes through a buffer: compiled in for each form, tails
+// took a third of the size.
+template <class S, size_t kInputs>
+HWY_NOINLINE void MapInputs(PairLoop<S> loop, const void* const* inputs, const size_t* steps, void* const* outputs,
+                            size_t n) {
+  const hn::ScalableTag<Computed<S>> d;
+  constexpr size_t kMaxPair = 2 * hn::MaxLanes(d);
+  const size_t pair = 2 * hn::Lanes(d), tail = n % pair, whole = n - tail;
   // A single value becomes a pair of vectors of copies, read again and again: the loop needs no branch and no product.
-  HWY_ALIGN S copies[kInputs][2 * hn::MaxLanes(d)];
+  HWY_ALIGN S copies[kInputs][kMaxPair];
   const S* in[kInputs];
-  S* const out[2] = {static_cast<S*>(outputs[0]), static_cast<S*>(outputs[1])};
+  S* const out[kMaxOutputs] = {static_cast<S*>(outputs[0]), static_cast<S*>(outputs[1])};
   for (size_t k = 0; k < kInputs; ++k) {
     in[k] = static_cast<const S*>(inputs[k]);
     if (steps[k] == 0) {
@@ -111,30 +164,49 @@ HWY_INLINE void MapInputs(const void* const* inputs, const size_t* steps, void* 
       in[k] = copies[k];
     }
   }
-  stream &= ((in[kInput] != out[0] && in[kInput] != out[1]) && ...);
-  stream &= out[1] == nullptr || Misalignment(pair, out[0]) == Misalignment(pair, out[1]);
-  const size_t advance[kInputs] = {steps[kInput] * pair...};
-  size_t i = 0;
-  const auto put_until = [&](size_t end) HWY_ATTR {
-    for (size_t count; i < end; i += count) {
-      count = HWY_MIN(lanes, end - i);
-      PutTail(d, Form::Call(d, LoadTail(d, in[kInput], count, 0)...), out, i, count);
-      ((in[kInput] += steps[kInput] * count), ...);
-    }
-  };
-  if constexpr (kSmall) return put_until(n);
-  if (stream) put_until(HWY_MIN(n, (pair - Misalignment(pair, out[0])) % pair));
-  // Two vectors at a time, so that the compiler interleaves their operations: a formula is one long chain, and a core looks
-  // ahead by little more than its length. 1.2 times as fast. Three or four vectors win a few percent in some functions and
-  // lose them in others. Prefetching inputs gains nothing (0.97 to 1.03).
-  for (; i + pair <= n; i += pair) {
-    const auto first = Form::Call(d, LoadOfPair<0>(d, in[kInput])...);
-    const auto second = Form::Call(d, LoadOfPair<1>(d, in[kInput])...);
-    ((in[kInput] += advance[kInput]), ...);
-    PutPair(d, first, second, out, i, stream);
+  if (whole > 0) loop(in, steps, out, whole);
+  if (tail == 0) return;
+  HWY_ALIGN S results[kMaxOutputs][kMaxPair];
+  S* const to[kMaxOutputs] = {results[0], results[1]};
+  for (size_t k = 0; k < kInputs; ++k) {
+    if (steps[k] == 0) continue;
+    CopyPart(in[k] + whole, copies[k], tail, false);
+    in[k] = copies[k];
   }
-  put_until(n);
-  if (stream) hwy::FlushStream();
+  loop(in, steps, to, pair);
+  CopyPart(results[0], out[0] + whole, tail, true);
+  if (out[1] != nullptr) CopyPart(results[1], out[1] + whole, tail, true);
+}
+
+// The same with results that go past the caches, block by block.
+template <class S, size_t kInputs>
+HWY_NOINLINE void StreamInputs(PairLoop<S> loop, const void* const* inputs, const size_t* steps, void* const* outputs,
+                               size_t n) {
+  constexpr size_t kBlock = 4096 / sizeof(S), kLine = 64 / sizeof(S);
+  alignas(64) S results[kMaxOutputs][kBlock];
+  size_t count = kBlock - Misalignment(kLine, static_cast<S*>(outputs[0]));
+  for (size_t i = 0; i < n; i += count, count = kBlock) {
+    count = HWY_MIN(count, n - i);
+    const void* in[kInputs];
+    for (size_t k = 0; k < kInputs; ++k) in[k] = static_cast<const S*>(inputs[k]) + steps[k] * i;
+    void* const to[kMaxOutputs] = {results[0], outputs[1] == nullptr ? nullptr : results[1]};
+    MapInputs<S, kInputs>(loop, in, steps, to, count);
+    for (int k = 0; k < kMaxOutputs && outputs[k] != nullptr; ++k) {
+      CopyAligned(results[k], static_cast<S*>(outputs[k]) + i, count, true);
+    }
+  }
+  hwy::FlushStream();
+}
+
+template <class Form, class S, bool kSmall = kIsRare, size_t... kInput>
+HWY_INLINE void MapForm(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n, bool stream,
+                        std::index_sequence<kInput...>) {
+  constexpr PairLoop<S> kLoop = MapPairs<Form, S, kSmall, kInput...>;
+  const auto misaligned = [=](int k) { return reinterpret_cast<uintptr_t>(outputs[k]) % 64; };
+  stream &= ((inputs[kInput] != outputs[0] && inputs[kInput] != outputs[1]) && ...);
+  stream &= outputs[1] == nullptr || misaligned(0) == misaligned(1);
+  if (HWY_UNLIKELY(stream)) return StreamInputs<S, sizeof...(kInput)>(kLoop, inputs, steps, outputs, n);
+  MapInputs<S, sizeof...(kInput)>(kLoop, inputs, steps, outputs, n);
 }
 
 template <class T, size_t>
@@ -172,16 +244,44 @@ void Map(const void* const* inputs, const size_t* steps, void* const* outputs, s
   if constexpr (kOperands < kInputs) {
     bool same = true;
     for (size_t k = kOperands; k < kInputs; ++k) same &= steps[k] == 0 || n == 1;
-    if constexpr (kTakes<Form, Operands>) {
-      if (same && HaveDefaults<S, List>(inputs)) return MapInputs<Form, S>(inputs, steps, outputs, n, stream, Operands());
+    if constexpr (kTakes<Form, Operands> && !kIsRare) {
+      if (same && HaveDefaults<S, List>(inputs)) return MapForm<Form, S>(inputs, steps, outputs, n, stream, Operands());
     }
     if constexpr (kTakes<typename Form::Any, Inputs>) {
-      if (!same) return MapInputs<EachOf<Form, kOperands>, S, true>(inputs, steps, outputs, n, stream, Inputs());
+      using One = std::conditional_t<kIsRare, EachOf<Form, kOperands>, typename Form::Any>;
+      if (!same) return MapForm<EachOf<Form, kOperands>, S, true>(inputs, steps, outputs, n, stream, Inputs());
       if (!AreUsual<Form, S>(inputs + kOperands, std::make_index_sequence<kInputs - kOperands>()))
-        return MapInputs<typename Form::Any, S, true>(inputs, steps, outputs, n, stream, Inputs());
+        return MapForm<One, S, true>(inputs, steps, outputs, n, stream, Inputs());
     }
   }
-  MapInputs<Form, S>(inputs, steps, outputs, n, stream, Inputs());
+  MapForm<Form, S>(inputs, steps, outputs, n, stream, Inputs());
+}
+
+// Computes 16-bit arrays by a kernel of float, a few numbers at a time.
+template <class S>
+void MapByFloat(ElementwiseKernel kernel, size_t count, const void* const* inputs, const size_t* steps, void* const* outputs,
+                size_t n) {
+  constexpr size_t kBlock = 256;
+  float in[kMaxInputs][kBlock], out[kMaxOutputs][kBlock];
+  const void* from[kMaxInputs];
+  void* to[kMaxOutputs];
+  for (size_t k = 0; k < count; ++k) from[k] = in[k];
+  for (int k = 0; k < kMaxOutputs; ++k) to[k] = outputs[k] == nullptr ? nullptr : out[k];
+  for (size_t i = 0; i < n; i += kBlock) {
+    const size_t length = HWY_MIN(kBlock, n - i);
+    for (size_t k = 0; k < count; ++k) {
+      const S* const input = static_cast<const S*>(inputs[k]) + steps[k] * i;
+      for (size_t j = 0; j < (steps[k] == 0 ? 1 : length); ++j) in[k][j] = LoadOne(input + j);
+    }
+    kernel(from, steps, to, length, false);
+    for (int k = 0; k < kMaxOutputs && outputs[k] != nullptr; ++k) {
+      for (size_t j = 0; j < length; ++j) StoreOne(out[k][j], static_cast<S*>(outputs[k]) + i + j);
+    }
+  }
+}
+template <ElementwiseKernel kKernel, size_t kInputs, class S>
+void MapByKernel(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n, bool) {
+  MapByFloat<S>(kKernel, kInputs, inputs, steps, outputs, n);
 }
 
 HWY_INLINE void LookUpInCaches(const uint16_t* table, const uint16_t* from, uint16_t* to, size_t n) {
@@ -201,7 +301,9 @@ HWY_INLINE void LookUpInCaches(const uint16_t* table, const uint16_t* from, uint
     std::memcpy(&low, from + i, sizeof(low));
     std::memcpy(&high, from + i + 4, sizeof(high));
     Results results{};
+#pragma GCC unroll 4
     for (int k = 0; k < 4; ++k) results[k] = table[low >> 16 * k & 0xFFFF];
+#pragma GCC unroll 4
     for (int k = 0; k < 4; ++k) results[4 + k] = table[high >> 16 * k & 0xFFFF];
     std::memcpy(to + i, &results, sizeof(results));
   }

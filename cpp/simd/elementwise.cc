@@ -14,9 +14,15 @@ namespace HWY_NAMESPACE {
 
 template <template <class> class Call, class Activation, class List>
 constexpr ElementwiseKernels KernelsOf() {
-  return {Map<Call<Activation>, float, List>, Map<Call<Activation>, double, List>,
-          Map<Call<Short<Activation, Float16>>, Float16, List>,
-          Map<Call<Short<Activation, PureBFloat16>>, PureBFloat16, List>};
+  constexpr ElementwiseKernel kFloat = Map<Call<Activation>, float, List>;
+  constexpr ElementwiseKernel kDouble = Map<Call<Activation>, double, List>;
+  if constexpr (kIsRare) {
+    constexpr size_t kInputs = List::kList.count;
+    return {kFloat, kDouble, MapByKernel<kFloat, kInputs, Float16>, MapByKernel<kFloat, kInputs, PureBFloat16>};
+  } else {
+    return {kFloat, kDouble, Map<Call<Short<Activation, Float16>>, Float16, List>,
+            Map<Call<Short<Activation, PureBFloat16>>, PureBFloat16, List>};
+  }
 }
 
 #define NONLIN_ACTIVATION(name, Struct, inputs, slope, ...)           \

@@ -246,7 +246,10 @@ struct RowExponentials {
   RowSum<Scale> sum;
 
   HWY_INLINE RowExponentials(const P& policy, const S* x, T* buffer)
-      : p(policy), row(x), kept(policy.classes <= kMaxKept ? buffer : nullptr), sum(kept ? KeepAndSum() : SumRow(p, row)) {}
+      : p(policy),
+        row(x),
+        kept(!P::kInMemory || policy.classes <= kMaxKept ? buffer : nullptr),
+        sum(kept ? KeepAndSum() : SumRow(p, row)) {}
 
   HWY_INLINE RowSum<Scale> KeepAndSum() const {
     const D d = p.d;

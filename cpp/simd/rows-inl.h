@@ -294,18 +294,18 @@ RowTraits TraitsOf() {
           !HWY_MEM_OPS_MIGHT_FAULT};
 }
 
-// On instruction sets that few machines stop at, 16-bit rows with float scalars use the kernels of float on packed copies,
-// with the same bits and 1.2 MB less. On SSE4, 1.06 to 2.2 for float16 and 0.96 to 1.2 for bfloat16; with AVX-512 0.65 to 1.
-constexpr bool kSharesFloatKernels = HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SCALAR;
-
+// On rare instruction sets 16-bit rows use the kernels of float, on packed copies. On SSE4, losses of float16 are even
+// faster so, 1.06 to 2.2 times, and those of bfloat16 0.96 to 1.2 times; with AVX-512, 0.65 to 1.
 template <class Operation, class S, class Scalar = S>
 constexpr RowKernels KernelsOf() {
-  constexpr bool k16Bit = !std::is_same_v<S, Computed<S>>;
-  constexpr bool kIsShared =
-      k16Bit && (kSharesFloatKernels || Operation::kSharesFloatKernels) && std::is_same_v<Scalar, float>;
+  using T = Computed<S>;
+  constexpr bool k16Bit = !std::is_same_v<S, T>;
+  constexpr bool kIsShared = k16Bit && (kIsRare || (Operation::kSharesFloatKernels && std::is_same_v<Scalar, float>));
+  // Side by side, two rows of float64 on SSE4 take as long as two in place.
+  constexpr bool kOneLayout = kIsRare && Operation::kSideBySide && hn::MaxLanes(hn::ScalableTag<T>()) <= 2;
   RowKernels kernels{RowLoops<S, Scalar>::Run, nullptr, nullptr};
   if constexpr (Has(Operation::kOperands, Operand::kRowIn) && Operation::kInPlace && !Operation::kOwnEntryOnly &&
-                !kIsShared) {
+                !kIsShared && !kOneLayout) {
     kernels.in_place = RunInPlace<Operation, S, Scalar>;
   }
   if constexpr (!k16Bit && Operation::kSideBySide) kernels.side_by_side = RunSideBySide<Operation, S>;
