@@ -1,8 +1,20 @@
-# Defines the target hwy::hwy: an installed Highway if there is one, else a pinned release, built as a static library.
+# Defines the target nonlin_highway: an installed Highway if there is one, else a pinned release, built as a static library.
 
+add_library(nonlin_highway INTERFACE)
 find_package(hwy 1.0.3 CONFIG QUIET)
 if(hwy_FOUND)
   message(STATUS "Found Highway ${hwy_VERSION}: ${hwy_DIR}")
+  set(highway_version ${hwy_VERSION})
+  get_target_property(type hwy::hwy TYPE)
+  if(type STREQUAL "SHARED_LIBRARY" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|aarch64|arm64" AND
+     CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+    # The headers alone: nobody who installs a wheel has this library.
+    get_target_property(highway_include hwy::hwy INTERFACE_INCLUDE_DIRECTORIES)
+    target_include_directories(nonlin_highway SYSTEM INTERFACE ${highway_include})
+    target_sources(nonlin_highway INTERFACE ${CMAKE_CURRENT_SOURCE_DIR}/cpp/runtime/highway.cc)
+  else()
+    target_link_libraries(nonlin_highway INTERFACE hwy::hwy)
+  endif()
   return()
 endif()
 
@@ -46,3 +58,4 @@ endif()
 # Our warnings do not apply to its headers.
 get_target_property(highway_include hwy INTERFACE_INCLUDE_DIRECTORIES)
 set_target_properties(hwy PROPERTIES INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${highway_include}")
+target_link_libraries(nonlin_highway INTERFACE hwy::hwy)

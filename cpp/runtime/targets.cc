@@ -36,8 +36,7 @@ bool ForceTarget(const std::string& name) {
   for (const int64_t bit : TargetBits()) {
     if (name != hwy::TargetName(bit)) continue;
     forced = bit;
-    hwy::SetSupportedTargetsForTest(bit);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    hwy::GetChosenTarget().Update(bit);
     return true;
   }
   return false;
