@@ -124,8 +124,12 @@ stubs: $(BUILT)
 docs: $(BUILT) $(DOCS)
 	$(BIN)/sphinx-build -W --keep-going docs build/docs
 
+# Builds, makes fit for other machines, and tests there as far as this one can show it; ARGS="-k module" tests a part.
 wheel: $(DEPS)
-	$(BIN)/pip wheel --no-deps --wheel-dir dist .
+	tools/install_highway.sh
+	$(REQUIREMENTS) wheel > $(VENV)/requirements.txt
+	$(BIN)/pip install --quiet -r $(VENV)/requirements.txt
+	WERROR=$(WERROR) tools/wheel.sh $(VENV) $(ARGS)
 
 clean:
 	rm -rf build dist docs/generated $(BUILT) .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
