@@ -52,10 +52,6 @@ def test_stack_is_protected(elf: Any) -> None:
     assert "__stack_chk_fail" in symbols(elf, defined=False)
 
 
-def test_calls_of_the_c_library_are_checked(elf: Any) -> None:
-    assert any(name.endswith("_chk") for name in symbols(elf, defined=False))
-
-
 def test_no_folder_is_searched_for_libraries(elf: Any) -> None:
     assert dynamic(elf, "DT_RPATH") + dynamic(elf, "DT_RUNPATH") == []
 

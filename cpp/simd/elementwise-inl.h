@@ -257,10 +257,12 @@ void Map(const void* const* inputs, const size_t* steps, void* const* outputs, s
   MapForm<Form, S>(inputs, steps, outputs, n, stream, Inputs());
 }
 
-// Computes 16-bit arrays by a kernel of float, a few numbers at a time.
+// Computes 16-bit arrays by a kernel of float, a few numbers at a time. Inputs from `given` on have their defaults, which
+// float does not round to 16 bits.
 template <class S>
-void MapByFloat(ElementwiseKernel kernel, size_t count, const void* const* inputs, const size_t* steps, void* const* outputs,
-                size_t n) {
+void MapByFloat(ElementwiseKernel kernel, const InputList& list, size_t given, const void* const* inputs,
+                const size_t* steps, void* const* outputs, size_t n) {
+  const size_t count = list.count;
   constexpr size_t kBlock = 256;
   float in[kMaxInputs][kBlock], out[kMaxOutputs][kBlock];
   const void* from[kMaxInputs];
@@ -269,7 +271,8 @@ void MapByFloat(ElementwiseKernel kernel, size_t count, const void* const* input
   for (int k = 0; k < kMaxOutputs; ++k) to[k] = outputs[k] == nullptr ? nullptr : out[k];
   for (size_t i = 0; i < n; i += kBlock) {
     const size_t length = HWY_MIN(kBlock, n - i);
-    for (size_t k = 0; k < count; ++k) {
+    for (size_t k = given; k < count; ++k) in[k][0] = static_cast<float>(list.items[k].value);
+    for (size_t k = 0; k < given; ++k) {
       const S* const input = static_cast<const S*>(inputs[k]) + steps[k] * i;
       for (size_t j = 0; j < (steps[k] == 0 ? 1 : length); ++j) in[k][j] = LoadOne(input + j);
     }
@@ -279,9 +282,13 @@ void MapByFloat(ElementwiseKernel kernel, size_t count, const void* const* input
     }
   }
 }
-template <ElementwiseKernel kKernel, size_t kInputs, class S>
+template <ElementwiseKernel kKernel, class List, class S>
 void MapByKernel(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n, bool) {
-  MapByFloat<S>(kKernel, kInputs, inputs, steps, outputs, n);
+  constexpr size_t kInputs = List::kList.count, kOperands = List::kList.Operands();
+  bool same = true;
+  for (size_t k = kOperands; k < kInputs; ++k) same &= steps[k] == 0 || n == 1;
+  const size_t given = same && HaveDefaults<S, List>(inputs) ? kOperands : kInputs;
+  MapByFloat<S>(kKernel, List::kList, given, inputs, steps, outputs, n);
 }
 
 HWY_INLINE void LookUpInCaches(const uint16_t* table, const uint16_t* from, uint16_t* to, size_t n) {

@@ -17,8 +17,7 @@ constexpr ElementwiseKernels KernelsOf() {
   constexpr ElementwiseKernel kFloat = Map<Call<Activation>, float, List>;
   constexpr ElementwiseKernel kDouble = Map<Call<Activation>, double, List>;
   if constexpr (kIsRare) {
-    constexpr size_t kInputs = List::kList.count;
-    return {kFloat, kDouble, MapByKernel<kFloat, kInputs, Float16>, MapByKernel<kFloat, kInputs, PureBFloat16>};
+    return {kFloat, kDouble, MapByKernel<kFloat, List, Float16>, MapByKernel<kFloat, List, PureBFloat16>};
   } else {
     return {kFloat, kDouble, Map<Call<Short<Activation, Float16>>, Float16, List>,
             Map<Call<Short<Activation, PureBFloat16>>, PureBFloat16, List>};
