@@ -77,8 +77,9 @@ fuzz-calls: $(BUILT)
 	$(BIN)/python -m tests.fuzz_calls --seconds $(SECONDS) $(ARGS)
 
 # The suite on builds in folders of their own: with the address and undefined-behaviour sanitizers, by clang, on OpenMP's threads.
+# Without capture: the undefined-behaviour sanitizer writes to standard error, and ends the process.
 asan clang openmp: $(DEPS)
-	tools/with_build.sh $@ $(SUITE) $(ARGS)
+	tools/with_build.sh $@ $(SUITE) $(if $(filter asan,$@),--capture=no) $(ARGS)
 
 # The threading code alone, without Python; then the suite's tests of threads, under the thread sanitizer both.
 tsan: stress

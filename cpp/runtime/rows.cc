@@ -56,7 +56,8 @@ void PlanBuffers(const OperandList& list, size_t item, RowPlan* plan) {
     const Operand kind = list.kinds[k];
     const size_t step = HasClasses(kind) ? GroupStep(plan->classes, plan->lanes) : plan->lanes;
     plan->offsets[k] = plan->scratch_bytes;
-    plan->scratch_bytes += groups * step * (kind == Operand::kIndexIn ? sizeof(int64_t) : item);
+    const size_t bytes = groups * step * (kind == Operand::kIndexIn ? sizeof(int64_t) : item);
+    plan->scratch_bytes += (bytes + sizeof(int64_t) - 1) / sizeof(int64_t) * sizeof(int64_t);  // indices are aligned
   }
 }
 
