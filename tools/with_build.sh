@@ -38,7 +38,7 @@ esac
 case $preset in
   asan) # without leaks: Python has objects left at its end
     export ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:log_path=$reports"
-    export UBSAN_OPTIONS="print_stacktrace=1:log_path=$reports"
+    export UBSAN_OPTIONS="print_stacktrace=1"
     export LD_PRELOAD="$(library libasan.so) $(library libstdc++.so.6)"
     ;;
   tsan)
