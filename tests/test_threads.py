@@ -361,7 +361,8 @@ def test_calls_keep_to_the_block(call: str) -> None:
     alone, together = map(int, printed(START + code).split())
     assert alone == 0
     assert together <= 2
-    if "[:, :1]" not in call:
+    # A sanitizer slows calls down until they are no streak, for which alone leaky_relu wakes a thread.
+    if "[:, :1]" not in call and not (INSTRUMENTED and "leaky_relu" in call):
         assert together > 0
 
 
