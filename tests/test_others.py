@@ -275,3 +275,29 @@ def test_losses_refuse_units(loss: Loss, rng: np.random.Generator) -> None:
     given[loss.operand] = given[loss.operand].view(QuantityArray)
     with pytest.raises(TypeError, match=f"{loss.arguments[loss.operand]} is a quantity of tests"):
         loss.functions()[0](*given)
+
+
+class Sub(np.ndarray):
+    """As many packages have one."""
+
+
+@pytest.mark.parametrize("options", [{"return_sign": True}, {"b": 2.0}, {"b": [1.0, 2.0, 3.0]}], ids=str)
+def test_logsumexp_of_a_subclass_with_factors(options: dict[str, Any]) -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    expected = nl.logsumexp(x, axis=1, **options)
+    result = nl.logsumexp(x.view(Sub), axis=1, **options)
+    np.testing.assert_array_equal(result, expected)
+    frame = nl.logsumexp(pandas.DataFrame(x, index=["a", "b"]), axis=1, **options)
+    np.testing.assert_array_equal(frame, expected)
+
+
+def test_masked_targets_of_another_shape() -> None:
+    p = np.ma.masked_array([1, 0], [True, False])
+    with pytest.raises(ValueError, match="shape of q"):
+        nl.kl_divergence(p, np.ones((2, 2)) / 2)
+
+
+@pytest.mark.parametrize("axis", [np.array([np.nan, 1]), np.ones((2, 2)), "1", None], ids=str)
+def test_no_axis_beside_other_arrays(axis: Any) -> None:
+    with pytest.raises(TypeError, match="axis is"):
+        nl.cross_entropy(np.ones((2, 2)).view(Sub), [0, 1], axis=axis)

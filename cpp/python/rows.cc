@@ -682,8 +682,13 @@ void SetShape(RowArrays& arrays, PyObject* object, int axis) {
 }
 
 int AxisOf(PyObject* axis, int dims, const char* taken) {
-  if (axis == nullptr || !PyIndex_Check(axis)) Raise(PyExc_TypeError, "axis is %R; it takes %s", axis, taken);
-  const py::object index = Checked(PyNumber_Index(axis));
+  const auto index =
+      py::reinterpret_steal<py::object>(axis == nullptr || !PyIndex_Check(axis) ? nullptr : PyNumber_Index(axis));
+  if (!index) {
+    if (PyErr_Occurred() != nullptr && !PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
+    PyErr_Clear();
+    Raise(PyExc_TypeError, "axis is %R; it takes %s", axis, taken);
+  }
   int overflow = 0;
   const long place = PyLong_AsLongAndOverflow(index.ptr(), &overflow);
   if (overflow != 0 || place < -dims || place >= dims) RaiseAxisError(index, dims);

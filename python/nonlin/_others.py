@@ -133,7 +133,7 @@ def rows(name: str, arguments: tuple[str, ...], operands: tuple[Any, ...], optio
     model = next((v for v in reversed(operands) if _is_pandas(v) or isinstance(v, np.ndarray)), None)
     if options.get("out") is not None:
         return result
-    return _wrapped(model, result, _axes(options["axis"], np.ndim(arrays[-1])))
+    return _wrapped(model, result, _axes(options["axis"], max(map(np.ndim, arrays))))
 
 
 def _dispatched(
@@ -206,7 +206,9 @@ def _masked(
 def losses(name: str, operand: str, target: str, operands: dict[str, Any], options: dict[str, Any]) -> Any:
     """Call a function of a loss on arrays that are not all NumPy's own; `operand` is what gradients are taken by."""
     function: Callable[..., Any] = getattr(_core, name)
-    _check_labels(list(operands), list(operands.values()), rows_first=options.get("axis", -1) in (-1, 1))
+    axis = options.get("axis", -1)
+    rows_first = isinstance(axis, (int, np.integer)) and axis in (-1, 1)
+    _check_labels(list(operands), list(operands.values()), rows_first)
     for argument, value in (operands | options).items():
         if isinstance(value, np.ma.MaskedArray) and argument != target and argument != "out":
             raise TypeError(f"{argument} is a masked array; it takes one without a mask: masks of {target} leave rows out")
@@ -243,7 +245,7 @@ def _without_masked(data: Any, mask: Any, x: Any, options: dict[str, Any]) -> tu
         weight = np.where(mask, 0, 1.0 if weight is None else weight)
         left = {"divisor": float(mask.size - np.count_nonzero(mask))} if options["reduction"] == "mean" else {}
         return np.where(mask, 0, data), options | {"weight": weight} | left, mask
-    if data.ndim < x.ndim and data.dtype.kind in "iu":
+    if "ignore_index" in options and data.ndim < x.ndim and data.dtype.kind in "iu":
         return np.where(mask, options["ignore_index"], data.astype(np.int64)), options, mask
     rows = mask.any(axis=options["axis"])
     sample_weight = options.get("sample_weight")
