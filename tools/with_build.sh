@@ -60,6 +60,8 @@ for report in "$reports".*; do
          END {if (text ~ /_core\./) printf "%s\n", text}' "$report" >"$report.ours"
     report=$report.ours
     [ -s "$report" ] || continue
+  elif ! grep -q '^SUMMARY: ' "$report"; then # a warning that there is no memory, which tests ask for
+    continue
   fi
   status=1
   cat "$report"
