@@ -42,7 +42,8 @@ class Refused(Exception):
     """What hostile arguments raise: it has to come back as it is."""
 
 
-ERRORS = (TypeError, ValueError, IndexError, OverflowError, MemoryError, Refused)  # AxisError is a ValueError
+# AxisError is a ValueError; NumPy raises MaskError for lists that hold masked scalars.
+ERRORS = (TypeError, ValueError, IndexError, OverflowError, MemoryError, Refused, np.ma.MaskError)
 # A number of threads may be large, but not so large that the machine has none left.
 STATE = {"set_num_threads", "num_threads", "reuse_buffers", "show_config"}
 FIELDS = np.dtype([("x", "f4"), ("y", "i8")])
@@ -134,7 +135,6 @@ THINGS = [
     *(
         None,
         ...,
-        NotImplemented,
         "",
         "mean",
         "sum",
@@ -190,6 +190,7 @@ def array(rng: np.random.Generator, shape: tuple[int, ...] | None = None) -> Any
 def disguised(rng: np.random.Generator, a: Any) -> Any:
     """The same numbers in another object, or laid out in another way."""
     kind = int(rng.integers(14))
+    a = np.ma.getdata(a)
     if kind == 0:
         return a.view(Sub)
     if kind == 1 and a.dtype.kind != "T":
@@ -302,7 +303,7 @@ def output(rng: np.random.Generator, call: Call) -> Any:
         return (np.zeros(like.shape, like.dtype),) * one_of(rng, 0, 1, 2, 3)
     if kind == 5:
         return array(rng, like.shape)
-    dtype = one_of(rng, like.dtype, np.float32, np.float64)
+    dtype = one_of(rng, np.dtype("f2") if like.dtype.kind == "T" else like.dtype, np.float32, np.float64)
     return laid_out(rng, np.zeros(one_of(rng, like.shape, like.shape, like.shape[:-1]), dtype))
 
 

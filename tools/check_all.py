@@ -36,7 +36,6 @@ CHECKS = [
     Check("peers", "results agree with torch and JAX", "make peers"),
     Check("clang", "clang's build passes the suite", "make clang"),
     Check("openmp", "the tests of threads pass with OpenMP too", "make openmp ARGS=tests/test_threads.py"),
-    Check("asan", "nothing outside operands, nothing undefined", "make asan"),
     Check("tsan", "no data race", "make tsan"),
     Check("valgrind", "nothing outside operands, nothing uninitialised", "make valgrind"),
     Check("test-arm", "arm64 passes a sample of the suite, emulated", "make test-arm SAMPLE=0/16"),
@@ -44,6 +43,7 @@ CHECKS = [
     Check("wheel", "the wheel installs, and passes the suite", "make wheel"),
     Check("fuzz", "random calls give what the formulas give", "make fuzz SECONDS=120"),
     Check("fuzz-calls", "no call crashes, hangs or warns, whatever its arguments", "make fuzz-calls SECONDS=120"),
+    Check("asan", "nothing outside operands, nothing undefined", "make asan"),
 ]
 
 

@@ -84,19 +84,19 @@ HWY_INLINE void Put(D d, GateGradients<V> v, S* const* outputs, size_t i) {
   StoreTo(v.up, d, outputs[1] + i);
 }
 template <class D, class S, class V>
-HWY_INLINE void PutPair(D d, V first, V second, S* const* outputs, size_t i) {
-  StoreOrStreamPair(first, second, d, outputs[0] + i, false);
+HWY_INLINE void PutPair(D d, V first, V second, S* const* outputs, size_t i, bool stream) {
+  StoreOrStreamPair(first, second, d, outputs[0] + i, stream);
 }
 template <class D, class S, class V>
-HWY_INLINE void PutPair(D d, GateGradients<V> first, GateGradients<V> second, S* const* outputs, size_t i) {
-  StoreOrStreamPair(first.gate, second.gate, d, outputs[0] + i, false);
-  StoreOrStreamPair(first.up, second.up, d, outputs[1] + i, false);
+HWY_INLINE void PutPair(D d, GateGradients<V> first, GateGradients<V> second, S* const* outputs, size_t i, bool stream) {
+  StoreOrStreamPair(first.gate, second.gate, d, outputs[0] + i, stream);
+  StoreOrStreamPair(first.up, second.up, d, outputs[1] + i, stream);
 }
 
 // The loop of a form over n elements, in whole pairs of vectors. An input that does not advance is one pair. With kSmall,
 // one vector at a time: for forms and instruction sets that are rarely met.
 template <class Form, class S, bool kSmall, size_t... kInput>
-void MapPairs(const S* const* inputs, const size_t* steps, S* const* outputs, size_t n) {
+void MapPairs(const S* const* inputs, const size_t* steps, S* const* outputs, size_t n, [[maybe_unused]] bool stream) {
   const hn::ScalableTag<Computed<S>> d;
   const size_t advance = (kSmall ? 1 : 2) * hn::Lanes(d);
   const S* in[] = {inputs[kInput]...};
@@ -115,12 +115,12 @@ void MapPairs(const S* const* inputs, const size_t* steps, S* const* outputs, si
       const auto first = Form::Call(d, LoadOfPair<0>(d, in[kInput])...);
       const auto second = Form::Call(d, LoadOfPair<1>(d, in[kInput])...);
       ((in[kInput] += by[kInput]), ...);
-      PutPair(d, first, second, out, i);
+      PutPair(d, first, second, out, i, stream);
     }
   }
 }
 template <class S>
-using PairLoop = void (*)(const S* const* inputs, const size_t* steps, S* const* outputs, size_t n);
+using PairLoop = void (*)(const S* const* inputs, const size_t* steps, S* const* outputs, size_t n, bool stream);
 
 // Copies less than a pair of vectors to a buffer of a pair, or back from it.
 template <class S>
@@ -148,8 +148,8 @@ HWY_INLINE void CopyPart(const S* from, S* to, size_t n, bool is_back) {
 // Runs a loop on any number of elements. What is less than a pair, or remains of a call in place, goes through a buffer:
 // compiled in for each form, tails took a third of the size.
 template <class S, size_t kInputs>
-HWY_NOINLINE void MapInputs(PairLoop<S> loop, const void* const* inputs, const size_t* steps, void* const* outputs,
-                            size_t n) {
+HWY_NOINLINE void MapInputs(PairLoop<S> loop, const void* const* inputs, const size_t* steps, void* const* outputs, size_t n,
+                            bool stream) {
   const hn::ScalableTag<Computed<S>> d;
   constexpr size_t kMaxPair = 2 * hn::MaxLanes(d);
   const size_t pair = 2 * hn::Lanes(d), tail = n % pair, whole = n - tail;
@@ -164,14 +164,14 @@ HWY_NOINLINE void MapInputs(PairLoop<S> loop, const void* const* inputs, const s
       in[k] = copies[k];
     }
   }
-  if (whole > 0) loop(in, steps, out, whole);
+  if (whole > 0) loop(in, steps, out, whole, stream);
   if (tail == 0) return;
   bool in_place = false;
   for (size_t k = 0; k < kInputs; ++k) in_place |= inputs[k] == outputs[0] || inputs[k] == outputs[1];
   if (whole > 0 && !in_place) {  // the last pair of all, of which some is computed again: half the time of a buffer
     for (size_t k = 0; k < kInputs; ++k) in[k] += steps[k] * (n - pair);
     S* const last[kMaxOutputs] = {out[0] + (n - pair), out[1] == nullptr ? nullptr : out[1] + (n - pair)};
-    return loop(in, steps, last, pair);
+    return loop(in, steps, last, pair, false);
   }
   HWY_ALIGN S results[kMaxOutputs][kMaxPair];
   S* const to[kMaxOutputs] = {results[0], results[1]};
@@ -180,28 +180,23 @@ HWY_NOINLINE void MapInputs(PairLoop<S> loop, const void* const* inputs, const s
     CopyPart(in[k] + whole, copies[k], tail, false);
     in[k] = copies[k];
   }
-  loop(in, steps, to, pair);
+  loop(in, steps, to, pair, false);
   CopyPart(results[0], out[0] + whole, tail, true);
   if (out[1] != nullptr) CopyPart(results[1], out[1] + whole, tail, true);
 }
 
-// The same with results that go past the caches, block by block.
+// The same with results that go past the caches, from the first one on that is aligned.
 template <class S, size_t kInputs>
 HWY_NOINLINE void StreamInputs(PairLoop<S> loop, const void* const* inputs, const size_t* steps, void* const* outputs,
                                size_t n) {
-  constexpr size_t kBlock = 4096 / sizeof(S), kLine = 64 / sizeof(S);
-  alignas(64) S results[kMaxOutputs][kBlock];
-  size_t count = kBlock - Misalignment(kLine, static_cast<S*>(outputs[0]));
-  for (size_t i = 0; i < n; i += count, count = kBlock) {
-    count = HWY_MIN(count, n - i);
-    const void* in[kInputs];
-    for (size_t k = 0; k < kInputs; ++k) in[k] = static_cast<const S*>(inputs[k]) + steps[k] * i;
-    void* const to[kMaxOutputs] = {results[0], outputs[1] == nullptr ? nullptr : results[1]};
-    MapInputs<S, kInputs>(loop, in, steps, to, count);
-    for (int k = 0; k < kMaxOutputs && outputs[k] != nullptr; ++k) {
-      CopyAligned(results[k], static_cast<S*>(outputs[k]) + i, count, true);
-    }
-  }
+  const size_t pair = 2 * hn::Lanes(hn::ScalableTag<Computed<S>>());
+  const size_t head = HWY_MIN(n, (pair - Misalignment(pair, static_cast<S*>(outputs[0]))) % pair);
+  if (head > 0) MapInputs<S, kInputs>(loop, inputs, steps, outputs, head, false);
+  const void* in[kInputs];
+  for (size_t k = 0; k < kInputs; ++k) in[k] = static_cast<const S*>(inputs[k]) + steps[k] * head;
+  S* const first = static_cast<S*>(outputs[0]) + head;
+  void* const to[kMaxOutputs] = {first, outputs[1] == nullptr ? nullptr : static_cast<S*>(outputs[1]) + head};
+  MapInputs<S, kInputs>(loop, in, steps, to, n - head, true);
   hwy::FlushStream();
 }
 
@@ -209,11 +204,12 @@ template <class Form, class S, bool kSmall = kIsRare, size_t... kInput>
 HWY_INLINE void MapForm(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n, bool stream,
                         std::index_sequence<kInput...>) {
   constexpr PairLoop<S> kLoop = MapPairs<Form, S, kSmall, kInput...>;
-  const auto misaligned = [=](int k) { return reinterpret_cast<uintptr_t>(outputs[k]) % 64; };
+  const size_t pair = 2 * hn::Lanes(hn::ScalableTag<Computed<S>>());
+  const auto misaligned = [=](int k) { return Misalignment(pair, static_cast<S*>(outputs[k])); };
   stream &= ((inputs[kInput] != outputs[0] && inputs[kInput] != outputs[1]) && ...);
   stream &= outputs[1] == nullptr || misaligned(0) == misaligned(1);
   if (HWY_UNLIKELY(stream)) return StreamInputs<S, sizeof...(kInput)>(kLoop, inputs, steps, outputs, n);
-  MapInputs<S, sizeof...(kInput)>(kLoop, inputs, steps, outputs, n);
+  MapInputs<S, sizeof...(kInput)>(kLoop, inputs, steps, outputs, n, false);
 }
 
 template <class T, size_t>
