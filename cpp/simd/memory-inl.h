@@ -18,7 +18,7 @@ namespace nonlin {
 namespace HWY_NAMESPACE {
 
 // Instruction sets at which few machines stop: their kernels are compiled small. One vector at a time, one form of a
-// formula, 16-bit types through float's kernels, vectors of one or two lanes in one layout: a fifth of the size.
+// formula, 16-bit types through float's kernels, vectors of one or two lanes in one layout: less than half the size.
 constexpr bool kIsRare =
     HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128 || (HWY_ARCH_X86 != 0 && HWY_TARGET > HWY_AVX2);
 
