@@ -284,7 +284,8 @@ def test_jax_agrees(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> 
     saved = tmp_path / "run.json"
     assert run("--quick", "--save", str(saved)) == 0
     for case in json.loads(saved.read_text())["cases"]:
-        assert "JAX" in case["results"]["fresh"]["ratios"], case["name"]
+        if "focal" not in case["name"]:  # JAX has none
+            assert "JAX" in case["results"]["fresh"]["ratios"], case["name"]
 
 
 @pytest.mark.usefixtures("tiny")

@@ -261,7 +261,7 @@ void Map(const void* const* inputs, const size_t* steps, void* const* outputs, s
 }
 
 // Computes 16-bit arrays by a kernel of float, a few numbers at a time. Inputs from `given` on have their defaults, which
-// float does not round to 16 bits.
+// are not rounded to 16 bits where there is a form for them.
 template <class S>
 void MapByFloat(ElementwiseKernel kernel, const InputList& list, size_t given, const void* const* inputs,
                 const size_t* steps, void* const* outputs, size_t n) {
@@ -285,12 +285,13 @@ void MapByFloat(ElementwiseKernel kernel, const InputList& list, size_t given, c
     }
   }
 }
-template <ElementwiseKernel kKernel, class List, class S>
+template <class Form, ElementwiseKernel kKernel, class List, class S>
 void MapByKernel(const void* const* inputs, const size_t* steps, void* const* outputs, size_t n, bool) {
   constexpr size_t kInputs = List::kList.count, kOperands = List::kList.Operands();
   bool same = true;
   for (size_t k = kOperands; k < kInputs; ++k) same &= steps[k] == 0 || n == 1;
-  const size_t given = same && HaveDefaults<S, List>(inputs) ? kOperands : kInputs;
+  constexpr bool kHasFormOfDefaults = kTakes<Form, std::make_index_sequence<kOperands>>;
+  const size_t given = kHasFormOfDefaults && same && HaveDefaults<S, List>(inputs) ? kOperands : kInputs;
   MapByFloat<S>(kKernel, List::kList, given, inputs, steps, outputs, n);
 }
 

@@ -17,7 +17,8 @@ constexpr ElementwiseKernels KernelsOf() {
   constexpr ElementwiseKernel kFloat = Map<Call<Activation>, float, List>;
   constexpr ElementwiseKernel kDouble = Map<Call<Activation>, double, List>;
   if constexpr (kIsRare) {
-    return {kFloat, kDouble, MapByKernel<kFloat, List, Float16>, MapByKernel<kFloat, List, PureBFloat16>};
+    using Form = Call<Activation>;
+    return {kFloat, kDouble, MapByKernel<Form, kFloat, List, Float16>, MapByKernel<Form, kFloat, List, PureBFloat16>};
   } else {
     return {kFloat, kDouble, Map<Call<Short<Activation, Float16>>, Float16, List>,
             Map<Call<Short<Activation, PureBFloat16>>, PureBFloat16, List>};

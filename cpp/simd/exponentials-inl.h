@@ -240,6 +240,7 @@ struct RowExponentials {
   using V = hn::Vec<D>;
   using T = typename P::T;
   using Scale = ScaleOf<P>;
+  static constexpr bool kMayBeHuge = P::kInMemory || kIsRare;  // which may have no other layout than side by side
   const P& p;
   const S* row;
   T* kept;
@@ -248,7 +249,7 @@ struct RowExponentials {
   HWY_INLINE RowExponentials(const P& policy, const S* x, T* buffer)
       : p(policy),
         row(x),
-        kept(!P::kInMemory || policy.classes <= kMaxKept ? buffer : nullptr),
+        kept(!kMayBeHuge || policy.classes <= kMaxKept ? buffer : nullptr),
         sum(kept ? KeepAndSum() : SumRow(p, row)) {}
 
   HWY_INLINE RowSum<Scale> KeepAndSum() const {
@@ -267,13 +268,18 @@ struct RowExponentials {
   template <class To, class F>
   HWY_INLINE void Transform(To* out, F f) const {
     const P policy = p;
-    if (!P::kInMemory || kept != nullptr) {
+    if (!kMayBeHuge || kept != nullptr) {
       const T* const from = kept;
       FillSteps(policy, out, 0, policy.Steps(), [=](size_t i) NONLIN_LOOP { return f(i, policy.LoadRow(from, i)); });
-    } else if constexpr (P::kInMemory) {
+    } else if constexpr (kMayBeHuge) {
       const S* const from = row;
       const auto scale = sum.scale;
-      FillHugeRow(policy, out, [=](size_t i) NONLIN_LOOP { return f(i, scale.Exp(policy.d, policy.LoadRow(from, i))); });
+      const auto again = [=](size_t i) NONLIN_LOOP { return f(i, scale.Exp(policy.d, policy.LoadRow(from, i))); };
+      if constexpr (P::kInMemory) {
+        FillHugeRow(policy, out, again);
+      } else {
+        FillSteps(policy, out, 0, policy.Steps(), again);
+      }
     }
   }
 };
