@@ -11,7 +11,7 @@ import pytest
 
 from . import fuzz
 from .fresh import run
-from .oracle import FUNCTIONS, Array, guarded
+from .oracle import FLOATS, FUNCTIONS, Array, Function, assert_same_bits, guarded
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mprotect")
 CASES = 24  # of each function
@@ -66,6 +66,18 @@ def test_random_calls_stay_inside(name: str) -> None:
         for at_end in (True, False):
             for y, found in zip(usual, results(case, outs, at_end), strict=True):
                 assert fuzz.same_bits(found, y), f"{name} {number}: {case}"
+
+
+@pytest.mark.every_target
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("f", FUNCTIONS.values(), ids=str)
+def test_short_calls_stay_inside(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
+    """Of every length up to two vectors and more, most of which have a tail."""
+    for n in range(1, 40):
+        given = f.points(rng, n, dtype)
+        usual = f.public(*given)
+        for at_end in (True, False):
+            assert_same_bits(f.public(*(moved(a, at_end) for a in given)), usual)
 
 
 @pytest.mark.parametrize("at_end", [True, False])

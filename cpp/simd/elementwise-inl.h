@@ -133,13 +133,14 @@ HWY_INLINE void CopyPart(const S* from, S* to, size_t n, bool is_back) {
   const hn::ScalableTag<Item> d;
   const size_t lanes = hn::Lanes(d), pair = 2 * hn::Lanes(hn::ScalableTag<Computed<S>>());
   for (size_t i = 0; i < pair; i += lanes) {
-    const auto mask = hn::FirstN(d, n > i ? n - i : 0);
+    const size_t count = n > i ? n - i : 0;  // where it is 0, a load under a mask reads nevertheless on SCALAR
+    const auto mask = hn::FirstN(d, count);
     const Item* source = reinterpret_cast<const Item*>(from) + i;
     Item* target = reinterpret_cast<Item*>(to) + i;
-    if (is_back) {
+    if (!is_back) {
+      hn::Store(count > 0 ? hn::MaskedLoad(mask, d, source) : hn::Zero(d), d, target);
+    } else if (count > 0) {
       hn::BlendedStore(hn::Load(d, source), mask, d, target);
-    } else {
-      hn::Store(hn::MaskedLoad(mask, d, source), d, target);
     }
   }
 #endif
