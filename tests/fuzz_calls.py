@@ -48,7 +48,7 @@ ERRORS = (TypeError, ValueError, IndexError, OverflowError, MemoryError, Refused
 STATE = {"set_num_threads", "num_threads", "reuse_buffers", "show_config"}
 FIELDS = np.dtype([("x", "f4"), ("y", "i8")])
 DTYPES = [
-    *(np.dtype(code) for code in "?bBhHiIlLqQefdgFDGSUVOMm" if code not in "SUV"),
+    *(np.dtype(code) for code in "?bBhHiIlLqQefdgFDGOm"),  # NumPy cannot print datetimes without a unit
     *(
         np.dtype(code)
         for code in ("S3", "U2", "V5", "M8[s]", "m8[ns]", ">f4", ">f8", ">f2", ">i4", ">u2", "<f4", ">c8", FIELDS)

@@ -42,7 +42,7 @@ case $preset in
     export LD_PRELOAD="$(library libasan.so) $(library libstdc++.so.6)"
     ;;
   tsan)
-    export TSAN_OPTIONS="suppressions=$PWD/tools/tsan.supp:die_after_fork=0:allocator_may_return_null=1:log_path=$reports"
+    export TSAN_OPTIONS="die_after_fork=0:allocator_may_return_null=1:log_path=$reports"
     export LD_PRELOAD="$(library libtsan.so) $(library libstdc++.so.6)"
     ;;
   valgrind) # shows an AVX2 machine to the processes, since it knows no AVX-512
