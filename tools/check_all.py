@@ -67,6 +67,14 @@ def counts(output: str) -> str:
     return "; ".join(lines) or "-"
 
 
+def environment() -> dict[str, str]:
+    """Ours, without the ARGS that this make was told: they are not the checks' own."""
+    kept = {name: value for name, value in os.environ.items() if name != "ARGS"}
+    if "MAKEFLAGS" in kept:
+        kept["MAKEFLAGS"] = re.sub(r"\bARGS=(\\.|\S)*", "", kept["MAKEFLAGS"])
+    return kept
+
+
 def run(check: Check) -> Result:
     log = LOGS / f"{check.name}.log"
     start = time.monotonic()
@@ -78,6 +86,7 @@ def run(check: Check) -> Result:
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
+            env=environment(),
             start_new_session=True,
         )
         try:
