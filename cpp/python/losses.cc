@@ -122,7 +122,6 @@ void Weigh(T* losses, const double* weights, size_t n) {
 py::object Quotient(int number, double total, double divisor) {
   const double quotient = total / divisor;
   const float rounded = static_cast<float>(quotient);
-  ClearFloatStatus();
   if (number == NPY_FLOAT) {
     py::object scalar = Checked(PyArrayScalar_New(Float));
     PyArrayScalar_ASSIGN(scalar.ptr(), Float, rounded);
@@ -378,7 +377,6 @@ class Arguments {
     sample_weight = Cast(given.ndim() == 0 ? BroadcastTo(given, ShapeOfLosses()) : py::object(given), NPY_DOUBLE,
                          NPY_ARRAY_C_CONTIGUOUS);
     divisor = Sum(SampleWeights(), nullptr, Losses());
-    ClearFloatStatus();
   }
 
   void BindOptions() {
@@ -504,7 +502,6 @@ class Arguments {
             values_[kIgnoreIndexArgument], from_1 ? ": classes count from 0" : "");
     }
     divisor = checked.total;
-    ClearFloatStatus();
   }
 
   void BindRows() {
@@ -612,7 +609,6 @@ class Call {
     const size_t n = a_.Losses();
     item_ == sizeof(float) ? Weigh(static_cast<float*>(losses), a_.SampleWeights(), n)
                            : Weigh(static_cast<double*>(losses), a_.SampleWeights(), n);
-    ClearFloatStatus();
   }
 
   // The gradient of a row of weight 0, which is NaN where that of its loss is no number.
@@ -850,6 +846,7 @@ PyObject* CallFunction(PyObject* self, PyObject* const* args, Py_ssize_t given, 
     if (!std::all_of(std::begin(kArrays), std::end(kArrays), [&](int i) { return IsPlain(values[i]); })) {
       return CallOthers(f, values);
     }
+    const FloatScope scope;
     const Arguments arguments(*f.loss, values);
     return f.only_checks ? py::float_(arguments.divisor) : Call(f, values, arguments).Run();
   });

@@ -142,6 +142,7 @@ const uint16_t* ResultTable::Get(ElementwiseKernel kernel, size_t n) {
 }
 
 void RunElementwise(const ElementwiseLoop& loop, char* const* args, const ptrdiff_t* steps, ptrdiff_t n) {
+  const FloatScope scope;
   if (n > 1 && IsSequential(loop, args, steps, n)) {
     RunInSmallBlocks(loop.kernel, loop, args, steps, n, 1);
   } else if (const uint16_t* table = loop.table == nullptr ? nullptr : loop.table->Get(loop.kernel, n)) {
@@ -156,7 +157,6 @@ void RunElementwise(const ElementwiseLoop& loop, char* const* args, const ptrdif
   } else {
     RunAll(loop.kernel, loop, args, steps, n, loop.cycles);
   }
-  ClearFloatStatus();
 }
 
 }  // namespace nonlin

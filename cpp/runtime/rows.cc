@@ -259,6 +259,7 @@ void RunChanged(const RowOperation& operation, const RowPlan& plan, const Change
 }  // namespace
 
 bool RunRows(const RowOperation& operation, DType dtype, RowArrays& arrays, size_t* bytes) {
+  const FloatScope scope;
   const int count = operation.traits.operands.count + arrays.has_mask;
   const bool is_changed = arrays.has_mask || arrays.scale != 1;
   MergeAxes(arrays, count);
@@ -290,7 +291,7 @@ bool RunRows(const RowOperation& operation, DType dtype, RowArrays& arrays, size
     }
   };
   *bytes = plan.scratch_bytes + change_bytes;
-  const bool done = ParallelForWithScratch(rows, 1, plan.cycles, *bytes, [&](size_t begin, size_t end, void* scratch) {
+  return ParallelForWithScratch(rows, 1, plan.cycles, *bytes, [&](size_t begin, size_t end, void* scratch) {
     if (arrays.axes == 1) return run(first, begin, end, scratch);
     for (size_t row = begin; row < end;) {
       const size_t start = row % block_rows, stop = std::min(block_rows, start + end - row);
@@ -305,8 +306,6 @@ bool RunRows(const RowOperation& operation, DType dtype, RowArrays& arrays, size
       row += stop - start;
     }
   });
-  ClearFloatStatus();
-  return done;
 }
 
 }  // namespace nonlin

@@ -124,7 +124,6 @@ struct Job {
   const Work& work;
   void* scratch;  // of the caller
   size_t chunk, share_count;
-  FloatMode mode;  // the caller's
 
   void RunAlone() const { work.run(work.context, 0, work.n, scratch); }
 
@@ -141,7 +140,7 @@ struct Job {
     if (!HasStack()) return;  // the others do its work
     const Scratch own(work.scratch_bytes);
     if (!own.has_room()) return;
-    SetFloatMode(mode);
+    const FloatScope scope;
     RunChunks(place, own.data());
   }
 };
@@ -151,7 +150,7 @@ void RunTogether(const Work& work, void* scratch, int threads, double microsecon
   const size_t units = (work.n + work.multiple - 1) / work.multiple;
   const size_t most = std::min({units, kChunksPerThread * threads, static_cast<size_t>(microseconds / kChunkMicroseconds)});
   const size_t chunk_units = (units + most - 1) / most, chunks = (units + chunk_units - 1) / chunk_units;
-  Job job{work, scratch, chunk_units * work.multiple, std::min<size_t>(threads, chunks), GetFloatMode()};
+  Job job{work, scratch, chunk_units * work.multiple, std::min<size_t>(threads, chunks)};
   for (size_t i = 0; i < job.share_count; ++i) {
     shares[i].Reset(chunks * i / job.share_count, chunks * (i + 1) / job.share_count);
   }
