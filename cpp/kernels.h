@@ -209,8 +209,10 @@ struct RowKernels {
               void* scratch);
   // The same for rows whose classes are contiguous in memory; null if there is no such kernel.
   void (*in_place)(const RowPlan& plan, const RowOperand* operands, size_t begin, size_t end, void* buffer);
-  // Computes packed groups, and meanwhile prefetches `fetched` rows from `next_row` on. Null for the 16-bit types, which are
-  // computed by the kernel of float.
+  // The same for a row that was copied to numbers of the computed type. Null, as is the next one, where copies of 16-bit
+  // rows are computed by the kernels of float.
+  void (*one_by_one)(const RowPlan& plan, const RowOperand* operands, size_t begin, size_t end, void* buffer);
+  // Computes packed groups, and meanwhile prefetches `fetched` rows from `next_row` on.
   void (*side_by_side)(const RowPlan& plan, const PackedRows& packed, size_t groups, const RowOperand* operands,
                        size_t next_row, size_t fetched);
 };

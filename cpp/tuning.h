@@ -54,6 +54,7 @@ constexpr size_t kNearSteps = 128;   // the hardware prefetches data that is rea
 constexpr size_t kMaxLookedThrough = 16;
 // The most chunks of a huge row, and how many of their sums are computed at once, on the stack.
 constexpr size_t kMaxChunks = 64, kChunksAtOnce = 16;
+constexpr size_t kChunkClasses = 1024;  // chunks have a multiple of it: whole vectors of any width
 
 // Entries that make a row where a loss has no axis.
 constexpr size_t kEntriesOfRow = 4096;

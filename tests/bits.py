@@ -1,12 +1,10 @@
-"""The bits of results for a fixed corpus, by instruction set: what a change of the machinery must leave alone.
+"""The bits of results for a fixed corpus: the same on all machines, and what a change of the machinery must leave alone.
 
 ``python -m tests.bits`` writes tests/bits.json anew, after a change of a formula or of an order of summation.
 """
 
-import hashlib
 import itertools
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,31 +13,15 @@ import ml_dtypes
 import numpy as np
 
 import nonlin as nl
+from nonlin._fingerprint import Numbers, digest, fingerprints
 
-from .fresh import EMULATED, printed
-from .oracle import FUNCTIONS, LOSSES, Function, Loss, as_tuple
+from .fresh import printed
+from .oracle import FUNCTIONS, LOSSES, Function, Loss
 
 FILE = Path(__file__).with_suffix(".json")
 DTYPES = [np.dtype(t) for t in (np.float32, np.float64, np.float16, ml_dtypes.bfloat16)]
 # Outer axes and classes, by the layouts that they take: along, across, a few vectors, huge, masked stores.
 SHAPES = [(3, 1), (37, 2), (70, 10), (33, 33), (19, 64), (5, 128), (9, 200), (4, 1000), (3, 2500), (1, 70_000)]
-
-
-class Numbers:
-    """Arrays that are the same everywhere: no function of a system's library makes them."""
-
-    def __init__(self, seed: str) -> None:
-        self.random = np.random.RandomState(int(hashlib.sha256(seed.encode()).hexdigest()[:8], 16))
-
-    def uniform(self, low: float, high: float, shape: Any) -> np.ndarray:
-        return low + (high - low) * self.random.random_sample(shape)
-
-    def factors(self, shape: Any) -> np.ndarray:
-        """Multiples of 1 / 64, whose sums are exact in any order."""
-        return self.random.randint(16, 128, shape) / 64
-
-    def classes(self, classes: int, shape: Any) -> np.ndarray:
-        return self.random.randint(0, classes, shape)
 
 
 def ordered(x: np.ndarray, layout: str) -> np.ndarray:
@@ -55,19 +37,8 @@ def ordered(x: np.ndarray, layout: str) -> np.ndarray:
     return x
 
 
+WITHOUT_FMA = ("SSE4", "SCALAR")
 LAYOUTS = ("plain", "fortran", "every other", "backwards")
-
-
-def digest(results: Iterator[Any]) -> str:
-    hashed = hashlib.sha256()
-    for result in results:
-        for array in as_tuple(result):
-            a = np.array(array, order="C")
-            wide = a.astype(np.float64)
-            a[np.isnan(wide)] = np.nan  # its sign and payload are left open
-            hashed.update(f"{a.dtype}{a.shape}".encode())
-            hashed.update(a.tobytes())
-    return hashed.hexdigest()[:16]
 
 
 SPECIAL = [
@@ -199,22 +170,17 @@ def digests() -> dict[str, str]:
     return found
 
 
-def maker() -> str:
-    """The processor's: until no result depends on its estimate of a reciprocal, which each maker has its own of."""
-    if EMULATED:
-        return "qemu"
-    found = (
-        re.search(r"vendor_id\s*:\s*(\w+)", Path("/proc/cpuinfo").read_text()) if Path("/proc/cpuinfo").exists() else None
-    )
-    return found[1] if found else "unknown"
-
-
 def digests_of(target: str) -> dict[str, str]:
     code = "import json, sys; sys.path.insert(0, '..'); from tests import bits; print(json.dumps(bits.digests()))"
     found: dict[str, str] = json.loads(printed(code, NONLIN_SIMD_TARGET=target))
     return found
 
 
+def group(target: str) -> str:
+    """Those with fused multiply-add have the same bits."""
+    return target if target in WITHOUT_FMA else "with fused multiply-add"
+
+
 if __name__ == "__main__":
-    targets = {target: digests_of(target) for target in nl.simd_targets()}
-    FILE.write_text(json.dumps({"maker": maker(), "targets": targets}, indent=1, sort_keys=True) + "\n")
+    found = {group(target): digests_of(target) for target in nl.simd_targets()}
+    FILE.write_text(json.dumps(found | {"fingerprints": fingerprints()}, indent=1, sort_keys=True) + "\n")

@@ -1,20 +1,138 @@
-"""Results keep their bits, for a fixed corpus over functions, dtypes, layouts and instruction sets."""
+"""Results keep their bits: between versions, machines, layouts, numbers of threads and modes of the processor."""
 
 import json
+import platform
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 
 import nonlin as nl
+from nonlin import _fingerprint, testing
 
 from . import bits
+from .fresh import printed
+from .oracle import LOSSES, as_tuple
 
 KNOWN = json.loads(bits.FILE.read_text())
 
 
 @pytest.mark.parametrize("target", nl.simd_targets())
 def test_results_keep_their_bits(target: str) -> None:
-    known = KNOWN["targets"].get(target)
-    if known is None or (target != "SCALAR" and bits.maker() != KNOWN["maker"]):
-        pytest.skip(f"tests/bits.json has nothing for {target} of {bits.maker()}")
-    found = bits.digests_of(target)
+    known, found = KNOWN[bits.group(target)], bits.digests_of(target)
     assert [name for name, value in known.items() if found.get(name) != value] == []  # new functions may be missing there
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+@pytest.mark.parametrize("target", [t for t in nl.simd_targets() if t not in bits.WITHOUT_FMA])
+def test_fingerprints_are_the_same(target: str, threads: int) -> None:
+    code = f"""
+        import json, nonlin as nl
+        from nonlin import _fingerprint
+        nl.set_num_threads({threads})
+        print(json.dumps(_fingerprint.fingerprints()))
+    """
+    found = json.loads(printed(code, NONLIN_SIMD_TARGET=target))
+    assert {name for name in KNOWN["fingerprints"] if found[name] != KNOWN["fingerprints"][name]} == set()
+
+
+def test_fingerprint() -> None:
+    found = _fingerprint.fingerprints()
+    assert testing.fingerprint() == _fingerprint.combined(found.values())
+    assert testing.fingerprint("gelu") == found["gelu"]
+    assert len(set(found.values())) == len(found)
+    public = {name for name in nl.__all__ if name.removesuffix("_backward").removesuffix("_with_grad") in found}
+    assert set(found) == public
+    with pytest.raises(ValueError, match=r"function is 'sofmax'; it takes the name of a function, one of .*softmax"):
+        testing.fingerprint("sofmax")
+
+
+ROWS = ["softmax", "log_softmax", "logsumexp", "softmax_backward", "log_softmax_backward", "logsumexp_backward"]
+ROWS += ["logsumexp_partial"]
+
+
+def with_other_layouts(arrays: list[Any]) -> list[tuple[str, list[Any]]]:
+    """The same operands, but the classes elsewhere in memory, which leads to other kernels."""
+    wide = [np.repeat(a, 2, -1)[..., ::2] if a.ndim > 1 else a for a in arrays]
+    return [("across", [np.asfortranarray(a) for a in arrays]), ("with gaps", wide)]
+
+
+def assert_rows_are_the_same(function: Callable[..., Any], operands: list[Any], per_row: bool = True) -> None:
+    expected = as_tuple(function(*operands))
+    others = [(name, function(*given)) for name, given in with_other_layouts(operands)]
+    for name, results in others:
+        for found, want in zip(as_tuple(results), expected, strict=True):
+            assert _fingerprint.digest([found]) == _fingerprint.digest([want]), name
+    for i in (0, len(operands[-1]) - 1) if per_row else ():
+        alone = as_tuple(function(*(a[i : i + 1] for a in operands)))
+        for found, want in zip(alone, expected, strict=True):
+            assert _fingerprint.digest([found]) == _fingerprint.digest([want[i : i + 1]]), "alone"
+
+
+# Of few vectors, of many, of more than a run, than a block, and huge.
+@pytest.mark.parametrize("classes", [1, 2, 3, 10, 16, 33, 64, 100, 129, 200, 256, 1000, 4097, 70_000])
+@pytest.mark.parametrize("dtype", bits.DTYPES, ids=str)
+def test_rows_have_the_same_bits_in_every_layout(dtype: np.dtype, classes: int, rng: np.random.Generator) -> None:
+    shape = (min(37, max(2, 20_000 // classes)), classes)
+    for name in ROWS:
+        function = getattr(nl, name)
+        given = [(4 * rng.standard_normal(shape)).astype(dtype) for _ in range(1 + name.endswith("_backward"))]
+        if name == "logsumexp_backward":
+            given[0] = given[0][:, 0]
+        assert_rows_are_the_same(lambda *a, f=function: f(*a, axis=-1), given)
+        if name in ("softmax", "log_softmax", "logsumexp"):
+            assert_rows_are_the_same(lambda x, f=function: f(x, axis=-1, where=np.full(shape[1:], True)), given)
+            masked = function(*given, axis=-1, where=np.full(shape, True))
+            assert _fingerprint.digest([masked]) == _fingerprint.digest([function(*given, axis=-1)])
+    for loss in LOSSES:
+        given = loss.problem(rng, shape, dtype=dtype)
+        for function in loss.functions():
+            grad = [np.float64(0.75)] if function.__name__.endswith("_backward") else []
+            assert_rows_are_the_same(lambda *a, f=function, g=grad: f(*g, *a, reduction="none"), given)
+            assert_rows_are_the_same(lambda *a, f=function, g=grad: f(*g, *a, reduction="mean"), given, per_row=False)
+
+
+# What a mode sets in the words of glibc's fenv_t, by the machine: the word, then the bits.
+WORD, MODES = {
+    "x86_64": (7, {"flush": 0x8040, "down": 0x2000, "up": 0x4000, "truncate": 0x6000}),
+    "aarch64": (0, {"flush": 1 << 24, "down": 2 << 22, "up": 1 << 22, "truncate": 3 << 22}),
+}.get(platform.machine(), (0, {}))
+CALL_IN_MODE = """
+    import ctypes, functools, json, nonlin as nl
+    from nonlin import _activations, _fingerprint, _losses, _softmax
+
+    libm, words = ctypes.CDLL("libm.so.6"), ctypes.c_uint32 * 64
+    nl.set_num_threads(2)
+
+    def in_mode(function):
+        @functools.wraps(function)
+        def call(*arguments, **options):
+            before, mode, after = words(), words(), words()
+            libm.fegetenv(before)
+            libm.fegetenv(mode)
+            mode[WORD] |= BITS
+            libm.fesetenv(mode)
+            result = function(*arguments, **options)
+            libm.fegetenv(after)
+            libm.fesetenv(before)
+            assert (after[WORD] ^ mode[WORD]) & ~0x3F == 0, function  # but for flags
+            return result
+        return call
+
+    for module in _activations, _losses, _softmax:
+        for name in module.__all__:
+            setattr(module, name, in_mode(getattr(module, name)))
+    print(json.dumps(_fingerprint.fingerprints()))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or not MODES, reason="the layout of fenv_t is not known")
+@pytest.mark.parametrize("mode", MODES)
+def test_mode_of_the_processor_has_no_effect(mode: str) -> None:
+    code = CALL_IN_MODE.replace("WORD", str(WORD)).replace("BITS", str(MODES[mode]))
+    target = nl.simd_target()
+    if target in bits.WITHOUT_FMA:
+        pytest.skip("its fingerprints are not kept")
+    found = json.loads(printed(code))
+    assert {name for name in KNOWN["fingerprints"] if found[name] != KNOWN["fingerprints"][name]} == set()

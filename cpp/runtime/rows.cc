@@ -79,8 +79,9 @@ RowPlan PlanRows(const RowOperation& operation, DType dtype, const RowOperand* o
   plan.stream =
       rows * classes * ItemSize(dtype) >= stream_from && Has(list, Operand::kRowOut) && !IsOverwriting(list, operands);
   if (plan.classes > kMaxKept) {
-    const size_t steps = (classes + lanes - 1) / lanes;
-    plan.chunk_steps = std::max(kMaxKept / lanes / 2, (steps + kMaxChunks - 1) / kMaxChunks);
+    // In classes, so that a sum does not depend on the instruction set.
+    const size_t least = std::max(kMaxKept / 2, (classes + kMaxChunks - 1) / kMaxChunks);
+    plan.chunk_steps = (least + kChunkClasses - 1) / kChunkClasses * kChunkClasses / lanes;
   }
 
   const bool contiguous = AreContiguous(traits, dtype, operands, plan.classes);

@@ -437,7 +437,7 @@ struct Softplus {
     const Two<V> z = TwoProduct(d, x, beta), e = ScaledExp(d, MinusAbs(d, z, C::kLogZero));
     // For tiny e, log1p(e) is e, and e / beta may be normal even if e is not.
     const auto tiny = hn::Lt(e.hi, hn::Set(d, C::kLog1pTiny));
-    const Two<V> ratio = TwoQuotient<true>(d, TwoIfThenElse(tiny, e, LogOnePlus(d, e)), Two<V>{beta, hn::Zero(d)});
+    const Two<V> ratio = TwoQuotient(d, TwoIfThenElse(tiny, e, LogOnePlus(d, e)), Two<V>{beta, hn::Zero(d)});
     const V back = hn::IfThenElse(tiny, hn::Set(d, C::kUnscale), hn::Set(d, 1));
     const V linear = hn::IfThenElse(hn::Lt(z.hi, hn::Zero(d)), hn::Zero(d), x);
     return Sum(linear, Two<V>{hn::Mul(ratio.hi, back), hn::Mul(ratio.lo, back)});
@@ -470,7 +470,7 @@ struct Softplus {
     const Two<V> tail = TimesPower(d, e, Pow2<0>(d, now));
     const Two<V> log = TwoIfThenElse(hn::Lt(tail.hi, hn::Set(d, 4 * C::kUnscale)), tail, Log1pOfTail(d, tail));
     const Two<V> ratio =
-        TwoIfThenElse(hn::Eq(beta, zero), Two<V>{hn::Div(log.hi, beta), zero}, TwoQuotient<true>(d, log, Two<V>{b.m, zero}));
+        TwoIfThenElse(hn::Eq(beta, zero), Two<V>{hn::Div(log.hi, beta), zero}, TwoQuotient(d, log, Two<V>{b.m, zero}));
     const auto k = hn::Sub(hn::Sub(all, now), b.k);
     // Its sum with max(x, 0), in units of the larger of both powers.
     const auto rises = hn::Gt(z.hi, zero);

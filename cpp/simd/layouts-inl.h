@@ -4,6 +4,11 @@
 // A formula is written once, on "steps". In `Along` a step is a vector of consecutive classes of one row, and sums end
 // with a reduction over the lanes. In `Across` a step is one class of as many rows as there are lanes, side by side in a
 // small buffer.
+//
+// A sum over a row has one order, whatever the layout and the instruction set: that of vectors of 64 bytes. Class c belongs
+// to lane c % kSumLanes of such a vector, and a step is a part of one: step i is part i % kParts. Each lane adds up runs of
+// classes plainly, and these exactly; the sums of lanes are folded in pairs at the end. So a row has the same bits
+// everywhere.
 
 #if defined(NONLIN_SIMD_LAYOUTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_LAYOUTS_INL_H_
@@ -25,15 +30,18 @@ HWY_BEFORE_NAMESPACE();
 namespace nonlin {
 namespace HWY_NAMESPACE {
 
+template <class T>
+constexpr size_t kSumLanes = 64 / sizeof(T);
+
 // S is the type of rows in memory; kShort means that all results have 16 bits.
 template <class S, bool kShortExponentials>
 struct Along {
   using T = Computed<S>;
   static constexpr bool kShort = kShortExponentials;
-  static constexpr size_t kRunSteps = 8;  // added up in plain floating point; with 16, gradients came to 4.1 ULP
   using D = hn::ScalableTag<T>;
   using V = hn::Vec<D>;
   static constexpr bool kInMemory = true;  // not in a buffer
+  static constexpr size_t kLanesOfRow = hn::MaxLanes(D()), kParts = kSumLanes<T> / kLanesOfRow;
   D d;
   size_t classes;
   bool stream;          // results past the caches
@@ -43,6 +51,7 @@ struct Along {
   size_t FullSteps() const { return classes / hn::Lanes(d); }
   size_t TailLanes() const { return classes % hn::Lanes(d); }
   size_t Offset(size_t step) const { return step * hn::Lanes(d); }
+  static constexpr size_t Parts() { return kParts; }
 
   // Bytes from an entry to the one that is read `steps` steps later; 0 if that is near, as the hardware then prefetches it.
   ptrdiff_t Ahead(size_t steps) const {
@@ -58,20 +67,8 @@ struct Along {
   }
 
   V Max(V v) const { return hn::MaxOfLanes(d, v); }
-  V Sum(V v) const { return hn::SumOfLanes(d, v); }
-  // Exact: with the plain sum, log_softmax came to 4.8 ULP and gradients to 5.8.
-  Two<V> Sum(Two<V> sum) const {
-    constexpr size_t kLanes = hn::MaxLanes(D());
-    const auto fold = [&](V hi, V lo) HWY_ATTR {
-      const Two<V> folded = TwoSum(sum.hi, hi);
-      sum = {folded.hi, hn::Add(hn::Add(sum.lo, lo), folded.lo)};
-    };
-    if constexpr (kLanes >= 2) fold(hn::Reverse2(d, sum.hi), hn::Reverse2(d, sum.lo));
-    if constexpr (kLanes >= 4) fold(hn::Reverse4(d, sum.hi), hn::Reverse4(d, sum.lo));
-    if constexpr (kLanes >= 8) fold(hn::Reverse8(d, sum.hi), hn::Reverse8(d, sum.lo));
-    if constexpr (kLanes >= 16) fold(hn::Reverse(d, sum.hi), hn::Reverse(d, sum.lo));
-    return sum;
-  }
+  V Count(V counts) const { return hn::SumOfLanes(d, counts); }
+  V InFirstLane(V v) const { return hn::IfThenElseZero(hn::FirstN(d, 1), v); }
   template <class Any>
   V LoadRow(const Any* row, size_t step) const {
     return step < FullSteps() ? LoadFrom(d, row + Offset(step)) : LoadTail(d, row + Offset(step), TailLanes(), T(0));
@@ -116,14 +113,14 @@ struct Along {
   }
 };
 
-template <class Number>
+template <class Number, bool kShortExponentials = false>
 struct Across {
   using T = Number;
-  static constexpr bool kShort = false;
-  static constexpr size_t kRunSteps = 4;  // added up in plain floating point; with 8, gradients came to 4.7 ULP
+  static constexpr bool kShort = kShortExponentials;
   using D = hn::ScalableTag<T>;
   using V = hn::Vec<D>;
   static constexpr bool kInMemory = false;
+  static constexpr size_t kLanesOfRow = 1, kParts = kSumLanes<T>;
   D d;
   size_t classes;
 
@@ -131,13 +128,14 @@ struct Across {
   size_t FullSteps() const { return classes; }
   static constexpr size_t TailLanes() { return 0; }
   size_t Offset(size_t step) const { return step * hn::Lanes(d); }
+  size_t Parts() const { return HWY_MIN(classes, kParts); }
   static ptrdiff_t Ahead(size_t) { return 0; }
 
   static T* Keep(T* out, T*) { return out; }
 
   V Max(V v) const { return v; }
-  V Sum(V v) const { return v; }
-  Two<V> Sum(Two<V> sum) const { return sum; }
+  V Count(V counts) const { return counts; }
+  V InFirstLane(V v) const { return v; }
   V LoadRow(const T* rows, size_t step) const { return hn::LoadU(d, rows + Offset(step)); }
   void StoreRow(V v, T* rows, size_t step) const { hn::StoreU(v, d, rows + Offset(step)); }
 
@@ -177,13 +175,14 @@ struct TailStep {
   static constexpr bool kTail = true;
 };
 
-// Calls f(step, v, FullStep or TailStep) for the steps [begin, end) of a row; lanes beyond its end hold `filler`. Two or
-// four steps at a time, which help in elementwise-inl.h, gain nothing here (0.94 to 1.02), nor in sums of logarithms.
-template <class P, class S, class F>
+// Calls f(step, v, FullStep or TailStep) for every kStride-th of the steps [begin, end) of a row; lanes beyond its end hold
+// `filler`. Two or four steps at a time, which help in elementwise-inl.h, gain nothing here (0.94 to 1.02), nor in sums of
+// logarithms.
+template <size_t kStride = 1, class P, class S, class F>
 HWY_INLINE void ForEach(const P& p, const S* row, size_t begin, size_t end, typename P::T filler, F f) {
   const size_t full = HWY_MIN(end, p.FullSteps());
   size_t i = begin;
-  for (; i < full; ++i) f(i, LoadFrom(p.d, row + p.Offset(i)), FullStep());
+  for (; i < full; i += kStride) f(i, LoadFrom(p.d, row + p.Offset(i)), FullStep());
   if (i < end) f(i, LoadTail(p.d, row + p.Offset(i), p.TailLanes(), filler), TailStep());
 }
 
@@ -299,36 +298,149 @@ HWY_INLINE void TransformRow(const P& p, const S* row, To* out, F f) {
   FillRow(p, out, [=](size_t i) NONLIN_LOOP { return f(i, p.LoadRow(row, i)); });
 }
 
-// Sums over a row each of the kSums terms that f(step, v, terms) sets. Terms are added in runs, and the sums of runs
-// exactly, so that the rounding error does not grow with the row; with kExactLanes those of the lanes too.
-template <size_t kSums, bool kExactLanes = false, class P, class S, class V, class F>
-HWY_INLINE void SumsOf(const P& p, const S* row, V* sums, F f) {
-  const V zero = hn::Zero(p.d);
-  const size_t steps = p.Steps();
-  V totals[kSums], lows[kSums];  // not of Two, for the reason given at InChunks
-  for (size_t k = 0; k < kSums; ++k) totals[k] = lows[k] = zero;
-  for (size_t begin = 0; begin < steps; begin += P::kRunSteps) {
-    V run[kSums];
-    for (V& sum : run) sum = zero;
-    ForEach(p, row, begin, HWY_MIN(begin + P::kRunSteps, steps), 0, [&](size_t i, V v, auto step) NONLIN_LOOP {
-      V terms[kSums];
-      f(i, v, terms);
-      for (size_t k = 0; k < kSums; ++k) {
-        if constexpr (step.kTail) terms[k] = hn::IfThenElseZero(hn::FirstN(p.d, p.TailLanes()), terms[k]);
-        run[k] = hn::Add(run[k], terms[k]);
-      }
-    });
-    for (size_t k = 0; k < kSums; ++k) {
-      const Two<V> sum = TwoSum(totals[k], run[k]);
-      totals[k] = sum.hi;
-      lows[k] = hn::Add(lows[k], sum.lo);
+// Steps of a run, whose classes are added up in plain floating point: 8 in each lane, or 64 for 16-bit results, which is 5 %
+// faster. With 16, gradients came to 4.1 ULP.
+template <class P>
+constexpr size_t kRunSteps = P::kParts * (P::kShort ? 64 : 8);
+
+// 0 for a low part that is not finite, as is that of an infinite sum.
+template <class V>
+HWY_INLINE V FiniteOrZero(V low) {
+  return hn::IfThenElseZero(hn::IsFinite(low), low);
+}
+
+// Adds two sums exactly, or plainly.
+template <bool kExact, class V>
+HWY_INLINE Two<V> Join(Two<V> a, Two<V> b) {
+  if constexpr (kExact) {
+    const Two<V> sum = TwoSum(a.hi, b.hi);
+    return {sum.hi, hn::Add(hn::Add(a.lo, b.lo), sum.lo)};
+  } else {
+    return {hn::Add(a.hi, b.hi), a.lo};
+  }
+}
+
+// Joins up to four sums in pairs.
+template <bool kExact, class F>
+HWY_INLINE auto JoinAll(size_t count, F sum_of) {
+  if (count == 1) return sum_of(0);
+  const auto first = Join<kExact>(sum_of(0), sum_of(1));
+  if (count == 2) return first;
+  return Join<kExact>(first, count == 3 ? sum_of(2) : Join<kExact>(sum_of(2), sum_of(3)));
+}
+
+// The total, in all lanes, of the sums in a row's lanes, of which each of `count` vectors holds kLanes: fours of neighbours
+// are added up plainly, ((0 + 1) + (2 + 3)), then pairs of fours, and pairs of these. Three zeros
+// follow the sums.
+template <bool kExact, size_t kLanes, class D, class V>
+HWY_INLINE Two<V> FoldLanes(D d, V* sums, size_t count) {
+  constexpr size_t kVectors = kLanes < 4 ? 4 / kLanes : 1;  // of a four
+  const V zero = hn::Zero(d);
+  const auto fours = [=](size_t i) NONLIN_LOOP {  // in vector i, or in the vectors of four i
+    const V* const v = sums + i * kVectors;
+    if constexpr (kLanes == 1) {
+      return Two<V>{hn::Add(hn::Add(v[0], v[1]), hn::Add(v[2], v[3])), zero};
+    } else if constexpr (kLanes == 2) {
+      return Two<V>{hn::Add(hn::Add(v[0], hn::Reverse2(d, v[0])), hn::Add(v[1], hn::Reverse2(d, v[1]))), zero};
+    } else {
+      const V pairs = hn::Add(v[0], hn::Reverse2(d, v[0]));
+      Two<V> sum{hn::Add(pairs, hn::Reverse4(d, pairs)), zero};
+      if constexpr (kLanes >= 8) sum = Join<kExact>(sum, Two<V>{hn::Reverse8(d, sum.hi), zero});
+      if constexpr (kLanes >= 16) sum = Join<kExact>(sum, Two<V>{hn::Reverse(d, sum.hi), hn::Reverse(d, sum.lo)});
+      return sum;
+    }
+  };
+  return JoinAll<kExact>((count + kVectors - 1) / kVectors, fours);
+}
+
+// The sums of a row in its lanes, each added up exactly from the sums of runs.
+template <class P>
+struct LaneSums {
+  using V = typename P::V;
+  V high[P::kParts + 3], low[P::kParts];  // see FoldLanes
+
+  HWY_INLINE LaneSums() {}  // on Arm, GCC cannot compile the one that it writes itself
+
+  // Side by side the sums are in memory, and low parts that are 0 are left out.
+  static HWY_INLINE bool IsOneRun(const P& p) { return !P::kInMemory && p.classes <= kRunSteps<P>; }
+
+  HWY_INLINE void Clear(const P& p) {
+    for (size_t i = 0; i < 3; ++i) high[p.Parts() + i] = hn::Zero(p.d);
+    if (IsOneRun(p)) return;
+    for (size_t i = 0; i < p.Parts(); ++i) high[i] = low[i] = hn::Zero(p.d);
+  }
+  HWY_INLINE void Add(size_t part, V run) {
+    const Two<V> sum = TwoSum(high[part], run);
+    high[part] = sum.hi;
+    low[part] = hn::Add(low[part], sum.lo);
+  }
+  HWY_INLINE V Of(size_t part) const { return hn::Add(high[part], FiniteOrZero(low[part])); }
+
+  template <bool kExact>
+  HWY_INLINE Two<V> Fold(const P& p) {
+    if (!IsOneRun(p)) {
+      for (size_t i = 0; i < p.Parts(); ++i) high[i] = Of(i);
+    }
+    return FoldLanes<kExact, P::kLanesOfRow>(p.d, high, p.Parts());
+  }
+};
+
+// Adds to each of kSums sums the terms that f(step, v, terms, FullStep or TailStep) sets for the steps [begin, end). In a
+// run, a lane's terms go to two sums by turns, which halves the chain of roundings.
+template <size_t kSums, bool kFewSteps = false, class P, class S, class F>
+HWY_INLINE void AddUp(const P& p, const S* row, size_t begin, size_t end, typename P::T filler, LaneSums<P>* totals, F f) {
+  using V = typename P::V;
+  if constexpr (!P::kInMemory && kSums == 1 && !kIsRare) {  // with more, terms are long
+    if (p.classes <= P::kParts) {                           // a class in each lane
+      ForEach(p, row, begin, end, filler, [&](size_t i, V v, auto step) NONLIN_LOOP {
+        V terms[kSums];
+        f(i, v, terms, step);
+        for (size_t k = 0; k < kSums; ++k) totals[k].high[i] = hn::Add(hn::Zero(p.d), terms[k]);
+      });
+      return;
     }
   }
+  const bool is_one_run = LaneSums<P>::IsOneRun(p) || (kFewSteps && end <= kRunSteps<P>);
+  for (size_t run = begin; run < end; run += kRunSteps<P>) {
+    const size_t run_end = HWY_MIN(run + kRunSteps<P>, end);
+    for (size_t part = 0; part < HWY_MIN(P::kParts, run_end - run); ++part) {
+      V sums[kSums], others[kSums];
+      for (size_t k = 0; k < kSums; ++k) sums[k] = others[k] = hn::Zero(p.d);
+      ForEach<P::kParts>(p, row, run + part, run_end, filler, [&](size_t i, V v, auto step) NONLIN_LOOP {
+        V terms[kSums];
+        f(i, v, terms, step);
+        for (size_t k = 0; k < kSums; ++k) {
+          const V next = hn::Add(others[k], terms[k]);
+          others[k] = sums[k];
+          sums[k] = next;
+        }
+      });
+      for (size_t k = 0; k < kSums; ++k) {
+        const V sum = hn::Add(sums[k], others[k]);
+        if (is_one_run) {
+          totals[k].high[part] = sum;
+        } else {
+          totals[k].Add(part, sum);
+        }
+      }
+    }
+  }
+}
+
+// Sums over a row each of the kSums terms that f(step, v, terms) sets.
+template <size_t kSums, bool kExactLanes = false, class P, class S, class V, class F>
+HWY_INLINE void SumsOf(const P& p, const S* row, V* sums, F f) {
+  LaneSums<P> totals[kSums];
+  for (auto& total : totals) total.Clear(p);
+  AddUp<kSums>(p, row, 0, p.Steps(), 0, totals, [&](size_t i, V v, V* terms, auto step) NONLIN_LOOP {
+    f(i, v, terms);
+    for (size_t k = 0; k < kSums; ++k) {
+      if constexpr (step.kTail) terms[k] = hn::IfThenElseZero(hn::FirstN(p.d, p.TailLanes()), terms[k]);
+    }
+  });
   for (size_t k = 0; k < kSums; ++k) {
-    const auto rounded = [=](Two<V> sum)
-                             HWY_ATTR { return hn::Add(sum.hi, hn::IfThenElseZero(hn::IsFinite(sum.lo), sum.lo)); };
-    const Two<V> total{totals[k], lows[k]};
-    sums[k] = kExactLanes ? rounded(p.Sum(total)) : p.Sum(rounded(total));
+    const Two<V> total = totals[k].template Fold<kExactLanes>(p);
+    sums[k] = kExactLanes ? hn::Add(total.hi, FiniteOrZero(total.lo)) : total.hi;
   }
 }
 

@@ -63,19 +63,27 @@ HWY_INLINE double DoubleSumOf(const P& p, const S* row, F f) {
     return hn::GetLane(SumOf(p, row, f));
   } else {
     const hn::ScalableTag<double> dd;
-    auto low = hn::Zero(dd), high = low;
+    constexpr size_t kHalves = HWY_TARGET == HWY_SCALAR ? 1 : 2, kLanes = hn::MaxLanes(dd);
+    hn::Vec<decltype(dd)> sums[P::kParts * kHalves];
+    for (auto& sum : sums) sum = hn::Zero(dd);
     ForEach(p, row, 0, p.Steps(), 0, [&](size_t i, typename P::V v, auto step) NONLIN_LOOP {
       auto term = f(i, v);
       if constexpr (step.kTail) term = hn::IfThenElseZero(hn::FirstN(p.d, p.TailLanes()), term);
+      auto* const to = sums + i % P::kParts * kHalves;
 #if HWY_TARGET == HWY_SCALAR  // which has no halves
-      low = hn::Add(low, hn::PromoteTo(dd, term));
+      to[0] = hn::Add(to[0], hn::PromoteTo(dd, term));
 #else
       const hn::Half<typename P::D> half;
-      low = hn::Add(low, hn::PromoteTo(dd, hn::LowerHalf(half, term)));
-      high = hn::Add(high, hn::PromoteTo(dd, hn::UpperHalf(half, term)));
+      to[0] = hn::Add(to[0], hn::PromoteTo(dd, hn::LowerHalf(half, term)));
+      to[1] = hn::Add(to[1], hn::PromoteTo(dd, hn::UpperHalf(half, term)));
 #endif
     });
-    return hn::GetLane(hn::SumOfLanes(dd, hn::Add(low, high)));
+    HWY_ALIGN double lanes[P::kParts * kHalves * kLanes];
+    for (size_t i = 0; i < P::kParts * kHalves; ++i) hn::Store(sums[i], dd, lanes + i * kLanes);
+    for (size_t count = P::kParts * kHalves * kLanes; count > 1; count /= 2) {
+      for (size_t i = 0; i < count / 2; ++i) lanes[i] = lanes[2 * i] + lanes[2 * i + 1];
+    }
+    return lanes[0];
   }
 }
 

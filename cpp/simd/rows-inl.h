@@ -25,6 +25,7 @@ struct RowFormula {
   static constexpr Changes kChanges{};
   static constexpr bool kInPlace = true, kSideBySide = true;  // the layouts that are met
   static constexpr bool kSharesFloatKernels = false;          // for 16-bit rows, on all instruction sets
+  static constexpr bool kHasExponentials = false;             // of its row, which may be short
 };
 
 // Rows in memory are of type S, scalars of type Scalar, all else of the type that rows are computed in.
@@ -48,13 +49,14 @@ struct GroupData {
 
 // ---------------------------------------------------------------- kernels
 
-template <class S, class Scalar>
-using InPlaceLayout = Along<S, std::is_same_v<S, Scalar> && !std::is_same_v<S, Computed<S>>>;
+// Whether all results have 16 bits.
+template <class Operation, class S, class Scalar>
+constexpr bool kIsShort = Operation::kHasExponentials && sizeof(S) == sizeof(uint16_t) && std::is_same_v<S, Scalar>;
 
 // Kept out of RunInPlace: a loop over rows is up to 1.15 times as fast in a function without the other one.
 template <class Operation, class S>
 HWY_NOINLINE void RunInGroups(const RowPlan& plan, const RowOperand* operands, size_t begin, size_t end, void* buffer) {
-  const InPlaceLayout<S, S> p{{}, plan.classes, false, plan};
+  const Along<S, kIsShort<Operation, S, S>> p{{}, plan.classes, false, plan};
   for (size_t row = begin; row < end; row += plan.rows) {
     RunShortRows<Operation, S>(p, operands[0], operands[1], row, HWY_MIN(plan.rows, end - row), plan.stream,
                                static_cast<Computed<S>*>(buffer));
@@ -67,13 +69,13 @@ HWY_NOINLINE void RunGroup(const P& p, const R& group) {
   Operation::Run(p, group);
 }
 
-template <class Operation, class S, class Scalar>
+template <class Operation, class S, class Scalar, bool kShort = kIsShort<Operation, S, Scalar>>
 void RunInPlace(const RowPlan& plan, const RowOperand* operands, size_t begin, size_t end, void* buffer) {
   constexpr OperandList kList = Operation::kOperands;
   if constexpr (kCanReduceLanes && Operation::kShortSteps > 0) {
     if (plan.layout == Layout::kShortRows) return RunInGroups<Operation, S>(plan, operands, begin, end, buffer);
   }
-  const InPlaceLayout<S, Scalar> p{{}, plan.classes, plan.stream, plan};
+  const Along<S, kShort> p{{}, plan.classes, plan.stream, plan};
   for (size_t row = begin; row < end; ++row) {
     GroupData<Operation, S, Scalar> group;
     group.buffer = static_cast<Computed<S>*>(buffer);
@@ -88,11 +90,11 @@ void RunInPlace(const RowPlan& plan, const RowOperand* operands, size_t begin, s
   }
 }
 
-template <class Operation, class T>
+template <class Operation, class T, bool kShort>
 void RunSideBySide(const RowPlan& plan, const PackedRows& packed, size_t groups, const RowOperand* operands, size_t next_row,
                    size_t fetched) {
   constexpr OperandList kList = Operation::kOperands;
-  const Across<T> p{{}, plan.classes};
+  const Across<T, kShort> p{{}, plan.classes};
   const size_t lanes = hn::Lanes(p.d);
   for (size_t i = 0; i < groups; ++i) {
     GroupData<Operation, T, T> group;
@@ -175,13 +177,14 @@ struct RowLoops {
     // Computes packed rows, and meanwhile prefetches the `fetched` rows that follow.
     static void Compute(const RowOperation& operation, const RowPlan& plan, const RowOperand* operands, size_t row,
                         size_t count, size_t fetched, const PackedRows& packed) {
-      const RowKernels& kernels = operation.kernels[ComputedType(plan.dtype)];
+      const RowKernels& own = operation.kernels[plan.dtype];
+      const RowKernels& kernels = own.side_by_side == nullptr ? operation.kernels[ComputedType(plan.dtype)] : own;
       if constexpr (kOneByOne) {
-        RowOperand own[kMaxRowOperands];
+        RowOperand rows[kMaxRowOperands];
         for (int k = 0; k < operation.traits.operands.count; ++k) {
-          own[k] = {packed.data[k], 0, packed.data[k] == nullptr ? 0 : static_cast<ptrdiff_t>(sizeof(T))};
+          rows[k] = {packed.data[k], 0, packed.data[k] == nullptr ? 0 : static_cast<ptrdiff_t>(sizeof(T))};
         }
-        kernels.in_place(plan, own, 0, 1, packed.spare);
+        kernels.one_by_one(plan, rows, 0, 1, packed.spare);
       } else {
         kernels.side_by_side(plan, packed, (count + Lanes() - 1) / Lanes(), operands, row + count, fetched);
       }
@@ -303,12 +306,18 @@ constexpr RowKernels KernelsOf() {
   constexpr bool kIsShared = k16Bit && (kIsRare || (Operation::kSharesFloatKernels && std::is_same_v<Scalar, float>));
   // Side by side, two rows of float64 on SSE4 take as long as two in place.
   constexpr bool kOneLayout = kIsRare && Operation::kSideBySide && hn::MaxLanes(hn::ScalableTag<T>()) <= 2;
-  RowKernels kernels{RowLoops<S, Scalar>::Run, nullptr, nullptr};
+  RowKernels kernels{RowLoops<S, Scalar>::Run, nullptr, nullptr, nullptr};
   if constexpr (Has(Operation::kOperands, Operand::kRowIn) && Operation::kInPlace && !Operation::kOwnEntryOnly &&
                 !kIsShared && !kOneLayout) {
     kernels.in_place = RunInPlace<Operation, S, Scalar>;
   }
-  if constexpr (!k16Bit && Operation::kSideBySide) kernels.side_by_side = RunSideBySide<Operation, S>;
+  if constexpr (!k16Bit) {
+    kernels.one_by_one = kernels.in_place;
+    if constexpr (Operation::kSideBySide) kernels.side_by_side = RunSideBySide<Operation, S, false>;
+  } else if constexpr (kIsShort<Operation, S, Scalar> && !kIsRare) {
+    kernels.one_by_one = RunInPlace<Operation, T, T, true>;
+    kernels.side_by_side = RunSideBySide<Operation, T, true>;
+  }
   return kernels;
 }
 

@@ -21,57 +21,37 @@ void RunShortRows(Args...) {}
 #else
 constexpr bool kCanReduceLanes = true;
 
-struct LargerOf {
-  static constexpr bool kHasLow = false;
-  template <class V>
-  HWY_INLINE V operator()(V a, V b, V&) const {
-    return hn::Max(a, b);
-  }
-};
-struct PlainSum {
-  static constexpr bool kHasLow = false;
-  template <class V>
-  HWY_INLINE V operator()(V a, V b, V&) const {
-    return hn::Add(a, b);
-  }
-};
-struct ExactSum {  // with PlainSum, log_softmax came to 5.4 ULP
-  static constexpr bool kHasLow = true;
-  template <class V>
-  HWY_INLINE V operator()(V a, V b, V& low) const {
-    const Two<V> sum = TwoSum(a, b);
-    low = hn::Add(low, sum.lo);
-    return sum.hi;
-  }
-};
+template <class T>
+constexpr size_t kBlocks = hn::MaxLanes(hn::ScalableTag<T>()) / kBlock<T>;
 
-// Reduces as many vectors in memory as there are lanes, each over its lanes by f: lane i is the result of vector i.
-// Overwrites the vectors.
+// Reduces by f the blocks of as many vectors in memory as there are lanes: lane i of results[k] is that of block k of vector
+// i. Overwrites the vectors.
 template <class D, class F>
-HWY_INLINE Two<hn::Vec<D> > OverLanes(D d, hn::TFromD<D>* vectors, F f) {
+HWY_INLINE void OverBlocks(D d, hn::TFromD<D>* vectors, hn::Vec<D>* results, F f) {
   using T = hn::TFromD<D>;
-  using V = hn::Vec<D>;
   constexpr size_t kLanes = kBlock<T>;
-  const size_t lanes = hn::Lanes(d), blocks = lanes / kLanes;
-  HWY_ALIGN T lows[hn::MaxLanes(D()) * hn::MaxLanes(D()) / kLanes];
-  for (size_t i = 0; i < blocks; ++i) {
-    V v[kLanes], low = hn::Zero(d);
+  const size_t lanes = hn::Lanes(d);
+  for (size_t i = 0; i < kBlocks<T>; ++i) {
+    hn::Vec<D> v[kLanes];
     for (size_t k = 0; k < kLanes; ++k) v[k] = hn::Load(d, vectors + (i * kLanes + k) * lanes);
     TransposeBlocks(d, v);
-    for (size_t k = 1; k < kLanes; ++k) v[0] = f(v[0], v[k], low);
+    if constexpr (kLanes == 4) v[2] = f(v[2], v[3]);
+    v[0] = f(v[0], v[1]);
+    if constexpr (kLanes == 4) v[0] = f(v[0], v[2]);
     hn::Store(v[0], d, vectors + i * lanes);
-    if constexpr (F::kHasLow) hn::Store(low, d, lows + i * lanes);
   }
-  const auto blocks_of = [=](const T* from, size_t i) NONLIN_LOOP {
-    const char* first = reinterpret_cast<const char*>(from + i * kLanes);
-    return LoadBlocks<kLanes>(d, first, static_cast<ptrdiff_t>(lanes * sizeof(T)));
-  };
-  V total = blocks_of(vectors, 0), low = hn::Zero(d);
-  for (size_t i = 1; i < blocks; ++i) total = f(total, blocks_of(vectors, i), low);
-  if constexpr (F::kHasLow) {
-    for (size_t i = 0; i < blocks; ++i) low = hn::Add(low, blocks_of(lows, i));
+  for (size_t i = 0; i < kBlocks<T>; ++i) {
+    const char* first = reinterpret_cast<const char*>(vectors + i * kLanes);
+    results[i] = LoadBlocks<kLanes>(d, first, static_cast<ptrdiff_t>(lanes * sizeof(T)));
   }
-  return {total, low};
+}
+// The same for all lanes of a vector.
+template <class D, class F>
+HWY_INLINE hn::Vec<D> OverLanes(D d, hn::TFromD<D>* vectors, F f) {
+  hn::Vec<D> results[kBlocks<hn::TFromD<D> >];
+  OverBlocks(d, vectors, results, f);
+  for (size_t i = 1; i < kBlocks<hn::TFromD<D> >; ++i) results[0] = f(results[0], results[i]);
+  return results[0];
 }
 
 // Broadcasts lane i of every vector in a struct of vectors.
@@ -97,11 +77,14 @@ HWY_INLINE void RunShortRows(const P& p, const RowOperand& in, const RowOperand&
   using T = typename P::T;
   using V = hn::Vec<D>;
   using Scale = ScaleOf<P>;
+  using EntryOf = typename Operation::template Entry<D, P::kShort>;
   const D d = p.d;
   const size_t lanes = hn::Lanes(d), steps = p.Steps();
-  const V zero = hn::Zero(d), lowest = hn::Neg(hn::Inf(d));
-  constexpr size_t kMaxLanes = hn::MaxLanes(D());
-  HWY_ALIGN T maxima[kMaxLanes * kMaxLanes], others[kMaxLanes * kMaxLanes], counts[kMaxLanes * kMaxLanes];
+  const V lowest = hn::Neg(hn::Inf(d));
+  constexpr size_t kSquare = hn::MaxLanes(D()) * hn::MaxLanes(D());
+  HWY_ALIGN T maxima[kSquare], others[P::kParts][kSquare], counts[kSquare];
+  const auto larger = [](V a, V b) NONLIN_LOOP { return hn::Max(a, b); };
+  const auto sum = [](V a, V b) NONLIN_LOOP { return hn::Add(a, b); };
   const auto row_of = [&](const RowOperand& o, size_t i) NONLIN_LOOP {
     const ptrdiff_t row = static_cast<ptrdiff_t>(first + i);
     return reinterpret_cast<S*>(o.data + row * o.row);
@@ -115,7 +98,7 @@ HWY_INLINE void RunShortRows(const P& p, const RowOperand& in, const RowOperand&
     }
     hn::Store(max, d, maxima + i * lanes);
   }
-  const V max = OverLanes(d, maxima, LargerOf()).hi;
+  const V max = OverLanes(d, maxima, larger);
   struct Top {
     Scale scale;
     V max;
@@ -124,19 +107,27 @@ HWY_INLINE void RunShortRows(const P& p, const RowOperand& in, const RowOperand&
 
   const ptrdiff_t ahead = p.plan.ahead != 0 ? p.plan.ahead : static_cast<ptrdiff_t>(count) * in.row;
   for (size_t i = 0; i < lanes; ++i) {
-    RowTotals<Scale> totals{{zero, zero}, zero};
+    RowTotals<P> totals(p);
     if (i < count) {
       const Top top = OfLane(d, tops, i);
       T* const kept = buffer + i * steps * lanes;
-      totals.template Add<true, true>(p, row_of(in, i), 0, steps, top.scale, top.max, ahead, [=](size_t j, V e) NONLIN_LOOP {
-        if constexpr (Operation::kOfExponentials) hn::Store(e, d, kept + j * lanes);
-      });
+      totals.template Add<EntryOf::kRest, true>(p, row_of(in, i), 0, steps, top.scale, top.max, ahead,
+                                                [=](size_t j, V e) NONLIN_LOOP {
+                                                  if constexpr (Operation::kOfExponentials)
+                                                    hn::Store(e, d, kept + j * lanes);
+                                                });
     }
-    hn::Store(hn::Add(totals.others.hi, totals.others.lo), d, others + i * lanes);
+    for (size_t part = 0; part < P::kParts; ++part) hn::Store(totals.others.Of(part), d, others[part] + i * lanes);
     hn::Store(totals.count, d, counts + i * lanes);
   }
-  const RowTotals<Scale> totals{OverLanes(d, others, ExactSum()), OverLanes(d, counts, PlainSum()).hi};
-  const typename Operation::template Entry<D, P::kShort> entries(d, totals.Finish(Across<T>{d, p.classes}, tops.scale, max));
+  V blocks[P::kParts * kBlocks<T>];
+  for (size_t part = 0; part < P::kParts; ++part) OverBlocks(d, others[part], blocks + part * kBlocks<T>, sum);
+  const Two<V> total = JoinAll<true>(kSumLanes<T> / 4, [&](size_t i) NONLIN_LOOP {
+    const V four = kBlock<T> == 4 ? blocks[i] : hn::Add(blocks[2 * i], blocks[2 * i + 1]);
+    return Two<V>{four, hn::Zero(d)};
+  });
+  const auto row_sum = RowSumOf(d, tops.scale, max, OverLanes(d, counts, sum), total);
+  const EntryOf entries(d, row_sum);
 
   stream &= out.row == static_cast<ptrdiff_t>(p.classes * sizeof(S));
   S* const stage = reinterpret_cast<S*>(buffer);  // its writes stay behind the reads

@@ -19,6 +19,7 @@ namespace HWY_NAMESPACE {
 constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
 
 struct Softmax : RowFormula {
+  static constexpr bool kHasExponentials = true;
   static constexpr size_t kNarrow = 7;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowOut);
   static constexpr Changes kChanges{true, 0, false, {kMinusInfinity, 0}};
@@ -26,13 +27,15 @@ struct Softmax : RowFormula {
   static void Run(const P& p, const R& r) {
     const auto d = p.d;
     auto* out = r.template Row<1>();
-    const auto exponentials = ExponentialsOf<!P::kShort>(p, r.template Row<0>(), p.Keep(out, r.buffer));
-    exponentials.Transform(out, Entry<decltype(d), P::kShort>(d, exponentials.sum));
+    using EntryOf = Entry<decltype(d), P::kShort>;
+    const auto exponentials = ExponentialsOf<EntryOf::kRest>(p, r.template Row<0>(), p.Keep(out, r.buffer));
+    exponentials.Transform(out, EntryOf(d, exponentials.sum));
   }
 
   // An entry of the result from its exponential.
   template <class D, bool kShort>
   struct Entry {
+    static constexpr bool kRest = !kShort;
     using V = hn::Vec<D>;
     V high, low;
     template <class Sum>
@@ -51,6 +54,7 @@ struct Softmax : RowFormula {
 };
 
 struct LogSoftmax : RowFormula {
+  static constexpr bool kHasExponentials = true;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowOut);
   static constexpr Changes kChanges{true, 0, false, {kMinusInfinity, kMinusInfinity}};
   template <class P, class R>
@@ -63,6 +67,7 @@ struct LogSoftmax : RowFormula {
   // An entry of the result from its entry of x.
   template <class D, bool>
   struct Entry {
+    static constexpr bool kRest = true;
     using V = hn::Vec<D>;
     V high, low;
     template <class Sum>
@@ -78,6 +83,7 @@ struct LogSoftmax : RowFormula {
 };
 
 struct LogSumExp : RowFormula {
+  static constexpr bool kHasExponentials = true;
   static constexpr size_t kNarrow = 16;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kScalarOut);
   static constexpr Changes kChanges{true, -1, false, {kMinusInfinity}};
@@ -152,6 +158,7 @@ struct LogSumExpSigned : RowFormula {
 
 // The maximum m of a row and the sum of e^(x - m), for rows in pieces. With an infinite maximum the sum is 0 or 1.
 struct LogSumExpPartial : RowFormula {
+  static constexpr bool kHasExponentials = true;
   static constexpr size_t kNarrow = 16;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kScalarOut, Operand::kScalarOut);
   template <class P, class R>
@@ -239,6 +246,7 @@ struct LogSoftmaxBackward : RowFormula {
 };
 
 struct LogSumExpBackward : RowFormula {
+  static constexpr bool kHasExponentials = true;
   static constexpr size_t kNarrow = 7;
   static constexpr OperandList kOperands = Operands(Operand::kScalarIn, Operand::kRowIn, Operand::kRowOut);
   static constexpr Changes kChanges{true, -1, false, {0, kMinusInfinity, 0}, true};
