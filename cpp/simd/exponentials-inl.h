@@ -141,13 +141,13 @@ struct RowTotals {
   HWY_INLINE explicit RowTotals(const P& p) : count(hn::Zero(p.d)) { others.Clear(p); }
 
   // Adds the steps [begin, end), and calls `keep(i, e)` with every exponential. Prefetches memory `ahead` bytes away.
-  template <bool kCount, bool kFewSteps = false, class S, class F>
+  template <bool kCount, class S, class F>
   HWY_INLINE void Add(const P& p, const S* row, size_t begin, size_t end, const ScaleOf<P>& scale, V max, ptrdiff_t ahead,
                       F keep) {
     const D d = p.d;
     const V one = hn::Set(d, 1);
     const auto filler = hn::GetLane(hn::Neg(hn::Inf(d)));
-    AddUp<1, kFewSteps>(p, row, begin, end, filler, &others, [&](size_t i, V v, V* term, auto step) NONLIN_LOOP {
+    AddUp<1>(p, row, begin, end, filler, &others, [&](size_t i, V v, V* term, auto step) NONLIN_LOOP {
       if constexpr (P::kInMemory) hwy::Prefetch(reinterpret_cast<const char*>(row + p.Offset(i)) + ahead);
       const V e = scale.Exp(d, v);
       keep(i, e);

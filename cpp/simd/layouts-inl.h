@@ -387,7 +387,7 @@ struct LaneSums {
 
 // Adds to each of kSums sums the terms that f(step, v, terms, FullStep or TailStep) sets for the steps [begin, end). In a
 // run, a lane's terms go to two sums by turns, which halves the chain of roundings.
-template <size_t kSums, bool kFewSteps = false, class P, class S, class F>
+template <size_t kSums, class P, class S, class F>
 HWY_INLINE void AddUp(const P& p, const S* row, size_t begin, size_t end, typename P::T filler, LaneSums<P>* totals, F f) {
   using V = typename P::V;
   if constexpr (!P::kInMemory && kSums == 1 && !kIsRare) {  // with more, terms are long
@@ -400,7 +400,7 @@ HWY_INLINE void AddUp(const P& p, const S* row, size_t begin, size_t end, typena
       return;
     }
   }
-  const bool is_one_run = LaneSums<P>::IsOneRun(p) || (kFewSteps && end <= kRunSteps<P>);
+  const bool is_one_run = end <= kRunSteps<P>;  // the whole row
   for (size_t run = begin; run < end; run += kRunSteps<P>) {
     const size_t run_end = HWY_MIN(run + kRunSteps<P>, end);
     for (size_t part = 0; part < HWY_MIN(P::kParts, run_end - run); ++part) {

@@ -111,11 +111,10 @@ HWY_INLINE void RunShortRows(const P& p, const RowOperand& in, const RowOperand&
     if (i < count) {
       const Top top = OfLane(d, tops, i);
       T* const kept = buffer + i * steps * lanes;
-      totals.template Add<EntryOf::kRest, true>(p, row_of(in, i), 0, steps, top.scale, top.max, ahead,
-                                                [=](size_t j, V e) NONLIN_LOOP {
-                                                  if constexpr (Operation::kOfExponentials)
-                                                    hn::Store(e, d, kept + j * lanes);
-                                                });
+      totals.template Add<EntryOf::kRest>(p, row_of(in, i), 0, steps, top.scale, top.max, ahead,
+                                          [=](size_t j, V e) NONLIN_LOOP {
+                                            if constexpr (Operation::kOfExponentials) hn::Store(e, d, kept + j * lanes);
+                                          });
     }
     for (size_t part = 0; part < P::kParts; ++part) hn::Store(totals.others.Of(part), d, others[part] + i * lanes);
     hn::Store(totals.count, d, counts + i * lanes);
