@@ -395,9 +395,8 @@ def check(call: Call) -> str | None:
                 call()
     except ERRORS as e:
         failed = True
-        if isinstance(e, UnicodeError) and not any(
-            "\udc80" in str(v) for v in (*call.options, *call.options.values(), *call.given)
-        ):
+        given = (*call.options, *call.options.values(), *call.given)
+        if isinstance(e, UnicodeError) and not any("\udc80" in str(v) or isinstance(v, bytes) for v in given):
             return f"{type(e).__name__}: {e}"
     except BaseException as e:
         return f"{type(e).__name__}: {e}"

@@ -25,22 +25,14 @@ def largest(entries: list[dict[str, Any]]) -> str:
 
 def sweep(run: Run) -> str:
     """A sentence on what was swept."""
-
-    def share(dtype: str) -> str:
-        names: dict[int, list[str]] = {}
-        for entry in run.values():
-            if entry["dtype"] == dtype:
-                names.setdefault(entry["stride"], []).append(entry["function"])
-        if not names:
-            return "none"
-        usual, *others = sorted(names, key=lambda stride: -len(names[stride]))
-        text = "all" if usual == 1 else f"every {usual}th"
-        return text + "".join(f" (every {stride}th for {', '.join(names[stride])})" for stride in others)
-
+    strides: dict[int, dict[str, None]] = {}  # of the functions, in their order
+    for entry in run.values():
+        strides.setdefault(entry["stride"], {})[entry["function"]] = None
     targets = list(dict.fromkeys(target for entry in run.values() for target in entry["targets"]))
-    inputs = {"float32": "of the 2^32 inputs of float32", "float64": "of 10^8 inputs of float64"}
-    swept = ", ".join(f"{share(dtype)} {of}" for dtype, of in inputs.items())
-    return f"Swept on {', '.join(targets)}: {swept}, all of float16 and bfloat16."
+    text = f"Swept on {', '.join(targets)}: all of float16 and bfloat16, the 2^32 inputs of float32, 10^8 of float64"
+    for stride in sorted(strides.keys() - {1}):
+        text += f"; every {stride}th of the latter two for {', '.join(strides[stride])}"
+    return text + "."
 
 
 def table(run: Run) -> str:
