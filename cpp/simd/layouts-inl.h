@@ -401,26 +401,37 @@ HWY_INLINE void AddUp(const P& p, const S* row, size_t begin, size_t end, typena
     }
   }
   const bool is_one_run = end <= kRunSteps<P>;  // the whole row
+  const auto add = [=](size_t k, size_t part, V run) NONLIN_LOOP {
+    if (is_one_run) {
+      totals[k].high[part] = run;
+    } else {
+      totals[k].Add(part, run);
+    }
+  };
+  // In registers, all parts in the order of memory; if they are many, one after another.
+  constexpr size_t kPartsAtOnce = P::kParts <= 2 ? P::kParts : 1, kTurns = 2 * kPartsAtOnce;
   for (size_t run = begin; run < end; run += kRunSteps<P>) {
     const size_t run_end = HWY_MIN(run + kRunSteps<P>, end);
-    for (size_t part = 0; part < HWY_MIN(P::kParts, run_end - run); ++part) {
-      V sums[kSums], others[kSums];
-      for (size_t k = 0; k < kSums; ++k) sums[k] = others[k] = hn::Zero(p.d);
-      ForEach<P::kParts>(p, row, run + part, run_end, filler, [&](size_t i, V v, auto step) NONLIN_LOOP {
+    for (size_t first = run; first < HWY_MIN(run + P::kParts, run_end); first += kPartsAtOnce) {
+      V sums[kSums][kTurns];  // whose turn it is comes first
+      for (size_t i = 0; i < kSums * kTurns; ++i) sums[i / kTurns][i % kTurns] = hn::Zero(p.d);
+      const auto next_turn = [&](size_t k, V sum) NONLIN_LOOP {
+        for (size_t i = 1; i < kTurns; ++i) sums[k][i - 1] = sums[k][i];
+        sums[k][kTurns - 1] = sum;
+      };
+      ForEach<P::kParts / kPartsAtOnce>(p, row, first, run_end, filler, [&](size_t i, V v, auto step) NONLIN_LOOP {
         V terms[kSums];
         f(i, v, terms, step);
-        for (size_t k = 0; k < kSums; ++k) {
-          const V next = hn::Add(others[k], terms[k]);
-          others[k] = sums[k];
-          sums[k] = next;
-        }
+        for (size_t k = 0; k < kSums; ++k) next_turn(k, hn::Add(sums[k][0], terms[k]));
       });
+      if constexpr (kPartsAtOnce > 1) {
+        for (size_t i = run_end - first; i % kTurns != 0; ++i) {
+          for (size_t k = 0; k < kSums; ++k) next_turn(k, sums[k][0]);
+        }
+      }
       for (size_t k = 0; k < kSums; ++k) {
-        const V sum = hn::Add(sums[k], others[k]);
-        if (is_one_run) {
-          totals[k].high[part] = sum;
-        } else {
-          totals[k].Add(part, sum);
+        for (size_t part = 0; part < kPartsAtOnce; ++part) {
+          add(k, first - run + part, hn::Add(sums[k][part], sums[k][part + kPartsAtOnce]));
         }
       }
     }
