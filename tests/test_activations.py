@@ -436,6 +436,18 @@ def test_methods(ufunc: np.ufunc, dtype: np.dtype, rng: np.random.Generator) -> 
             assert_same_bits(got, np.asarray(expected).astype(numbers.dtype))
 
 
+@pytest.mark.skipif(type(_core.geglu) is np.ufunc, reason="this NumPy has no subtypes of ufunc, and its own methods")
+@pytest.mark.parametrize("size", [0, 1, 3])
+def test_accumulate_needs_room(size: int) -> None:
+    """NumPy's own writes beyond the array, or crashes."""
+    out = np.zeros((), np.float32)
+    x = np.ones(size, np.float32)
+    for arguments, options in (((x,), {"out": out}), ((x,), {"out": (out,)}), ((x, 0, None, out), {})):
+        with pytest.raises(ValueError, match=r"out has shape \(\); accumulate takes the shape of its array"):
+            _core.geglu.accumulate(*arguments, **options)
+    assert out == 0
+
+
 @all_dtypes
 @all_ufuncs
 def test_reductions_into_another_type(ufunc: np.ufunc, dtype: np.dtype, rng: np.random.Generator) -> None:

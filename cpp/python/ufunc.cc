@@ -199,9 +199,23 @@ constexpr const char* kMethodNames[] = {"reduce", "accumulate", "reduceat", "out
 
 PyObject* methods[kMethods];  // NumPy's
 
+// NumPy 2.4 crashes where the result of `accumulate` goes to an array without dimensions.
+void CheckAccumulated(PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
+  constexpr Py_ssize_t kOutPlace = 3;
+  PyObject* out = given > kOutPlace ? args[kOutPlace] : nullptr;
+  const Py_ssize_t named = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
+  for (Py_ssize_t i = 0; i < named; ++i) {
+    if (IsName(PyTuple_GET_ITEM(keywords, i), "out")) out = args[given + i];
+  }
+  if (out != nullptr && PyTuple_CheckExact(out) && PyTuple_GET_SIZE(out) == 1) out = PyTuple_GET_ITEM(out, 0);
+  if (out != nullptr && PyArray_Check(out) && PyArray_NDIM(ArrayOf(out)) == 0)
+    Raise(PyExc_ValueError, "out has shape (); accumulate takes the shape of its array, of one dimension or more");
+}
+
 template <int kMethod>
 PyObject* CallMethod(PyObject* ufunc, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
   return Guarded([&] {
+    if constexpr (kMethod == kAccumulate) CheckAccumulated(args, given, keywords);
     const QuietErrors quiet;
     std::vector<PyObject*> all{ufunc};
     all.insert(all.end(), args, args + given + (keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords)));
