@@ -26,19 +26,11 @@ SHAPES = [(3, 1), (37, 2), (70, 10), (33, 33), (19, 64), (5, 128), (9, 200), (4,
 
 def ordered(x: np.ndarray, layout: str) -> np.ndarray:
     """`x`, which is C-contiguous, with its values elsewhere in memory."""
-    if layout == "fortran":
-        return np.asfortranarray(x)
-    if layout == "every other":
-        wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1]), x.dtype)
-        wide[..., ::2] = x
-        return wide[..., ::2]
-    if layout == "backwards":
-        return np.ascontiguousarray(x[::-1])[::-1]
-    return x
+    return np.asfortranarray(x) if layout == "fortran" else x
 
 
 WITHOUT_FMA = ("SSE4", "SCALAR")
-LAYOUTS = ("plain", "fortran", "every other", "backwards")
+LAYOUTS = ("plain", "fortran")
 
 
 SPECIAL = [

@@ -24,17 +24,18 @@ def test_results_keep_their_bits(target: str) -> None:
     assert [name for name, value in known.items() if found.get(name) != value] == []  # new functions may be missing there
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 7])
 @pytest.mark.parametrize("target", [t for t in nl.simd_targets() if t not in bits.WITHOUT_FMA])
-def test_fingerprints_are_the_same(target: str, threads: int) -> None:
-    code = f"""
+def test_fingerprints_are_the_same(target: str) -> None:
+    code = """
         import json, nonlin as nl
         from nonlin import _fingerprint
-        nl.set_num_threads({threads})
-        print(json.dumps(_fingerprint.fingerprints()))
+        for threads in (1, 2, 3, 7):
+            with nl.num_threads(threads):
+                print(json.dumps(_fingerprint.fingerprints()))
     """
-    found = json.loads(printed(code, NONLIN_SIMD_TARGET=target))
-    assert {name for name in KNOWN["fingerprints"] if found[name] != KNOWN["fingerprints"][name]} == set()
+    for threads, line in zip((1, 2, 3, 7), printed(code, NONLIN_SIMD_TARGET=target).splitlines(), strict=True):
+        found, known = json.loads(line), KNOWN["fingerprints"]
+        assert {name for name in known if found[name] != known[name]} == set(), threads
 
 
 def test_fingerprint() -> None:
@@ -71,7 +72,7 @@ def assert_rows_are_the_same(function: Callable[..., Any], operands: list[Any], 
 
 
 # Of few vectors, of many, of more than a run, than a block, and huge.
-@pytest.mark.parametrize("classes", [1, 2, 3, 10, 16, 33, 64, 100, 129, 200, 256, 1000, 4097, 70_000])
+@pytest.mark.parametrize("classes", [1, 2, 10, 16, 33, 100, 129, 256, 1000, 4097, 70_000])
 @pytest.mark.parametrize("dtype", bits.DTYPES, ids=str)
 def test_rows_have_the_same_bits_in_every_layout(dtype: np.dtype, classes: int, rng: np.random.Generator) -> None:
     shape = (min(37, max(2, 20_000 // classes)), classes)
