@@ -100,7 +100,8 @@ def rows(name: str, dtype: np.dtype) -> Iterator[Any]:
 
 def options_of(loss: Loss, numbers: Numbers, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[dict[str, Any]]:
     weights = {"weight": shape[-1:] if loss.by_rows else shape, "pos_weight": shape}
-    values: dict[str, Any] = {n: numbers.factors(s).astype(dtype) for n, s in weights.items()}
+    # Multiples of 1 / 64, whose sums are exact in any order.
+    values: dict[str, Any] = {n: ((16 + numbers.classes(112, s)) / 64).astype(dtype) for n, s in weights.items()}
     values |= {"ignore_index": 1, "label_smoothing": 0.125, "z_loss": 0.25}
     names = [name for name in loss.options if name in values]
     yield {}

@@ -23,10 +23,6 @@ class Numbers:
     def uniform(self, low: float, high: float, shape: Any) -> Any:
         return low + (high - low) * self.random.random_sample(shape)
 
-    def factors(self, shape: Any) -> Any:
-        """Multiples of 1 / 64, whose sums are exact in any order."""
-        return self.random.randint(16, 128, shape) / 64
-
     def classes(self, classes: int, shape: Any) -> Any:
         return self.random.randint(0, classes, shape)
 
