@@ -330,7 +330,7 @@ HWY_INLINE auto JoinAll(size_t count, F sum_of) {
 }
 
 // The total, in all lanes, of the sums in a row's lanes, of which each of `count` vectors holds kLanes: fours of neighbours
-// are added up plainly, ((0 + 1) + (2 + 3)), then pairs of fours, and pairs of these. Three zeros follow the sums.
+// are added up plainly, ((0 + 1) + (2 + 3)), then pairs of fours, and pairs of these. Zeros complete the last four.
 template <bool kExact, size_t kLanes, class D, class V>
 HWY_INLINE Two<V> FoldLanes(D d, V* sums, size_t count) {
   constexpr size_t kVectors = kLanes < 4 ? 4 / kLanes : 1;  // of a four

@@ -63,7 +63,7 @@ HWY_INLINE double DoubleSumOf(const P& p, const S* row, F f) {
     return hn::GetLane(SumOf(p, row, f));
   } else {
     const hn::ScalableTag<double> dd;
-    constexpr size_t kHalves = HWY_TARGET == HWY_SCALAR ? 1 : 2, kLanes = hn::MaxLanes(dd);
+    constexpr size_t kHalves = HWY_TARGET == HWY_SCALAR ? 1 : 2;
     hn::Vec<decltype(dd)> sums[P::kParts * kHalves];
     for (auto& sum : sums) sum = hn::Zero(dd);
     ForEach(p, row, 0, p.Steps(), 0, [&](size_t i, typename P::V v, auto step) NONLIN_LOOP {
@@ -78,12 +78,7 @@ HWY_INLINE double DoubleSumOf(const P& p, const S* row, F f) {
       to[1] = hn::Add(to[1], hn::PromoteTo(dd, hn::UpperHalf(half, term)));
 #endif
     });
-    HWY_ALIGN double lanes[P::kParts * kHalves * kLanes];
-    for (size_t i = 0; i < P::kParts * kHalves; ++i) hn::Store(sums[i], dd, lanes + i * kLanes);
-    for (size_t count = P::kParts * kHalves * kLanes; count > 1; count /= 2) {
-      for (size_t i = 0; i < count / 2; ++i) lanes[i] = lanes[2 * i] + lanes[2 * i + 1];
-    }
-    return lanes[0];
+    return hn::GetLane(FoldLanes<false, hn::MaxLanes(dd)>(dd, sums, P::kParts * kHalves).hi);
   }
 }
 
