@@ -329,27 +329,24 @@ HWY_INLINE auto JoinAll(size_t count, F sum_of) {
   return Join<kExact>(first, count == 3 ? sum_of(2) : Join<kExact>(sum_of(2), sum_of(3)));
 }
 
-// The total, in all lanes, of the sums in a row's lanes, of which each of `count` vectors holds kLanes: fours of neighbours
-// are added up plainly, ((0 + 1) + (2 + 3)), then pairs of fours, and pairs of these. Zeros complete the last four.
+// The total, in all lanes, of the sums in a row's lanes, of which each of `count` vectors holds kLanes: in pairs of
+// neighbours, then pairs of these, and so on. Zeros complete the last four. With fours added up plainly, log_softmax came
+// to 3.9 ULP.
 template <bool kExact, size_t kLanes, class D, class V>
 HWY_INLINE Two<V> FoldLanes(D d, V* sums, size_t count) {
   constexpr size_t kVectors = kLanes < 4 ? 4 / kLanes : 1;  // of a four
   const V zero = hn::Zero(d);
-  const auto fours = [=](size_t i) NONLIN_LOOP {  // in vector i, or in the vectors of four i
-    const V* const v = sums + i * kVectors;
-    if constexpr (kLanes == 1) {
-      return Two<V>{hn::Add(hn::Add(v[0], v[1]), hn::Add(v[2], v[3])), zero};
-    } else if constexpr (kLanes == 2) {
-      return Two<V>{hn::Add(hn::Add(v[0], hn::Reverse2(d, v[0])), hn::Add(v[1], hn::Reverse2(d, v[1]))), zero};
-    } else {
-      const V pairs = hn::Add(v[0], hn::Reverse2(d, v[0]));
-      Two<V> sum{hn::Add(pairs, hn::Reverse4(d, pairs)), zero};
-      if constexpr (kLanes >= 8) sum = Join<kExact>(sum, Two<V>{hn::Reverse8(d, sum.hi), zero});
-      if constexpr (kLanes >= 16) sum = Join<kExact>(sum, Two<V>{hn::Reverse(d, sum.hi), hn::Reverse(d, sum.lo)});
-      return sum;
-    }
+  const auto lanes = [=](V v) NONLIN_LOOP {  // of a vector; lanes that were joined hold the same
+    Two<V> sum{v, zero};
+    if constexpr (kLanes >= 2) sum = Join<kExact>(sum, Two<V>{hn::Reverse2(d, v), zero});
+    if constexpr (kLanes >= 4) sum = Join<kExact>(sum, Two<V>{hn::Reverse4(d, sum.hi), hn::Reverse4(d, sum.lo)});
+    if constexpr (kLanes >= 8) sum = Join<kExact>(sum, Two<V>{hn::Reverse8(d, sum.hi), hn::Reverse8(d, sum.lo)});
+    if constexpr (kLanes >= 16) sum = Join<kExact>(sum, Two<V>{hn::Reverse(d, sum.hi), hn::Reverse(d, sum.lo)});
+    return sum;
   };
-  return JoinAll<kExact>((count + kVectors - 1) / kVectors, fours);
+  return JoinAll<kExact>((count + kVectors - 1) / kVectors, [=](size_t i) NONLIN_LOOP {
+    return JoinAll<kExact>(kVectors, [=](size_t k) NONLIN_LOOP { return lanes(sums[i * kVectors + k]); });
+  });
 }
 
 // The sums of a row in its lanes, each added up exactly from the sums of runs.

@@ -24,34 +24,42 @@ constexpr bool kCanReduceLanes = true;
 template <class T>
 constexpr size_t kBlocks = hn::MaxLanes(hn::ScalableTag<T>()) / kBlock<T>;
 
-// Reduces by f the blocks of as many vectors in memory as there are lanes: lane i of results[k] is that of block k of vector
-// i. Overwrites the vectors.
-template <class D, class F>
-HWY_INLINE void OverBlocks(D d, hn::TFromD<D>* vectors, hn::Vec<D>* results, F f) {
+// Joins the blocks of as many vectors in memory as there are lanes: lane i of results[k] is that of block k of vector i.
+// Overwrites the vectors.
+template <bool kHasLow, class D, class F>
+HWY_INLINE void OverBlocks(D d, hn::TFromD<D>* vectors, Two<hn::Vec<D> >* results, F join) {
   using T = hn::TFromD<D>;
+  using V = hn::Vec<D>;
   constexpr size_t kLanes = kBlock<T>;
   const size_t lanes = hn::Lanes(d);
+  const V zero = hn::Zero(d);
+  HWY_ALIGN T lows[kBlocks<T> * hn::MaxLanes(D())];
   for (size_t i = 0; i < kBlocks<T>; ++i) {
-    hn::Vec<D> v[kLanes];
+    V v[kLanes];
     for (size_t k = 0; k < kLanes; ++k) v[k] = hn::Load(d, vectors + (i * kLanes + k) * lanes);
     TransposeBlocks(d, v);
-    if constexpr (kLanes == 4) v[2] = f(v[2], v[3]);
-    v[0] = f(v[0], v[1]);
-    if constexpr (kLanes == 4) v[0] = f(v[0], v[2]);
-    hn::Store(v[0], d, vectors + i * lanes);
+    Two<V> sum = join(Two<V>{v[0], zero}, Two<V>{v[1], zero});
+    if constexpr (kLanes == 4) sum = join(sum, join(Two<V>{v[2], zero}, Two<V>{v[3], zero}));
+    hn::Store(sum.hi, d, vectors + i * lanes);
+    if constexpr (kHasLow) hn::Store(sum.lo, d, lows + i * lanes);
   }
+  const auto blocks_of = [=](const T* from, size_t i) NONLIN_LOOP {
+    const char* first = reinterpret_cast<const char*>(from + i * kLanes);
+    return LoadBlocks<kLanes>(d, first, static_cast<ptrdiff_t>(lanes * sizeof(T)));
+  };
   for (size_t i = 0; i < kBlocks<T>; ++i) {
-    const char* first = reinterpret_cast<const char*>(vectors + i * kLanes);
-    results[i] = LoadBlocks<kLanes>(d, first, static_cast<ptrdiff_t>(lanes * sizeof(T)));
+    results[i].hi = blocks_of(vectors, i);
+    results[i].lo = zero;
+    if constexpr (kHasLow) results[i].lo = blocks_of(lows, i);
   }
 }
 // The same for all lanes of a vector.
 template <class D, class F>
-HWY_INLINE hn::Vec<D> OverLanes(D d, hn::TFromD<D>* vectors, F f) {
-  hn::Vec<D> results[kBlocks<hn::TFromD<D> >];
-  OverBlocks(d, vectors, results, f);
-  for (size_t i = 1; i < kBlocks<hn::TFromD<D> >; ++i) results[0] = f(results[0], results[i]);
-  return results[0];
+HWY_INLINE hn::Vec<D> OverLanes(D d, hn::TFromD<D>* vectors, F join) {
+  Two<hn::Vec<D> > results[kBlocks<hn::TFromD<D> >];
+  OverBlocks<false>(d, vectors, results, join);
+  for (size_t i = 1; i < kBlocks<hn::TFromD<D> >; ++i) results[0] = join(results[0], results[i]);
+  return results[0].hi;
 }
 
 // Broadcasts lane i of every vector in a struct of vectors.
@@ -83,8 +91,9 @@ HWY_INLINE void RunShortRows(const P& p, const RowOperand& in, const RowOperand&
   const V lowest = hn::Neg(hn::Inf(d));
   constexpr size_t kSquare = hn::MaxLanes(D()) * hn::MaxLanes(D());
   HWY_ALIGN T maxima[kSquare], others[P::kParts][kSquare], counts[kSquare];
-  const auto larger = [](V a, V b) NONLIN_LOOP { return hn::Max(a, b); };
-  const auto sum = [](V a, V b) NONLIN_LOOP { return hn::Add(a, b); };
+  const auto larger = [](Two<V> a, Two<V> b) NONLIN_LOOP { return Two<V>{hn::Max(a.hi, b.hi), a.lo}; };
+  const auto plain_sum = [](Two<V> a, Two<V> b) NONLIN_LOOP { return Join<false>(a, b); };
+  const auto exact_sum = [](Two<V> a, Two<V> b) NONLIN_LOOP { return Join<true>(a, b); };
   const auto row_of = [&](const RowOperand& o, size_t i) NONLIN_LOOP {
     const ptrdiff_t row = static_cast<ptrdiff_t>(first + i);
     return reinterpret_cast<S*>(o.data + row * o.row);
@@ -119,13 +128,14 @@ HWY_INLINE void RunShortRows(const P& p, const RowOperand& in, const RowOperand&
     for (size_t part = 0; part < P::kParts; ++part) hn::Store(totals.others.Of(part), d, others[part] + i * lanes);
     hn::Store(totals.count, d, counts + i * lanes);
   }
-  V blocks[P::kParts * kBlocks<T>];
-  for (size_t part = 0; part < P::kParts; ++part) OverBlocks(d, others[part], blocks + part * kBlocks<T>, sum);
+  Two<V> blocks[P::kParts * kBlocks<T>];
+  for (size_t part = 0; part < P::kParts; ++part) {
+    OverBlocks<true>(d, others[part], blocks + part * kBlocks<T>, exact_sum);
+  }
   const Two<V> total = JoinAll<true>(kSumLanes<T> / 4, [&](size_t i) NONLIN_LOOP {
-    const V four = kBlock<T> == 4 ? blocks[i] : hn::Add(blocks[2 * i], blocks[2 * i + 1]);
-    return Two<V>{four, hn::Zero(d)};
+    return kBlock<T> == 4 ? blocks[i] : Join<true>(blocks[2 * i], blocks[2 * i + 1]);
   });
-  const auto row_sum = RowSumOf(d, tops.scale, max, OverLanes(d, counts, sum), total);
+  const auto row_sum = RowSumOf(d, tops.scale, max, OverLanes(d, counts, plain_sum), total);
   const EntryOf entries(d, row_sum);
 
   stream &= out.row == static_cast<ptrdiff_t>(p.classes * sizeof(S));
