@@ -78,7 +78,7 @@ HWY_INLINE double DoubleSumOf(const P& p, const S* row, F f) {
       to[1] = hn::Add(to[1], hn::PromoteTo(dd, hn::UpperHalf(half, term)));
 #endif
     });
-    return hn::GetLane(FoldLanes<false, hn::MaxLanes(dd)>(dd, sums, P::kParts * kHalves).hi);
+    return hn::GetLane(FoldLanes<false, hn::MaxLanes(dd)>(dd, sums, P::kParts * kHalves, p.classes).hi);
   }
 }
 

@@ -133,7 +133,8 @@ HWY_INLINE void RunShortRows(const P& p, const RowOperand& in, const RowOperand&
     OverBlocks<true>(d, others[part], blocks + part * kBlocks<T>, exact_sum);
   }
   const Two<V> total = JoinAll<true>(kSumLanes<T> / 4, [&](size_t i) NONLIN_LOOP {
-    return kBlock<T> == 4 ? blocks[i] : Join<true>(blocks[2 * i], blocks[2 * i + 1]);
+    const Two<V> four = kBlock<T> == 4 ? blocks[i] : Join<true>(blocks[2 * i], blocks[2 * i + 1]);
+    return FourOf<T>(four, p.classes, hn::Zero(d));
   });
   const auto row_sum = RowSumOf(d, tops.scale, max, OverLanes(d, counts, plain_sum), total);
   const EntryOf entries(d, row_sum);
