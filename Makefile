@@ -23,7 +23,7 @@ REQUIREMENTS := $(BIN)/python tools/requirements.py
 # Some machines set these to make OpenBLAS take them for another CPU; benchmarks beside its products run without them.
 unexport OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 
-.PHONY: all bench benchmarks test fuzz fuzz-calls ulp asan clang openmp tsan stress valgrind peers check-all lint format stubs docs
+.PHONY: all bench bench-peers benchmarks test fuzz fuzz-calls ulp asan clang openmp tsan stress valgrind peers check-all lint format stubs docs
 .PHONY: wheel clean distclean
 .PHONY: test-arm test-x86 test-Haswell test-EPYC test-Westmere test-Nehalem
 
@@ -32,9 +32,13 @@ all: $(BUILT)
 bench: $(BUILT)
 	$(BIN)/python -m nonlin.bench $(ARGS)
 
-# Writes docs/benchmarks.md, its pictures, and the README's tables, from a run without a time limit.
+# Some cases beside all contenders that can be installed, with their errors, in one table.
+bench-peers: $(BUILT)
+	tools/with_peers.sh $(BIN)/python -m nonlin.bench --peers $(ARGS)
+
+# Writes docs/benchmarks.md, its pictures, and the README's tables, from a run of everything without a time limit.
 benchmarks: $(BUILT)
-	$(BIN)/python -m nonlin.bench --full --save build/benchmarks.json --plot docs/roofline.png --bars docs/benchmark.png $(ARGS)
+	tools/with_peers.sh $(BIN)/python -m nonlin.bench --full --compile --save build/benchmarks.json --plot docs/roofline.png --bars docs/benchmark.png $(ARGS)
 	$(BIN)/python tools/benchmark_page.py build/benchmarks.json
 
 test: $(BUILT)
@@ -96,7 +100,7 @@ stress: $(DEPS)
 valgrind: $(BUILT)
 	tools/with_build.sh valgrind $(SUITE) tests/test_guard_pages.py tests/test_fuzz_calls.py -k "inside or anything" $(ARGS)
 
-# The tests that compare with torch and JAX, where these can be installed, in an environment beside the other one.
+# The tests that compare with torch, JAX and the benchmark's other contenders, where these can be installed.
 peers: $(BUILT)
 	tools/with_peers.sh $(SUITE) tests/test_bench.py tests/test_fuzz.py tests/test_linear_cross_entropy.py tests/test_loss_values.py $(ARGS)
 

@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import json
 import pathlib
+import time
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ import pytest
 
 import nonlin as nl
 from nonlin import _core
-from nonlin.bench import cases, ceilings, company, contenders
+from nonlin.bench import accuracy, cases, ceilings, company, contenders, with_litert, with_numba, with_onnxruntime
 
-from .oracle import FUNCTIONS
+from .oracle import FUNCTIONS, SLACK
 
 pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
@@ -35,8 +36,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cases, "LOSS_SHAPES", {"targets": (3, 5), "rows": (3, 5), "elements": (17,)})
     for name, value in {"SAMPLE": 1e-9, "MIN_ROUNDS": 1, "MAX_ROUNDS": 1}.items():
         monkeypatch.setattr(measure, name, value)
-    # XLA takes its time to compile; it has a test of its own.
-    loaders = [loader for loader in contenders.LOADERS if loader is not contenders.load_jax]
+    # XLA and LLVM take their time to compile; they have tests of their own.
+    loaders = [loader for loader in contenders.LOADERS if loader not in (contenders.load_jax, with_numba.load)]
     monkeypatch.setattr(contenders, "LOADERS", loaders)
     monkeypatch.setattr(ceilings, "_seconds", lambda name, source, target: 1e-3)
     programs = [company.between(8, "tanh"), company.attention(9, 4), company.training(6, 5, 4, 3)]
@@ -66,8 +67,8 @@ def test_every_function_has_a_case() -> None:
 
 def test_bytes() -> None:
     by_name = {case.name: case for case in cases.elementwise("float64")} | {case.name: case for case in cases.rows()}
-    assert by_name["relu 64K"].bytes == 2 * 8 * 2**16
-    assert by_name["swiglu_backward 64K"].bytes == 5 * 8 * 2**16
+    assert by_name["relu 64K float64"].bytes == 2 * 8 * 2**16
+    assert by_name["swiglu_backward 64K float64"].bytes == 5 * 8 * 2**16
     assert by_name["softmax 512x32000"].bytes == 2 * 4 * 512 * 32000
     assert by_name["cross_entropy 1x1000"].bytes == 4 * 1000 + 8 + 4
     losses = {case.name: case for case in cases.losses()}
@@ -77,7 +78,7 @@ def test_bytes() -> None:
     assert losses["binary_cross_entropy 16M"].bytes == 2 * 4 * 2**24 + 4
 
     halves = {case.name: case for case in cases.elementwise("bfloat16")}
-    assert halves["relu 64K"].bytes == 2 * 2 * 2**16
+    assert halves["relu 64K bfloat16"].bytes == 2 * 2 * 2**16
 
 
 def test_exponentials() -> None:
@@ -288,6 +289,199 @@ def test_jax_agrees(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> 
             assert "JAX" in case["results"]["fresh"]["ratios"], case["name"]
 
 
+IN_NUMBA = {*with_numba.ELEMENTWISE, *with_numba.IN_ROWS, "cross_entropy"}
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("loader", "keys", "keys64"),
+    [
+        (with_numba.load, IN_NUMBA, IN_NUMBA),
+        (contenders.load_torch, set(contenders.TORCH), set(contenders.TORCH) - {"hard_sigmoid_backward"}),
+        (contenders.load_onednn, set(contenders.ONEDNN), set()),
+        (with_onnxruntime.load, set(with_onnxruntime.OPERATORS), with_onnxruntime.IN_DOUBLE),
+        (with_litert.load, set(with_litert.OPERATORS), set()),
+    ],
+    ids=["numba", "torch", "oneDNN", "ONNX Runtime", "XNNPACK"],
+)
+def test_a_peer_computes_its_table(loader: Any, keys: set[str], keys64: set[str], dtype: str) -> None:
+    """In both modes, with results like NumPy's; what is in its table is run."""
+    try:
+        peer = loader(nl.get_num_threads())
+    except ModuleNotFoundError as error:
+        pytest.skip(f"{error.name} is not installed")
+    computed = set()
+    for case in [*cases.elementwise(dtype), *cases.rows(dtype), *cases.losses(dtype)]:
+        measurement = measure.Measurement(case)
+        if peer.modes(case):
+            samplers = list(measure.prepare(measurement, [contenders.load_numpy(1), peer], accuracy.Errors()))
+            assert (measurement.failures, measurement.missing) == (set(), set())
+            assert [mode for name, mode in measurement.seconds if name == peer.name] == peer.modes(case)
+            assert not accuracy.measurable(case) or measurement.errors[peer.name] >= 0
+            for sampler in samplers:
+                sampler.sample()
+            computed.add(case.key)
+    assert computed == (keys if dtype == "float32" else keys64)
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.filterwarnings("ignore")  # of torch's compiler
+@pytest.mark.parametrize("name", ["relu 9", "swiglu_backward 9", "softmax 4x5 axis=0", "cross_entropy_with_grad 3x5"])
+def test_compiled_functions_store_into_out(name: str) -> None:
+    pytest.importorskip("torch")
+    case = next(case for case in [*cases.elementwise(), *cases.rows()] if case.name == name)
+    compiled, numpy, inputs = contenders.load_compiled(nl.get_num_threads()), contenders.load_numpy(1), case.inputs()
+    call = compiled.call(case, "out=", inputs)
+    results = compiled.arrays(call.function())
+    assert measure.disagreement(results, numpy.arrays(numpy.call(case, "fresh", inputs).function())) is None
+    for _ in range(2):  # the same memory again
+        again = compiled.arrays(call.function())
+        assert all(
+            a.ctypes.data == b.ctypes.data for a, b in zip(results[-len(case.out) :], again[-len(case.out) :], strict=True)
+        )
+
+
+def test_largest_errors_are_counted_in_units() -> None:
+    case = next(case for case in cases.elementwise() if case.name == "tanh 64K")
+
+    def error(result: Any, exact: Any, dtype: Any = np.float32) -> float:
+        return accuracy.largest_error(case, [np.array([result]).astype(dtype)], [np.array([exact], np.float64)])
+
+    assert error(1, 1) == 0
+    assert error(1, 1 + 2**-24) == 0.5
+    assert error(2 - 2**-23, 2 + 2**-22) == pytest.approx(1.5)  # the unit is that of the exact value
+    assert error(np.nan, 1) == np.inf
+    assert error(0, 2.0**-126) == 2**23
+    assert error(0, 2.0**-127) == 0  # flushed to zero
+    assert error(2.0**-149, 0) == 1
+    assert error(1, 1 + 2**-9, cases.as_dtype("float16")) == 2
+    pytest.importorskip("ml_dtypes")
+    assert error(1, 1 + 2**-7, cases.as_dtype("bfloat16")) == 1
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+def test_errors_of_nonlin_are_those_promised(dtype: str) -> None:
+    """The oracle is right on all numbers that are asked for, and finds a result that is four units off."""
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    nonlin, errors, found = contenders.load_nonlin(nl.get_num_threads()), accuracy.Errors(), set()
+    for case in cases.elementwise(dtype):
+        # A large factor brings a gate's sub-normal digits into the normal range, where the bounds know no such factors.
+        if case.shape[0] != cases.SMALL or len(case.arguments) > 1 or not accuracy.measurable(case):
+            continue
+        results = nonlin.arrays(nonlin.call(case, "fresh", case.inputs()).function())
+        assert errors.largest(nonlin, "fresh", case, results) <= FUNCTIONS[case.key].ulp[dtype] + SLACK, case
+        off = [result.copy() for result in results]
+        place = int(np.argmax(np.abs(off[0])))
+        off[0].view(f"u{off[0].itemsize}")[place] -= 8  # four units where a power of two begins
+        assert errors.largest(nonlin, "fresh", case, off) > 3
+        found.add(case.key)
+    assert len(errors.known) == len(found) >= 15
+
+
+def test_errors_along_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every so many rows; those of losses from all."""
+    nonlin = contenders.load_nonlin(nl.get_num_threads())
+    monkeypatch.setattr(accuracy, "COMPARED", 64 * 100)
+    for case in cases.rows():
+        if case.shape != (65536, 64):
+            continue
+        case = dataclasses.replace(
+            case,
+            shape=(1000, 64),
+            results=tuple((1000, *shape[1:]) if shape else shape for shape in case.results),
+            out=tuple((1000, *shape[1:]) for shape in case.out),
+        )
+        assert accuracy.step(case) == (1 if "cross" in case.key else 11)
+        results = nonlin.arrays(nonlin.call(case, "fresh", case.inputs()).function())
+        errors = accuracy.Errors()
+        assert errors.largest(nonlin, "fresh", case, results) <= 4
+        again = accuracy.further(case)
+        assert again is not None
+        assert (again.shape, *errors.known) == ((4096, 64), ("nonlin", "fresh", again))
+        wrong = [result * np.float32(1 + 2**-19) for result in results]
+        assert errors.largest(nonlin, "fresh", case, wrong) > 8
+
+
+def test_cases_of_the_comparison_with_all_peers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--peers", "--list"]) == 0
+    rows = "1000000x10", "65536x64", "8192x1024"
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(
+        [
+            *("tanh 100", "sigmoid 100", "sigmoid 256K float64", "silu 256K float64", "silu_backward 4M"),
+            *(f"{name} 64K" for name in ("tanh", "sigmoid", "silu", "silu_backward", "softplus", "mish", "gelu")),
+            *("softplus 16M", "mish 16M", "gelu 16M", "softmax 1x1000", "softmax 512x32000"),
+            *("cross_entropy_with_grad 512x32000", "cross_entropy_with_grad 256x128256"),
+            *(f"{name} {size}" for name in ("softmax", "log_softmax") for size in rows),
+            *(f"{name} {size}" for name in ("cross_entropy", "cross_entropy_with_grad") for size in rows),
+        ]
+    )
+    full = [case.name for case in command.select(command.parse(["--full"]))]
+    assert len(full) == len(set(full))
+    assert set(full) >= {case.name for case, _ in cases.peers()}
+    assert not any("float64" in case.name or "4M" in case.name for case in command.select(command.parse([])))
+
+
+@pytest.mark.usefixtures("tiny")
+def test_peers_stand_in_one_table(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load_close(threads: int) -> contenders.Contender:
+        return dataclasses.replace(contenders.load_numpy(threads), name="close")
+
+    def load_rough(threads: int) -> contenders.Contender:
+        function = contenders.load_numpy(threads).expressions
+        return dataclasses.replace(
+            contenders.load_numpy(threads), name="rough", expressions=lambda case: (f"{function(case)[0]} * 1.00001", None)
+        )
+
+    loaders = [contenders.load_nonlin, contenders.load_numpy, load_close, load_rough]
+    monkeypatch.setattr(contenders, "LOADERS", loaders)
+    monkeypatch.setattr(contenders, "load_compiled", load_rough)
+    saved = tmp_path / "run.json"
+    assert run("--peers", "--filter", "^(tanh|sigmoid) |with_grad 2x", "--save", str(saved)) == 0
+    text = capsys.readouterr().out
+    assert text.count("All peers") == 1
+    assert "Nearest of those within 2.5 ULP is " in text
+    found = {case["name"]: case for case in json.loads(saved.read_text())["cases"]}
+    assert set(found) == {
+        *("tanh 5", "tanh 9", "sigmoid 5", "sigmoid 9", "sigmoid 36 float64"),
+        *("cross_entropy_with_grad 2x33", "cross_entropy_with_grad 2x40"),
+    }
+    assert set(found["cross_entropy_with_grad 2x33"]["results"]) == {"fresh", "out="}
+    tanh = found["tanh 9"]
+    assert set(tanh["results"]) == {"out="}
+    assert tanh["errors"]["nonlin"] <= 1
+    assert tanh["errors"]["NumPy"] == tanh["errors"]["close"] < 2.5 < 50 < tanh["errors"]["rough"]
+    assert set(tanh["results"]["out="]["ratios"]) == {"NumPy", "close", "rough"}
+
+
+def test_nearest_is_accurate() -> None:
+    assert report.nearest_sentence([], [], 3) == "No contender stays within 2.5 ULP."
+    sentence = report.nearest_sentence([2.0, 2.0, 0.25], ["a", "b", "b"], 4)
+    assert "is b: most often the fastest (b 2, a 1, of 4 results; in 1 nobody" in sentence
+    assert sentence.endswith("1.00x.")
+    measured = fixed_run(1e-4, [next(cases.elementwise())])
+    (m,) = measured.measurements
+    assert measured.best(m, "out=") == (0.5, "NumPy")
+    for error, best in ((2.5, (0.5, "NumPy")), (2.6, None)):
+        m.errors = {"NumPy": error}
+        assert measured.best(m, "out=", report.ACCURATE) == best
+    assert [report.error_text(ulp) for ulp in (0.5, 12.3, 184.2, 16777216.0)] == ["0.5", "12", "184", "2e7"]
+
+
+def test_spinning_threads_settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After long calls too."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    call = contenders.Call("1", {})
+    for repeats in (1, 3):
+        measure.Sampler(call, repeats, [], settles=8e-3).sample()
+        measure.Sampler(call, repeats, []).sample()
+    assert slept == [8e-3, 8e-3]
+
+
 @pytest.mark.usefixtures("tiny")
 def test_page(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page and the README's table hold what was measured."""
@@ -302,7 +496,8 @@ def test_page(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readme.write_text(f"before\n{marks}after\n")
     for name, value in {"PAGE": page, "README": readme, "NAMES": ["relu 9", "missing 9"]}.items():
         monkeypatch.setattr(tool, name, value)
-    assert run("--filter", "^(relu|softmax|product)", "--save", str(saved)) == 0
+    monkeypatch.setattr(command, "COMPANY_ROUNDS", 1)
+    assert run("--full", "--filter", "^(relu|softmax|product)", "--save", str(saved)) == 0
     tool.main(str(saved))
     text = page.read_text()
     for part in (
@@ -312,6 +507,8 @@ def test_page(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "## Rows, 4x5 axis=0",
         "| All |",
         "exponentials per second",
+        "## All peers\n\nN",  # the sentence
+        "| softmax 3x5, `out=` |",
     ):
         assert part in text
     lines = readme.read_text().split("\n")

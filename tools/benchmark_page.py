@@ -4,12 +4,14 @@ It writes the page docs/benchmarks.md, and the README's tables between the comme
 """
 
 import json
+import math
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nonlin.bench.report import geometric_mean
+from nonlin.bench import cases
+from nonlin.bench.report import ACCURATE, error_text, geometric_mean, nearest_sentence
 
 ROOT = Path(__file__).parents[1]
 PAGE, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
@@ -27,6 +29,8 @@ NAMES = [
     *(f"{name} {size}" for size, names in LOSSES.items() for name in names.split()),
 ]
 
+README_PEERS = "NumPy", "SciPy", "numexpr", "torch", "JAX"  # the others are on the page, and among the nearest
+
 Case = dict[str, Any]
 
 INTRODUCTION = """\
@@ -37,10 +41,21 @@ Made by `make benchmarks`, from `python -m nonlin.bench`.
 {machine}
 
 The contenders are called in turn, each for a millisecond after a fifth of one to warm up, once their results were compared.
-*nonlin* is the median of its times. The columns of the contenders hold their time over nonlin's, the median over the rounds,
-**bold** where the contender is faster; one without `out=` stands there with a fresh result. NumPy stands for the formulas of
-`nonlin.reference`. JAX's functions are compiled (`jax.jit`), its arrays made beforehand, its results waited for, its pool of
-threads made as large as everyone's.
+*nonlin* is the median of its times. The columns of the contenders hold their time over nonlin's, the median over the
+rounds, **bold** where the contender is faster; one without `out=` stands there with a fresh result. NumPy stands for the
+formulas of `nonlin.reference`. JAX's functions are compiled (`jax.jit`), its arrays made beforehand, its results waited
+for, its pool of threads made as large as everyone's. torch.compile stores into `out` too. ONNX Runtime runs models of one
+operator, and `out=` is an array bound to them; XNNPACK runs those of LiteRT, and `out=` is its own memory. oneDNN is the
+one in torch, through tensors of its own. numba's loops are such as its users write. After the calls of a contender whose
+threads spin, these get the time to stop.
+
+In brackets stands the **largest error** found, in ULP (units in the last place of the exact value). It is measured once for
+each case and contender, beside the formulas of `nonlin.reference` in float64, or in long double for float64: on the case's
+own numbers (a million entries of the large elementwise functions and rows, all of losses), and on 262,144 others of the
+same function. Those are, for elementwise functions, numbers of both signs from 2^-126 to 128 in size, half of them evenly
+spaced and half in their logarithms; for logits along rows, normally distributed ones with a standard deviation of 10, where
+the case's own have 2. A result counts where the exact one is 0 or in the normal range, as some flush smaller ones to zero.
+*Nearest* is the fastest of the contenders whose error is at most {accurate} ULP.
 
 *Of limit* is the least time that the machine allows, over nonlin's. That time is the larger of two:
 
@@ -64,6 +79,12 @@ one thread. The training step is a network with gelu and cross-entropy, forward,
 scikit-learn's is an epoch of `MLPClassifier((256, 128))` on its digits, with nonlin's functions in the place of its own.
 
 {company}
+
+## All peers
+
+{nearest}
+
+{peers}
 
 ## Ceilings
 
@@ -108,9 +129,32 @@ def peers_of(run: Case) -> list[str]:
     return [name for name in run["versions"] if name not in ("Python", "nonlin")]
 
 
-def ratios_of(result: Case, peers: list[str]) -> list[str]:
+def bracket(case: Case, name: str) -> str:
+    """Return the largest error, where it was measured."""
+    return f" ({error_text(case['errors'][name])})" if name in case["errors"] else ""
+
+
+def ratios_of(case: Case, result: Case, peers: list[str]) -> list[str]:
     """Return the cells of the contenders."""
-    return [factor(result["ratios"][peer]["median"]) if peer in result["ratios"] else "" for peer in peers]
+    ratios = result["ratios"]
+    return [factor(ratios[peer]["median"]) + bracket(case, peer) if peer in ratios else "" for peer in peers]
+
+
+def time_of(case: Case, result: Case) -> str:
+    """Return nonlin's cell."""
+    return duration(result["seconds"]["nonlin"]["median"]) + bracket(case, "nonlin")
+
+
+def nearest_of(case: Case, result: Case) -> tuple[float, str] | None:
+    """Return ratio and name of the fastest contender that is accurate."""
+    ratios = {peer: r["median"] for peer, r in result["ratios"].items() if case["errors"].get(peer, math.inf) <= ACCURATE}
+    return min(((ratio, peer) for peer, ratio in ratios.items()), default=None)
+
+
+def nearest_cell(case: Case, result: Case) -> str:
+    """Return it as a cell."""
+    found = nearest_of(case, result)
+    return f"{factor(found[0])} {found[1]}" if found else "none"
 
 
 def of_limit(case: Case, result: Case) -> str:
@@ -131,8 +175,7 @@ def groups_of(run: Case) -> dict[str, list[Case]]:
     groups: dict[str, list[Case]] = {}
     for case in run["cases"]:
         if case["results"]:
-            unit = " elements" if len(case["shape"]) == 1 else ""
-            groups.setdefault(f"{case['kind'].capitalize()}, {case['size']}{unit}", []).append(case)
+            groups.setdefault(case["title"], []).append(case)
     return groups
 
 
@@ -157,15 +200,56 @@ def summary(run: Case) -> str:
     peers = peers_of(run)
     groups = {**groups_of(run), "All": run["cases"]}
     rows = []
-    for title, cases in groups.items():
+    for title, group in groups.items():
         medians = [
             {peer: ratio["median"] for peer, ratio in result["ratios"].items()}
-            for case in cases
+            for case in group
             for result in case["results"].values()
         ]
         cells = [of_all([ratios[peer] for ratios in medians if peer in ratios]) for peer in peers]
-        rows.append([title, *cells, of_all([min(ratios.values()) for ratios in medians if ratios])])
-    return table(["", *peers, "best contender"], rows)
+        found = [nearest_of(case, result) for case in group for result in case["results"].values()]
+        nearest = of_all([pair[0] for pair in found if pair])
+        rows.append([title, *cells, of_all([min(ratios.values()) for ratios in medians if ratios]), nearest])
+    return table(["", *peers, "best contender", "nearest"], rows)
+
+
+def compared(run: Case) -> list[tuple[Case, str]]:
+    """Return the cases of `python -m nonlin.bench --peers` and their results."""
+    by_name = {case["name"]: case for case in run["cases"]}
+    found = []
+    for chosen, fresh in cases.peers():
+        if case := by_name.get(chosen.name):
+            modes = [mode for mode in ("out=", "fresh") if mode in case["results"]]
+            found += [(case, mode) for mode in (modes if fresh else modes[:1])]
+    return found
+
+
+def peers_table(run: Case) -> str:
+    """Return the table of these, with the means of all contenders."""
+    peers, results = peers_of(run), compared(run)
+    rows = [
+        [
+            f"{case['name']}, `{mode}`",
+            time_of(case, case["results"][mode]),
+            *ratios_of(case, case["results"][mode], peers),
+            nearest_cell(case, case["results"][mode]),
+        ]
+        for case, mode in results
+    ]
+    ratios = [case["results"][mode]["ratios"] for case, mode in results]
+    means = [of_all([r[peer]["median"] for r in ratios if peer in r]) for peer in peers]
+    nearest = [found[0] for case, mode in results if (found := nearest_of(case, case["results"][mode]))]
+    rows.append(["geometric mean (least)", "", *means, of_all(nearest)])
+    return table(["case", "nonlin", *peers, "nearest"], rows)
+
+
+def nearest_peer(run: Case) -> str:
+    """Say who comes nearest in these cases."""
+    results = compared(run)
+    found = [pair for case, mode in results if (pair := nearest_of(case, case["results"][mode]))]
+    text = nearest_sentence([ratio for ratio, _ in found], [peer for _, peer in found], len(results))
+    torch = [ratios["torch"]["median"] for case, mode in results if "torch" in (ratios := case["results"][mode]["ratios"])]
+    return text + (f" Over torch, without compilation: {geometric_mean(torch):.2f}x." if torch else "")
 
 
 def ceilings(run: Case) -> str:
@@ -195,42 +279,52 @@ def page(run: Case) -> str:
     """Return docs/benchmarks.md."""
     peers = peers_of(run)
     text = INTRODUCTION.format(
-        machine=machine(run), company=company_table(run), ceilings=ceilings(run), summary=summary(run)
+        machine=machine(run),
+        accurate=ACCURATE,
+        company=company_table(run),
+        nearest=nearest_peer(run),
+        peers=peers_table(run),
+        ceilings=ceilings(run),
+        summary=summary(run),
     )
-    for title, cases in groups_of(run).items():
+    for title, group in groups_of(run).items():
         rows = [
             [
                 f"{case['function']}, `{mode}`",
-                duration(result["seconds"]["nonlin"]["median"]),
-                *ratios_of(result, peers),
+                time_of(case, result),
+                *ratios_of(case, result, peers),
+                nearest_cell(case, result),
                 of_limit(case, result),
             ]
-            for case in cases
+            for case in group
             for mode, result in case["results"].items()
         ]
-        text += f"\n## {title}\n\n{table(['function, result', 'nonlin', *peers, 'of limit'], rows)}\n"
+        text += f"\n## {title}\n\n{table(['function, result', 'nonlin', *peers, 'nearest', 'of limit'], rows)}\n"
     return text
 
 
 def readme_table(run: Case) -> str:
     """Return the README's table: some of the cases."""
-    cases = {case["name"]: case for case in run["cases"] if case["results"]}
-    peers = peers_of(run)
+    by_name = {case["name"]: case for case in run["cases"] if case["results"]}
+    peers = [peer for peer in peers_of(run) if peer in README_PEERS]
     rows = []
     ratios: dict[str, list[float]] = {peer: [] for peer in peers}
-    for name in filter(cases.__contains__, NAMES):
-        case = cases[name]
+    for name in filter(by_name.__contains__, NAMES):
+        case = by_name[name]
         mode = "out=" if "out=" in case["results"] else "fresh"
         result = case["results"][mode]
-        time = duration(result["seconds"]["nonlin"]["median"])
-        rows.append([name, f"`{mode}`", time, *ratios_of(result, peers), of_limit(case, result)])
-    for case in cases.values():
-        for peer, ratio in case["results"].get("out=", case["results"]["fresh"])["ratios"].items():
-            ratios[peer].append(ratio["median"])
-    means = [factor(geometric_mean(values)) for values in ratios.values()]
-    rows.append([f"all {len(cases)} cases, geometric mean", "", "", *means, ""])
-    head = ["case", "result", "nonlin", *(f"{peer} {run['versions'][peer]}" for peer in peers), "of limit"]
-    return table(head, rows)
+        cells = time_of(case, result), *ratios_of(case, result, peers), nearest_cell(case, result), of_limit(case, result)
+        rows.append([name, f"`{mode}`", *cells])
+    nearest = []
+    for case in by_name.values():
+        result = case["results"].get("out=") or case["results"]["fresh"]
+        for peer in set(peers) & set(result["ratios"]):
+            ratios[peer].append(result["ratios"][peer]["median"])
+        nearest += [found[0]] if (found := nearest_of(case, result)) else []
+    means = [factor(geometric_mean(values)) if values else "" for values in (*ratios.values(), nearest)]
+    rows.append([f"all {len(by_name)} cases, geometric mean", "", "", *means, ""])
+    head = ["case", "result", "nonlin", *(f"{peer} {run['versions'][peer]}" for peer in peers), "nearest", "of limit"]
+    return f"{table(head, rows)}\n\n{nearest_peer(run)}"
 
 
 def main(path: str) -> None:

@@ -33,7 +33,7 @@ CHECKS = [
     Check("lint", "sources are typed and formatted", "make lint"),
     Check("test", "every function keeps the contract, on every instruction set", "NONLIN_EVERY_TARGET=all make test"),
     Check("docs", "the documentation builds without a warning", "make docs"),
-    Check("peers", "results agree with torch and JAX", "make peers"),
+    Check("peers", "results agree with torch, JAX and others", "make peers"),
     Check("clang", "clang's build passes the suite", "make clang"),
     Check("openmp", "the tests of threads pass with OpenMP too", "make openmp ARGS=tests/test_threads.py"),
     Check("tsan", "no data race", "make tsan"),

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import nonlin
-from nonlin.bench import cases, ceilings, company, contenders
+from nonlin.bench import accuracy, cases, ceilings, company, contenders
 from nonlin.bench.cases import Case
 
 SECONDS, QUICK_SECONDS = 130.0, 40.0  # of measuring, shared by the cases
@@ -30,7 +30,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m nonlin.bench", description=__doc__)
     add = parser.add_argument
     add("--quick", action="store_true", help="within a minute: elementwise functions at 64K elements only")
-    add("--full", action="store_true", help="no time limit, all rounds of every case")
+    add("--full", action="store_true", help="no time limit, all rounds of every case, the largest errors too")
+    add(
+        "--peers",
+        action="store_true",
+        help="so for a choice of cases, in one table with all contenders: --compile, no company",
+    )
     add("--filter", default="", metavar="PATTERN", help="only cases whose name holds this regular expression")
     add("--list", action="store_true", help="print the names of the cases, measure nothing")
     add("--threads", type=int, default=nonlin.get_num_threads(), metavar="N", help="threads of each contender")
@@ -52,11 +57,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         options.filter = re.compile(options.filter)
     except re.error as error:
         parser.error(f"--filter is not a regular expression: {error}")
+    options.compile |= options.peers
     return options
 
 
 def select(options: argparse.Namespace) -> list[Case]:
     """The cases of a run, from small to large."""
+    compared = [case for case, _ in cases.peers()]
+    if options.peers:
+        return [case for case in compared if options.filter.search(case.name)]
     elementwise = list(cases.elementwise(options.dtype))
     sizes = {cases.MEDIUM} if options.quick else {cases.SMALL, cases.MEDIUM}
     chosen = [case for case in elementwise if case.shape[0] in sizes]
@@ -65,12 +74,14 @@ def select(options: argparse.Namespace) -> list[Case]:
         chosen += cases.losses(options.dtype)
     if not options.quick:
         chosen += [case for case in elementwise if case.shape[0] == cases.LARGE]
+    if options.full and options.dtype == "float32":
+        chosen += [case for case in compared if case not in chosen]
     return [case for case in chosen if options.filter.search(case.name)]
 
 
 def select_company(options: argparse.Namespace) -> list[company.Comparison]:
     """The comparisons of a run."""
-    if options.quick or options.dtype != "float32":
+    if options.quick or options.peers or options.dtype != "float32":
         return []
     return [comparison for comparison in company.comparisons() if options.filter.search(comparison.name)]
 
@@ -97,15 +108,21 @@ def main(arguments: list[str] | None = None) -> int:
         print(f'{missing} is not installed; it comes with the extra "bench": pip install "nonlin[bench]"', file=sys.stderr)
         return 2
 
+    competing = contenders.load(options.threads, compiled=options.compile)
     console = Console()
     if not console.is_terminal:
-        console = Console(width=130)
-    competing = contenders.load(options.threads, compiled=options.compile)
+        console = Console(width=max(130, 60 + 17 * len(competing)))
     console.print(", ".join(f"{c.name} {c.version}" for c in competing), f"on {options.threads} thread(s), {options.dtype}")
     measurements, limits = [measure.Measurement(case) for case in chosen], ceilings.Ceilings(options.threads)
-    run = report.Run(measurements, competing, limits, comparisons=in_company)
+    if options.peers:  # a fresh result counts only for some of them
+        both = {case for case, fresh in cases.peers() if fresh or not case.out}
+        for m in measurements:
+            m.modes = contenders.MODES if m.case in both else ("out=",)
+    run = report.Run(measurements, competing, limits, comparisons=in_company, together=options.peers)
 
-    seconds = math.inf if options.full else QUICK_SECONDS if options.quick else SECONDS
+    unlimited = options.full or options.peers
+    errors = accuracy.Errors() if unlimited else None
+    seconds = math.inf if unlimited else QUICK_SECONDS if options.quick else SECONDS
     torch = next((importlib.import_module("torch") for c in competing if c.name == "torch"), None)
     rounds = COMPANY_ROUNDS if options.full else company.ROUNDS
     visits = measure.schedule(measurements)
@@ -122,7 +139,8 @@ def main(arguments: list[str] | None = None) -> int:
             if spent > OVERTIME * seconds:
                 break
             progress.update(task, description=measurement.case.name)
-            measure.measure(measurement, competing, limits, (seconds - spent) * measure.share(visits[number:]))
+            budget = (seconds - spent) * measure.share(visits[number:])
+            measure.measure(measurement, competing, limits, budget, errors)
             progress.advance(task)
 
     if others is not None:

@@ -75,7 +75,13 @@ class Case:
 
     @property
     def name(self) -> str:
-        return f"{self.key} {self.size}"
+        return f"{self.key} {self.size}" + ("" if self.dtype == "float32" else f" {self.dtype}")
+
+    @property
+    def title(self) -> str:
+        """What stands above a table of cases of its size."""
+        dtype = "" if self.dtype == "float32" else f", {self.dtype}"
+        return f"{self.kind.capitalize()}, {self.size}" + (" elements" if self.flat else "") + dtype
 
     @property
     def half(self) -> bool:
@@ -205,6 +211,30 @@ def rows(dtype: str = "float32") -> Iterator[Case]:
     yield Case("cross_entropy_with_grad", ("logits", "targets"), shape, dtype, ((), shape), (shape,))
     for whole, axis in AXES:
         yield Case("softmax", ("x",), whole, dtype, (whole,), (whole,), axis)
+
+
+def peers() -> Iterator[tuple[Case, bool]]:
+    """The cases of the comparison with all peers, and whether their fresh results count too."""
+
+    def elementwise(key: str, n: int, dtype: str = "float32") -> tuple[Case, bool]:
+        arguments = ("grad", "x") if key.endswith("_backward") else ("x",)
+        return Case(key, arguments, (n,), dtype, ((n,),), ((n,),)), False
+
+    for key in ("tanh", "sigmoid"):
+        yield elementwise(key, SMALL)
+    for key in ("tanh", "sigmoid", "silu", "silu_backward", "softplus", "mish", "gelu"):
+        yield elementwise(key, MEDIUM)
+    for key in ("sigmoid", "silu"):
+        yield elementwise(key, 4 * MEDIUM, "float64")
+    yield elementwise("silu_backward", LARGE // 4)
+    for key in ("softplus", "mish", "gelu"):
+        yield elementwise(key, LARGE)
+    for case in rows():
+        row, huge = case.shape[0] == 1, case.shape in (ROW_SHAPES[-1], VOCABULARY_SHAPE)
+        if case.axis != -1 or case.key == "logsumexp" or (row and case.key != "softmax"):
+            continue
+        if not huge or case.key in ("softmax", "cross_entropy_with_grad"):
+            yield case, huge and case.key == "cross_entropy_with_grad"
 
 
 def losses(dtype: str = "float32") -> Iterator[Case]:

@@ -1,16 +1,16 @@
 """The contenders. Each is a table of Python expressions in the names of a case's arguments.
 
 To add one: write its expressions, one for a fresh result and one with ``out=`` (None if it has no such form), and a function
-that returns the :class:`Contender`; list that function in :data:`LOADERS`.
+that returns the :class:`Contender`; list that function in :data:`LOADERS`. Those that need more than expressions are in
+modules of their own, ``with_*.py``.
 """
 
 import contextlib
 import dataclasses
 import importlib
 import os
-import timeit
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -19,54 +19,11 @@ import numpy as np
 
 import nonlin
 from nonlin import reference
+from nonlin.bench import with_litert, with_numba, with_onnxruntime
 from nonlin.bench.cases import Array, Case, as_dtype
+from nonlin.bench.contender import MODES, Call, Contender, Expressions
 
-Expressions = tuple[str | None, str | None]  # for a fresh result, for out=
-MODES = ("fresh", "out=")
-
-
-class Call:
-    """An expression, ready to run."""
-
-    def __init__(self, expression: str, names: dict[str, Any]) -> None:
-        self.expression = expression
-        self.function: Callable[[], Any] = eval(f"lambda: {expression}", names)
-        self._timer = timeit.Timer(expression, globals=names)
-
-    def seconds(self, repeats: int) -> float:
-        """The time of ``repeats`` calls."""
-        return self._timer.timeit(repeats)
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A library, and how it computes a case."""
-
-    name: str
-    version: str
-    expressions: Callable[[Case], Expressions]
-    names: Mapping[str, Any] = field(repr=False)  # what the expressions refer to, beside the arguments
-    array: Callable[[Array], Any] = lambda array: array  # the contender's own view of an array
-    numpy: Callable[[Any], Array] = np.asarray  # and back
-    compiles: bool = False  # the first call of a case takes long
-    settles: float = 0.0  # seconds that its threads spin after a call, and take cores from the next contender
-
-    def modes(self, case: Case) -> list[str]:
-        """The modes, ``"fresh"`` or ``"out="``, that it has for a case."""
-        return [mode for mode, expression in zip(MODES, self.expressions(case), strict=True) if expression]
-
-    def call(self, case: Case, mode: str, inputs: Mapping[str, Array]) -> Call:
-        expression = self.expressions(case)[MODES.index(mode)]
-        assert expression is not None
-        names = {**self.names, "axis": case.axis, **{name: self.array(value) for name, value in inputs.items()}}
-        if mode == "out=":
-            out = case.empty()
-            names["out"] = tuple(map(self.array, out)) if isinstance(out, tuple) else self.array(out)
-        return Call(expression, names)
-
-    def arrays(self, result: Any) -> list[Array]:
-        """What a call returned, one array or a tuple of them, as NumPy arrays."""
-        return [self.numpy(part) for part in (result if isinstance(result, tuple) else (result,))]
+__all__ = ["LOADERS", "MODES", "Call", "Contender", "load"]
 
 
 def load_nonlin(threads: int) -> Contender:
@@ -291,7 +248,7 @@ def load_torch(threads: int) -> Contender:
         bits: Array = tensor.view(torch.int16).numpy()
         return bits.view(as_dtype("bfloat16"))
 
-    return Contender("torch", torch.__version__, expressions, names, array, numpy, settles=6e-3)
+    return Contender("torch", torch.__version__, expressions, names, array, numpy, settles=8e-3)
 
 
 def load_compiled(threads: int) -> Contender:
@@ -304,13 +261,52 @@ def load_compiled(threads: int) -> Contender:
         if expression is None:
             return None, None
         arguments = ", ".join(case.arguments)
+        into_out = {1: f"out.copy_({expression})", 2: f"tuple(o.copy_(r) for o, r in zip(out, {expression}))"}[
+            len(case.results)
+        ]
+        if len(case.results) == 2 and len(case.out) == 1:  # a loss, which has no place in out
+            into_out = f"(lambda loss, grad: (loss, out.copy_(grad)))(*{expression})"
         if case.name not in compiled:
-            function = eval(f"lambda {arguments}: {expression}", {**eager.names, "axis": case.axis})
-            compiled[case.name] = torch.compile(function, dynamic=False)  # compiles when it is called
-        return f"compiled[{case.name!r}]({arguments})", None
+            names = {**eager.names, "axis": case.axis}
+            texts = f"lambda {arguments}: {expression}", f"lambda {arguments}, out: {into_out}"
+            # They compile when they are called. A copy at the end becomes stores into out.
+            compiled[case.name] = [torch.compile(eval(text, names), dynamic=False) for text in texts]
+        call = f"compiled[{case.name!r}]"
+        return f"{call}[0]({arguments})", f"{call}[1]({arguments}, out)" if case.out else None
 
     names = {"compiled": compiled}
     return dataclasses.replace(eager, name="torch.compile", expressions=expressions, names=names, compiles=True)
+
+
+ONEDNN = {
+    "relu": "torch.relu(x)",
+    "sigmoid": "torch.sigmoid(x)",
+    "tanh": "torch.tanh(x)",
+    "gelu": "nn.gelu(x)",
+    "softmax": "torch.softmax(x, axis)",
+}
+
+
+def load_onednn(threads: int) -> Contender:
+    """Intel's library as torch has it built in, through those operators that take its tensors; they have no ``out``."""
+    eager = load_torch(threads)
+    torch = eager.names["torch"]
+    if not torch.backends.mkldnn.is_available():
+        raise ModuleNotFoundError("torch was built without oneDNN")
+
+    def expressions(case: Case) -> Expressions:
+        return (ONEDNN.get(case.key) if case.dtype == "float32" else None), None
+
+    def array(value: Array) -> Any:
+        return torch.from_numpy(value).to_mkldnn()
+
+    def numpy(tensor: Any) -> Array:
+        return np.asarray(tensor.to_dense())
+
+    version = re.search(r"MKL-DNN v(\S+)", torch.__config__.show())
+    return dataclasses.replace(
+        eager, name="oneDNN", version=version[1] if version else "?", expressions=expressions, array=array, numpy=numpy
+    )
 
 
 def load_jax(threads: int) -> Contender:
@@ -415,7 +411,10 @@ def _jax_functions(jax: Any) -> dict[str, Callable[..., Any]]:
 
 
 # nonlin first, then NumPy, whose results the others are checked against.
-LOADERS: list[Callable[[int], Contender]] = [load_nonlin, load_numpy, load_scipy, load_numexpr, load_torch, load_jax]
+LOADERS: list[Callable[[int], Contender]] = [
+    *(load_nonlin, load_numpy, load_scipy, load_numexpr, with_numba.load, load_torch, load_onednn, load_jax),
+    *(with_onnxruntime.load, with_litert.load),
+]
 
 
 def load(threads: int, *, compiled: bool = False) -> list[Contender]:

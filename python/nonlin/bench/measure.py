@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from nonlin.bench import accuracy
 from nonlin.bench.cases import Array, Case
 from nonlin.bench.ceilings import Ceilings, Limit
-from nonlin.bench.contenders import Call, Contender
+from nonlin.bench.contender import MODES, Call, Contender
 
 SAMPLE = 1e-3  # seconds; a sample of a short call is as many calls as this takes
 WARM_UP = 0.2  # of a sample, run before it: brings data to the caches and wakes threads
@@ -43,6 +44,8 @@ class Measurement:
     missing: set[str] = field(default_factory=set)  # expressions that this version of a contender cannot run
     limits: list[Limit] = field(default_factory=list)  # one for each visit
     compiling: float = 0.0  # seconds that contenders took to compile, not counted as measuring
+    modes: tuple[str, ...] = MODES  # those that are measured
+    errors: dict[str, float] = field(default_factory=dict)  # the largest of each contender, in ULP
 
     @property
     def small(self) -> bool:
@@ -104,18 +107,24 @@ class Sampler:
         if self.repeats > 1:
             self.call.seconds(max(1, round(WARM_UP * self.repeats)))
         self.seconds.append(self.call.seconds(self.repeats) / self.repeats)
-        if self.repeats > 1 and self.settles:
+        if self.settles:
             time.sleep(self.settles)
 
 
-def prepare(measurement: Measurement, contenders: Sequence[Contender]) -> Iterator[Sampler]:
-    """Samplers of the calls whose results agree with the NumPy formula's."""
+def prepare(
+    measurement: Measurement, contenders: Sequence[Contender], errors: accuracy.Errors | None = None
+) -> Iterator[Sampler]:
+    """Samplers of the calls whose results agree with the NumPy formula's; their errors too, if asked for, once."""
     case, inputs = measurement.case, measurement.case.inputs()
+    counting = errors if accuracy.measurable(case) and not measurement.seconds else None
     expected: list[Array] | None = None
     for contender in sorted(contenders, key=lambda c: c.name != "NumPy"):
-        for mode in contender.modes(case):
-            call = contender.call(case, mode, inputs)
+        modes = contender.modes(case)
+        for mode in [mode for mode in modes if mode in measurement.modes] or modes:
+            expression = ""
             try:
+                call = contender.call(case, mode, inputs)
+                expression = call.expression
                 if contender.compiles:
                     measurement.compiling += call.seconds(1)
                 start = time.perf_counter()
@@ -124,13 +133,16 @@ def prepare(measurement: Measurement, contenders: Sequence[Contender]) -> Iterat
                 if contender.name in ("nonlin", "NumPy"):
                     raise
                 reason = str(error).strip().partition("\n")[0]
-                measurement.missing.add(f"{contender.name}: {call.expression}: {reason}")
+                measurement.missing.add(f"{contender.name}: {expression or case.name}: {reason}")
                 continue
             elapsed = time.perf_counter() - start
             expected = expected or result
             if difference := disagreement(result, expected):
                 measurement.failures.add(f"{contender.name}: {case.name}, {mode}: {difference}")
                 continue
+            if counting:
+                largest = counting.largest(contender, mode, case, result)
+                measurement.errors[contender.name] = max(largest, measurement.errors.get(contender.name, 0.0))
             key = contender.name, mode
             measurement.expressions[key] = call.expression
             times = measurement.seconds.setdefault(key, [])
@@ -145,10 +157,16 @@ def repeats(call: Call) -> int:
     return max(1, round(n * SAMPLE / seconds))
 
 
-def measure(measurement: Measurement, contenders: Sequence[Contender], ceilings: Ceilings, seconds: float) -> None:
+def measure(
+    measurement: Measurement,
+    contenders: Sequence[Contender],
+    ceilings: Ceilings,
+    seconds: float,
+    errors: accuracy.Errors | None = None,
+) -> None:
     """Visit a case: check, then time for about ``seconds``, at least three rounds, each contender once in each round."""
     start, compiled = time.perf_counter(), measurement.compiling
-    samplers = list(prepare(measurement, contenders))
+    samplers = list(prepare(measurement, contenders, errors))
     end = start + seconds + measurement.compiling - compiled
     before = ceilings.limit(measurement.case)
     for rounds in range(1, MAX_ROUNDS + 1):

@@ -9,15 +9,18 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from nonlin.bench.cases import short
+from nonlin.bench.cases import SIZES, short
 from nonlin.bench.ceilings import footprint
-from nonlin.bench.contenders import MODES
+from nonlin.bench.contender import MODES
 from nonlin.bench.measure import Measurement
 from nonlin.bench.report import Run
 
 DPI = 110
-COLOURS = ("#4477aa", "#ee8866", "#bbbb33", "#228833", "#aa3377", "#66ccee")
-INCHES_PER_FUNCTION = 0.34
+COLOURS = (
+    *("#4477aa", "#ee8866", "#bbbb33", "#228833", "#aa3377", "#66ccee"),
+    *("#882255", "#222222", "#999999", "#ddcc77", "#332288", "#cc6677"),
+)
+INCHES_PER_FUNCTION, INCHES_PER_BAR = 0.14, 0.04
 FONT, LINE_INCHES = 7, 0.115  # of the labels in the roofline
 BEHIND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4}
 
@@ -27,7 +30,7 @@ Panel = dict[str, Measurement]  # by label
 def roofline(run: Run) -> Figure:
     """Draw one panel for each size of elementwise functions, for rows and for losses: bytes per second by intensity."""
     panels: dict[str, Panel] = {}
-    for m in run.measurements:
+    for m in _drawn(run):
         if m.expressions:
             elementwise = m.case.kind == "elementwise"
             title = f"Elementwise, {m.case.size} elements" if elementwise else m.case.kind.capitalize()
@@ -49,6 +52,11 @@ def roofline(run: Run) -> Figure:
         handles.append(Line2D([], [], color=colour, marker="_", linestyle="", markeredgewidth=2, label=peer))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
+
+
+def _drawn(run: Run) -> list[Measurement]:
+    """Without the few cases of other sizes, which would have panels of their own."""
+    return [m for m in run.measurements if not m.case.flat or m.case.shape[0] in SIZES or m.case.kind == "losses"]
 
 
 def _points(axes: Any, panel: Panel, run: Run, line: float) -> None:
@@ -141,9 +149,10 @@ def _spread(places: Sequence[float], gap: float, ends: tuple[float, float] = (-n
 
 def bars(run: Run) -> Figure:
     """Draw one panel per size."""
-    grids = _grids(run.measurements)
+    grids = _grids(_drawn(run))
     labels = [list(dict.fromkeys(label for panel in grid.values() for label in panel)) for grid in grids]
-    heights = [1.0 + INCHES_PER_FUNCTION * len(names) for names in labels]
+    per_function = INCHES_PER_FUNCTION + INCHES_PER_BAR * len(run.peers)
+    heights = [1.0 + per_function * len(names) for names in labels]
     figure = Figure(figsize=(15, sum(heights) + 0.9), layout="constrained")
     dtype = run.measurements[0].case.dtype
     figure.suptitle(

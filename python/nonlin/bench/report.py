@@ -16,8 +16,10 @@ from nonlin import _core
 from nonlin.bench import company
 from nonlin.bench.cases import short
 from nonlin.bench.ceilings import PASSES, Ceilings
-from nonlin.bench.contenders import MODES, Contender
+from nonlin.bench.contender import MODES, Contender
 from nonlin.bench.measure import Measurement
+
+ACCURATE = 2.5  # ULP: a contender whose error is larger is no peer, however fast
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Run:
     ceilings: Ceilings
     others: float | None = None  # CPUs that other processes kept busy meanwhile
     comparisons: list[company.Comparison] = field(default_factory=list)  # in company
+    together: bool = False  # all cases in one table
 
     @property
     def peers(self) -> list[str]:
@@ -38,16 +41,21 @@ class Run:
     def threads(self) -> int:
         return self.ceilings.threads
 
-    def best_ratio(self, m: Measurement, mode: str) -> float | None:
-        """The ratio of the fastest peer."""
-        ratios = [ratios for peer in self.peers if (ratios := m.ratios(peer, mode)) is not None]
-        return min((float(np.median(r)) for r in ratios), default=None)
+    def best(self, m: Measurement, mode: str, within: float = np.inf) -> tuple[float, str] | None:
+        """The ratio of the fastest peer, of those within an error if that is known, and its name."""
+        peers = [peer for peer in self.peers if m.errors.get(peer, 0.0 if np.isinf(within) else np.inf) <= within]
+        ratios = [(ratios, peer) for peer in peers if (ratios := m.ratios(peer, mode)) is not None]
+        return min(((float(np.median(r)), peer) for r, peer in ratios), default=None)
+
+    @property
+    def with_errors(self) -> bool:
+        return any(m.errors for m in self.measurements)
 
     def groups(self) -> dict[str, list[Measurement]]:
         """The measurements, by the heading they are shown under."""
         groups: dict[str, list[Measurement]] = {}
         for m in filter(lambda m: m.expressions, self.measurements):
-            title = f"{m.case.kind.capitalize()}, {m.case.size}" + (" elements" if m.case.flat else "")
+            title = "All peers" if self.together else m.case.title
             groups.setdefault(title, []).append(m)
         return groups
 
@@ -75,6 +83,15 @@ def _ratio(ratio: float) -> str:
     return f"[bold red]{text}[/]" if ratio < 1 else text
 
 
+def error_text(ulp: float) -> str:
+    """Two digits, or a power of ten."""
+    return f"{ulp:.1f}" if ulp < 10 else f"{ulp:.0f}" if ulp < 1000 else f"{ulp:.0e}".replace("e+0", "e").replace("e+", "e")
+
+
+def _error(m: Measurement, name: str) -> str:
+    return f" ({error_text(m.errors[name])})" if name in m.errors else ""
+
+
 def print_tables(run: Run, console: Console) -> None:
     """Print what was measured in company, one table per size, and a summary."""
     if run.comparisons:
@@ -85,16 +102,21 @@ def print_tables(run: Run, console: Console) -> None:
         table = Table(title=title, title_justify="left", title_style="bold")
         table.add_column("function", no_wrap=True)
         table.add_column("result")
-        for heading in ["time", *run.peers, "GB/s", "of limit"]:
-            table.add_column(heading, justify="right", no_wrap=True)
+        nearest = ["nearest"] if run.with_errors else []
+        for heading in ["time", *run.peers, *nearest, "GB/s", "of limit"]:
+            table.add_column(heading, justify="right", no_wrap=not run.together)
         for m in ms:
             for mode in _modes(m):
-                cells = [_time(m.median(mode))]
+                cells = [_time(m.median(mode)) + _error(m, "nonlin")]
                 for peer in run.peers:
                     ratios = m.ratios(peer, mode)
-                    cells.append("" if ratios is None else _ratio(float(np.median(ratios))))
+                    cells.append("" if ratios is None else _ratio(float(np.median(ratios))) + _error(m, peer))
+                if nearest:
+                    best = run.best(m, mode, ACCURATE)
+                    cells.append(f"{_ratio(best[0])} {best[1]}" if best else "none")
                 cells.append(f"{m.case.bytes / m.median(mode) / 1e9:.3g}")
-                table.add_row(m.case.key, mode, *cells, f"{m.share(mode):.0%} {m.limit.by[0]}")
+                name = m.case.name if run.together else m.case.key
+                table.add_row(name, mode, *cells, f"{m.share(mode):.0%} {m.limit.by[0]}")
         console.print(table)
 
     peers = ", ".join(run.peers)
@@ -103,9 +125,13 @@ def print_tables(run: Run, console: Console) -> None:
         "there with a fresh result. GB/s: inputs and results once each. of limit: the least time that this machine allows, "
         f"with {run.threads} thread(s), over nonlin's. It is the larger of that for the bytes (m: memory) and that for the "
         "exponentials (e), at rates measured beside each case, of which the medians stand below; it "
-        "holds neither the call nor the page faults of a fresh result.",
+        "holds neither the call nor the page faults of a fresh result."
+        + f" In brackets: the largest error found, in ULP. nearest: the fastest of those within {ACCURATE} ULP."
+        * run.with_errors,
         highlight=False,
     )
+    if run.with_errors:
+        console.print(nearest_peer(run), highlight=False)
     console.print(rates(run))
     console.print(summary(run))
     if run.others is not None:
@@ -165,13 +191,37 @@ def summary(run: Run) -> Table:
     """Per size and contender: the geometric mean of the ratios, the least, and how many are below 1."""
     table = Table(title="Speed-up: geometric mean (least), how often below 1", title_justify="left", title_style="bold")
     table.add_column("")
-    for peer in [*run.peers, "best peer"]:
-        table.add_column(peer, justify="right", no_wrap=True)
-    for title, ms in [*run.groups().items(), ("All", run.measurements)]:
-        best = [ratio for m in ms for mode in _modes(m) if (ratio := run.best_ratio(m, mode)) is not None]
+    for peer in [*run.peers, "best peer", *(["nearest"] if run.with_errors else [])]:
+        table.add_column(peer, justify="right", no_wrap=not run.together)
+    groups = {} if run.together else run.groups()
+    for title, ms in [*groups.items(), ("All", run.measurements)]:
         columns = [[ratio for _, _, ratio in _ratios(ms, peer)] for peer in run.peers]
-        table.add_row(title, *map(_of_all, [*columns, best]))
+        columns += [
+            [best[0] for m in ms for mode in _modes(m) if (best := run.best(m, mode, within))]
+            for within in (np.inf, *([ACCURATE] if run.with_errors else []))
+        ]
+        table.add_row(title, *map(_of_all, columns))
     return table
+
+
+def nearest_peer(run: Run) -> str:
+    """Say which accurate contender comes nearest."""
+    found = [(run.best(m, mode, ACCURATE), m.case.name) for m in run.measurements for mode in _modes(m)]
+    best = [pair for pair, _ in found if pair]
+    return nearest_sentence([ratio for ratio, _ in best], [peer for _, peer in best], len(found))
+
+
+def nearest_sentence(ratios: Sequence[float], peers: Sequence[str], results: int) -> str:
+    """The same from the ratios of the nearest contender, and its name, wherever there is one."""
+    if not peers:
+        return f"No contender stays within {ACCURATE} ULP."
+    names = sorted(set(peers), key=lambda peer: (-peers.count(peer), peer))
+    counts = ", ".join(f"{name} {peers.count(name)}" for name in names)
+    return (
+        f"Nearest of those within {ACCURATE} ULP is {names[0]}: most often the fastest ({counts}, of {results} results; in "
+        f"{results - len(peers)} nobody stays within). Geometric mean of the nearest of each result: "
+        f"{geometric_mean(ratios):.2f}x."
+    )
 
 
 def _of_all(ratios: Sequence[float]) -> str:
@@ -209,12 +259,14 @@ def as_json(run: Run) -> dict[str, Any]:
             "shape": list(m.case.shape),
             "kind": m.case.kind,
             "size": m.case.size,
+            "title": m.case.title,
             "bytes": m.case.bytes,
             "exponentials": m.case.exponentials,
             "limit": {"seconds": m.limit.seconds, "by": m.limit.by} if m.limits else None,
             "rounds": max(map(len, m.seconds.values()), default=0),
             "results": {mode: result(m, mode) for mode in _modes(m)},
             "expressions": {f"{name}, {mode}": expression for (name, mode), expression in m.expressions.items()},
+            "errors": m.errors,
             "failures": sorted(m.failures),
         }
         for m in run.measurements
