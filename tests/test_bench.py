@@ -597,6 +597,7 @@ def test_filter_list_and_quick(capsys: pytest.CaptureFixture[str]) -> None:
         ["--bars", "x.txt"],
         ["--save", "no/such/folder/x.json"],
         ["--dtype", "int8"],
+        ["--dtype", "float64", "--peers"],
         ["x"],
     ],
     ids=str,

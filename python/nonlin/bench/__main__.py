@@ -57,6 +57,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         options.filter = re.compile(options.filter)
     except re.error as error:
         parser.error(f"--filter is not a regular expression: {error}")
+    if options.peers and options.dtype != "float32":
+        parser.error("--dtype does not go with --peers, whose cases have dtypes of their own")
     options.compile |= options.peers
     return options
 

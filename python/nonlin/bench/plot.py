@@ -18,7 +18,7 @@ from nonlin.bench.report import Run
 DPI = 110
 COLOURS = (
     *("#4477aa", "#ee8866", "#bbbb33", "#228833", "#aa3377", "#66ccee"),
-    *("#882255", "#222222", "#999999", "#ddcc77", "#332288", "#cc6677"),
+    *("#000000", "#999999", "#dd2222", "#9966ff", "#ddcc77", "#332288"),
 )
 INCHES_PER_FUNCTION, INCHES_PER_BAR = 0.14, 0.04
 FONT, LINE_INCHES = 7, 0.115  # of the labels in the roofline
