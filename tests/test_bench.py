@@ -346,7 +346,8 @@ def test_largest_errors_are_counted_in_units() -> None:
     case = next(case for case in cases.elementwise() if case.name == "tanh 64K")
 
     def error(result: Any, exact: Any, dtype: Any = np.float32) -> float:
-        return accuracy.largest_error(case, [np.array([result]).astype(dtype)], [np.array([exact], np.float64)])
+        value = np.array([exact], np.float64)
+        return accuracy.largest_error(case, [np.array([result]).astype(dtype)], [accuracy.Exact(value, np.abs(value))])
 
     assert error(1, 1) == 0
     assert error(1, 1 + 2**-24) == 0.5
@@ -378,6 +379,16 @@ def test_errors_of_nonlin_are_those_promised(dtype: str) -> None:
         assert errors.largest(nonlin, "fresh", case, off) > 3
         found.add(case.key)
     assert len(errors.known) == len(found) >= 15
+
+
+@pytest.mark.parametrize("key", accuracy.CROSSING)
+def test_errors_of_gradients_that_cross_zero(key: str) -> None:
+    """They count in units of the terms that cancel there; elsewhere in those of the result."""
+    nonlin = contenders.load_nonlin(nl.get_num_threads())
+    case = next(case for case in cases.elementwise() if case.name == f"{key} 64K")
+    results, wanted = nonlin.arrays(nonlin.call(case, "fresh", case.inputs()).function()), accuracy._exact(case)
+    assert accuracy.largest_error(case, results, wanted) <= 4
+    assert accuracy.largest_error(case, [result * np.float32(1 + 2**-19) for result in results], wanted) > 8
 
 
 def test_errors_along_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -443,7 +454,7 @@ def test_peers_stand_in_one_table(
     assert run("--peers", "--filter", "^(tanh|sigmoid) |with_grad 2x", "--save", str(saved)) == 0
     text = capsys.readouterr().out
     assert text.count("All peers") == 1
-    assert "Nearest of those within 2.5 ULP is " in text
+    assert "Nearest within 2.5 ULP, of 9 results: " in text.replace("\n", " ")
     found = {case["name"]: case for case in json.loads(saved.read_text())["cases"]}
     assert set(found) == {
         *("tanh 5", "tanh 9", "sigmoid 5", "sigmoid 9", "sigmoid 36 float64"),
@@ -458,10 +469,10 @@ def test_peers_stand_in_one_table(
 
 
 def test_nearest_is_accurate() -> None:
-    assert report.nearest_sentence([], [], 3) == "No contender stays within 2.5 ULP."
-    sentence = report.nearest_sentence([2.0, 2.0, 0.25], ["a", "b", "b"], 4)
-    assert "is b: most often the fastest (b 2, a 1, of 4 results; in 1 nobody" in sentence
-    assert sentence.endswith("1.00x.")
+    assert report.nearest_sentence([(2.0, "a"), (2.0, "b"), (0.25, "b"), None], [None]) == (
+        "Nearest within 2.5 ULP, of 4 results: b in 2, a in 1; geometric mean 1.00x. "
+        "Nearest, whatever the error, of 1 results: nobody."
+    )
     measured = fixed_run(1e-4, [next(cases.elementwise())])
     (m,) = measured.measurements
     assert measured.best(m, "out=") == (0.5, "NumPy")
@@ -507,7 +518,7 @@ def test_page(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "## Rows, 4x5 axis=0",
         "| All |",
         "exponentials per second",
-        "## All peers\n\nN",  # the sentence
+        "## All peers\n\nNearest within",  # the sentence
         "| softmax 3x5, `out=` |",
     ):
         assert part in text

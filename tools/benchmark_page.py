@@ -49,13 +49,14 @@ operator, and `out=` is an array bound to them; XNNPACK runs those of LiteRT, an
 one in torch, through tensors of its own. numba's loops are such as its users write. After the calls of a contender whose
 threads spin, these get the time to stop.
 
-In brackets stands the **largest error** found, in ULP (units in the last place of the exact value). It is measured once for
-each case and contender, beside the formulas of `nonlin.reference` in float64, or in long double for float64: on the case's
-own numbers (a million entries of the large elementwise functions and rows, all of losses), and on 262,144 others of the
-same function. Those are, for elementwise functions, numbers of both signs from 2^-126 to 128 in size, half of them evenly
-spaced and half in their logarithms; for logits along rows, normally distributed ones with a standard deviation of 10, where
-the case's own have 2. A result counts where the exact one is 0 or in the normal range, as some flush smaller ones to zero.
-*Nearest* is the fastest of the contenders whose error is at most {accurate} ULP.
+In brackets stands the **largest error** found, in ULP (units in the last place of the exact value, or where a gradient
+crosses zero away from 0, of the terms that cancel there). It is measured once for each case and contender, beside the
+formulas of `nonlin.reference` in float64, or in long double for float64: on the case's own numbers (a million entries of
+the large elementwise functions and rows, all of losses), and on 262,144 others of the same function. Those are, for
+elementwise functions, numbers of both signs from 2^-126 to 128 in size, half of them evenly spaced and half in their
+logarithms; for logits along rows, normally distributed ones with a standard deviation of 10, where the case's own have 2. A
+result counts where the exact one is 0 or in the normal range, as some flush smaller ones to zero. *Nearest* is the fastest
+of the contenders whose error is at most {accurate} ULP.
 
 *Of limit* is the least time that the machine allows, over nonlin's. That time is the larger of two:
 
@@ -145,9 +146,9 @@ def time_of(case: Case, result: Case) -> str:
     return duration(result["seconds"]["nonlin"]["median"]) + bracket(case, "nonlin")
 
 
-def nearest_of(case: Case, result: Case) -> tuple[float, str] | None:
-    """Return ratio and name of the fastest contender that is accurate."""
-    ratios = {peer: r["median"] for peer, r in result["ratios"].items() if case["errors"].get(peer, math.inf) <= ACCURATE}
+def nearest_of(case: Case, result: Case, within: float = ACCURATE) -> tuple[float, str] | None:
+    """Return ratio and name of the fastest contender of those within an error."""
+    ratios = {peer: r["median"] for peer, r in result["ratios"].items() if case["errors"].get(peer, math.inf) <= within}
     return min(((ratio, peer) for peer, ratio in ratios.items()), default=None)
 
 
@@ -246,8 +247,10 @@ def peers_table(run: Case) -> str:
 def nearest_peer(run: Case) -> str:
     """Say who comes nearest in these cases."""
     results = compared(run)
-    found = [pair for case, mode in results if (pair := nearest_of(case, case["results"][mode]))]
-    text = nearest_sentence([ratio for ratio, _ in found], [peer for _, peer in found], len(results))
+    accurate, any_error = (
+        [nearest_of(case, case["results"][mode], within) for case, mode in results] for within in (ACCURATE, math.inf)
+    )
+    text = nearest_sentence(accurate, any_error)
     torch = [ratios["torch"]["median"] for case, mode in results if "torch" in (ratios := case["results"][mode]["ratios"])]
     return text + (f" Over torch, without compilation: {geometric_mean(torch):.2f}x." if torch else "")
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,9 @@ COMPARED = 1 << 20  # entries compared of a larger result, where rows and elemen
 REACH = 7  # of further numbers of elementwise functions: up to 2^7, and down to the smallest normal number
 WIDER = 5  # times those of the case are the further numbers along rows
 FURTHER = 1 << 18  # further entries
+# Gradients that cross zero away from 0, and the functions they are of.
+CROSSING = {f"{name}_backward": name for name in ("gelu", "gelu_tanh", "silu", "mish")}
+CROSSING |= {"swiglu_backward": "silu", "geglu_backward": "gelu"}
 REACHING = ("x", "gate", "logits")  # the arguments that they are for
 
 
@@ -45,7 +48,14 @@ def step(case: Case) -> int:
     return entries // COMPARED | 1 if alone and case.axis == -1 and entries > COMPARED else 1
 
 
-def exact(case: Case, inputs: Mapping[str, Array]) -> list[Array]:
+class Exact(NamedTuple):
+    """Exact results, and the sizes whose units count: their own ones, or larger ones."""
+
+    values: Array
+    sizes: Array
+
+
+def exact(case: Case, inputs: Mapping[str, Array]) -> list[Exact]:
     """The exact results, of each :func:`step` of the inputs."""
     kind = wider(case.dtype)
     wide = {name: a[:: step(case)] if a.ndim else a for name, a in inputs.items()}
@@ -56,19 +66,27 @@ def exact(case: Case, inputs: Mapping[str, Array]) -> list[Array]:
     names = {"reference": SimpleNamespace(**vars(reference) | leaky), "axis": case.axis, **wide}
     with np.errstate(all="ignore"):
         found = eval(case.expression("reference"), names)
-    return list(found) if isinstance(found, tuple) else [np.asarray(found)]
+        values = list(found) if isinstance(found, tuple) else [np.asarray(found)]
+        sizes = [np.abs(value) for value in values]
+        if case.key in CROSSING:
+            # The gradient of x s(x) is s + x s', two terms that are of one size where they cancel.
+            x = "gate" if "gate" in wide else "x"
+            forward = dataclasses.replace(case, key=CROSSING[case.key], arguments=(x,)).expression("reference")
+            term = np.abs(wide["grad"] * wide.get("up", 1) * eval(forward, names) / wide[x])
+            sizes[0] = np.where(term > sizes[0], term, sizes[0])  # its own where x is 0
+    return [Exact(*pair) for pair in zip(values, sizes, strict=True)]
 
 
-def largest_error(case: Case, results: Sequence[Array], wanted: Sequence[Array]) -> float:
+def largest_error(case: Case, results: Sequence[Array], wanted: Sequence[Exact]) -> float:
     """In units in the last place of the result's type at the exact value."""
     return max(
         _error(result[:: step(case)] if result.ndim else result, want) for result, want in zip(results, wanted, strict=True)
     )
 
 
-def _error(result: Array, want: Array) -> float:
+def _error(result: Array, wanted: Exact) -> float:
     info = _info(result.dtype.name)
-    size = np.abs(want)
+    want, size = wanted
     counts = (size == 0) | (size >= info.smallest_normal) & (size <= info.max)
     power = np.where(size == 0, info.minexp, np.frexp(size)[1] - 1)
     unit = np.ldexp(np.ones((), want.dtype), np.maximum(power, info.minexp) - info.nmant)
@@ -131,10 +149,10 @@ class Errors:
 
 
 @functools.lru_cache(maxsize=1)
-def _exact(case: Case) -> list[Array]:
+def _exact(case: Case) -> list[Exact]:
     return exact(case, case.inputs())
 
 
 @functools.lru_cache(maxsize=1)
-def _further_exact(case: Case) -> list[Array]:
+def _further_exact(case: Case) -> list[Exact]:
     return exact(case, further_inputs(case))

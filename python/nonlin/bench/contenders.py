@@ -254,6 +254,8 @@ def load_torch(threads: int) -> Contender:
 def load_compiled(threads: int) -> Contender:
     torch: Any = importlib.import_module("torch")
     eager = load_torch(threads)
+    dynamo: Any = importlib.import_module("torch._dynamo")
+    dynamo.config.recompile_limit = dynamo.config.accumulated_recompile_limit = 10**6  # as each case has its own shape
     compiled: dict[str, Any] = {}  # by case
 
     def expressions(case: Case) -> Expressions:

@@ -206,22 +206,22 @@ def summary(run: Run) -> Table:
 
 def nearest_peer(run: Run) -> str:
     """Say which accurate contender comes nearest."""
-    found = [(run.best(m, mode, ACCURATE), m.case.name) for m in run.measurements for mode in _modes(m)]
-    best = [pair for pair, _ in found if pair]
-    return nearest_sentence([ratio for ratio, _ in best], [peer for _, peer in best], len(found))
+    places = [(m, mode) for m in run.measurements for mode in _modes(m)]
+    accurate, any_error = ([run.best(*place, within) for place in places] for within in (ACCURATE, np.inf))
+    return nearest_sentence(accurate, any_error)
 
 
-def nearest_sentence(ratios: Sequence[float], peers: Sequence[str], results: int) -> str:
-    """The same from the ratios of the nearest contender, and its name, wherever there is one."""
-    if not peers:
-        return f"No contender stays within {ACCURATE} ULP."
-    names = sorted(set(peers), key=lambda peer: (-peers.count(peer), peer))
-    counts = ", ".join(f"{name} {peers.count(name)}" for name in names)
-    return (
-        f"Nearest of those within {ACCURATE} ULP is {names[0]}: most often the fastest ({counts}, of {results} results; in "
-        f"{results - len(peers)} nobody stays within). Geometric mean of the nearest of each result: "
-        f"{geometric_mean(ratios):.2f}x."
-    )
+def nearest_sentence(accurate: Sequence[tuple[float, str] | None], any_error: Sequence[tuple[float, str] | None]) -> str:
+    """The same from ratio and name of the nearest contender in each result: of the accurate ones, and of all."""
+    texts = []
+    for found, title in ((accurate, f"Nearest within {ACCURATE} ULP"), (any_error, "Nearest, whatever the error")):
+        pairs = [pair for pair in found if pair]
+        peers = [peer for _, peer in pairs]
+        names = sorted(set(peers), key=lambda peer: (-peers.count(peer), peer))
+        counts = ", ".join(f"{name} in {peers.count(name)}" for name in names) or "nobody"
+        mean = f"; geometric mean {geometric_mean([ratio for ratio, _ in pairs]):.2f}x" if pairs else ""
+        texts.append(f"{title}, of {len(found)} results: {counts}{mean}.")
+    return " ".join(texts)
 
 
 def _of_all(ratios: Sequence[float]) -> str:
