@@ -530,10 +530,11 @@ def test_page(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = readme.read_text().split("\n")
     assert (lines[0], lines[-2]) == ("before", "after")
     assert "old" not in lines
-    assert [line.split(" | ")[0] for line in lines if "relu 9" in line or "geometric" in line] == [
+    assert [line.split(" | ")[0] for line in lines if "relu 9" in line or "cases, geometric" in line] == [
         "| relu 9",
         "| all 16 cases, geometric mean",
     ]
+    assert sum(line.startswith("Nearest within 2.5 ULP, of 2 results: ") for line in lines) == 1
 
 
 def test_readme_has_the_marks_of_the_table() -> None:
