@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import itertools
 import pickle
 import pydoc
 import re
@@ -536,6 +537,95 @@ def test_overlap_does_not_matter(f: Function, overlap: Any, rng: np.random.Gener
                 assert_same_bits(tuple(out), expected)
             if n > 100:
                 break  # the long ones are for the threads: one input will do
+
+
+LAYOUTS = {
+    "one axis": lambda a: a,
+    "two axes": lambda a: a.reshape(2, -1),
+    "C order, one row": lambda a: a.reshape(1, -1),
+    "Fortran order": lambda a: a.reshape(2, -1).T,
+    "steps": lambda a: np.repeat(a, 2)[::2],
+    "backwards": lambda a: a[::-1],
+    "one number": lambda a: np.broadcast_to(a[0], a.shape).copy() if a.flags.writeable else np.broadcast_to(a[0], a.shape),
+    "empty": lambda a: a[:0],
+    "single": lambda a: a[:1].reshape(1, 1, 1),
+    "no axes": lambda a: a[:1].reshape(()),
+}
+
+
+@all_dtypes
+@all_functions
+def test_a_direct_call_is_that_of_numpy(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
+    """Ordinary arrays go to the loop without NumPy's machinery, which `order` asks for."""
+    ufunc = f.ufunc(nl.simd_target())
+    numbers = [np.array(value, dtype) for value in f.parameters.values()]
+    points = f.points(rng, 66, dtype)
+    for a in points:
+        a.flags.writeable = False
+    for layout in LAYOUTS.values():
+        arguments = [*map(layout, points), *numbers]
+        expected, got = as_tuple(ufunc(*arguments, order="K")), as_tuple(ufunc(*arguments))
+        assert_same_bits(got, expected)
+        assert [type(g) for g in got] == [type(e) for e in expected]
+        assert [(g.strides, g.flags.owndata) for g in got] == [(e.strides, e.flags.owndata) for e in expected]
+        out = tuple(layout(np.zeros(66, dtype)) for _ in expected)
+        result = as_tuple(ufunc(*arguments, *out))
+        assert all(r is o for r, o in zip(result, out, strict=True))
+        assert_same_bits(out, expected)
+        if f.outputs == 1:
+            assert ufunc(*arguments, out=out[0]) is out[0]
+
+
+@all_functions
+def test_overlap_in_a_direct_call(f: Function, rng: np.random.Generator) -> None:
+    arguments = [*f.points(rng, 67, np.float32), *(np.array(value, np.float32) for value in f.parameters.values())]
+    ufunc = f.ufunc(nl.simd_target())
+    expected = as_tuple(ufunc(*arguments))
+    for overlap, position, output in itertools.product(OVERLAPS.values(), range(len(f.inputs)), range(f.outputs)):
+        source, target = overlap(np.zeros(2 * 67 + 2, np.float32), 67)
+        source[:] = arguments[position]
+        out = [np.empty_like(e) for e in expected]
+        out[output] = target
+        ufunc(*arguments[:position], source, *arguments[position + 1 :], *out)
+        assert_same_bits(tuple(out), expected)
+
+
+def test_a_number_in_the_result(rng: np.random.Generator) -> None:
+    """A parameter that the result overwrites."""
+    x, out = rng.standard_normal((2, 50)).astype(np.float32)
+    leaky_relu = FUNCTIONS["leaky_relu"].ufunc(nl.simd_target())
+    expected = leaky_relu(x, out[9])
+    leaky_relu(x, out[9:10].reshape(()), out)
+    assert_same_bits(out, expected)
+
+
+def test_errors_of_a_direct_call_are_numpys() -> None:
+    x = np.ones(5, np.float32)
+    read_only = np.zeros(5, np.float32)
+    read_only.flags.writeable = False
+    for out in (read_only, np.zeros(4, np.float32), np.zeros((2, 5), np.float32)[:, :4], np.zeros(5, np.int8)):
+        with pytest.raises((ValueError, TypeError)) as by_numpy:
+            nl.relu(x, out, order="K")
+        with pytest.raises(by_numpy.type, match=re.escape(str(by_numpy.value)) + "$"):
+            nl.relu(x, out)
+    for keywords in ({}, {"order": "K"}):
+        one = np.broadcast_arrays(x, np.zeros(1, np.float32))[1]
+        with pytest.warns(DeprecationWarning, match="broadcast"):
+            nl.relu(x, one, **keywords)
+
+
+def test_a_direct_call_keeps_no_metadata_and_no_subclass() -> None:
+    """What an array's type may mean is left to NumPy."""
+    x = np.ones(5, np.float32)
+    odd = x.astype(np.dtype(np.float32, metadata={"unit": "m"}))
+    swapped = x.astype(">f4")
+    for a in (odd, swapped, x.view(np.recarray), np.ma.masked_equal(x, 1)):
+        direct, by_numpy = nl.relu(a), nl.relu(a, order="K")
+        assert (type(direct), direct.dtype, direct.dtype.metadata) == (
+            type(by_numpy),
+            by_numpy.dtype,
+            by_numpy.dtype.metadata,
+        )
 
 
 def test_both_outputs_in_place(rng: np.random.Generator) -> None:

@@ -2,7 +2,6 @@
 // overlap and `out=` are NumPy's.
 #include <pybind11/pybind11.h>
 
-#include <algorithm>
 #include <deque>
 #include <sstream>
 #include <string>
@@ -23,8 +22,10 @@ namespace nonlin {
 namespace {
 
 void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) {
+  const auto& loop = *static_cast<const ElementwiseLoop*>(data);
+  if (RunSmall(loop, args, steps, dimensions[0])) return;
   const CallLimit limit(LimitOfLoop());
-  RunElementwise(*static_cast<const ElementwiseLoop*>(data), args, steps, dimensions[0]);
+  RunElementwise(loop, args, steps, dimensions[0]);
 }
 
 // A loop whose last inputs, the parameters, have their defaults.
@@ -37,12 +38,13 @@ struct DefaultsLoop {
 void InnerLoopOfDefaults(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) {
   const auto& d = *static_cast<const DefaultsLoop*>(data);
   char* all[kMaxInputs + kMaxOutputs];
-  npy_intp all_steps[kMaxInputs + kMaxOutputs] = {};
-  std::copy_n(args, d.operands, all);
-  std::copy_n(steps, d.operands, all_steps);
-  std::copy_n(d.defaults, d.loop.inputs - d.operands, all + d.operands);
-  std::copy_n(args + d.operands, d.loop.outputs, all + d.loop.inputs);
-  std::copy_n(steps + d.operands, d.loop.outputs, all_steps + d.loop.inputs);
+  npy_intp all_steps[kMaxInputs + kMaxOutputs];
+  for (int k = 0, given = 0; k < d.loop.inputs + d.loop.outputs; ++k) {
+    const bool is_default = d.operands <= k && k < d.loop.inputs;
+    all[k] = is_default ? d.defaults[k - d.operands] : args[given];
+    all_steps[k] = is_default ? 0 : steps[given];
+    given += !is_default;
+  }
   InnerLoop(all, dimensions, all_steps, const_cast<ElementwiseLoop*>(&d.loop));
 }
 

@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "python/module.h"
 #include "python/numpy_api.h"
 #include "runtime/threads.h"
+#include "tuning.h"
 
 namespace py = pybind11;
 
@@ -25,6 +27,7 @@ constexpr const char* kTaken = "float16, bfloat16, float32, float64, booleans or
 // Set at import.
 vectorcallfunc call_ufunc = nullptr;  // NumPy's
 PyObject* out_name = nullptr;         // "out"
+PyArray_Descr* descrs[kDTypes] = {};  // of the float types in native byte order
 
 thread_local bool refused = false;  // whether the promoter refused the last call
 
@@ -136,6 +139,85 @@ PyObject* Explained(PyObject* ufunc, PyObject* const* args, Py_ssize_t given) {
   return Guarded([&]() -> py::object { RaiseRefusal(ufunc, args, given); });
 }
 
+// ---------------------------------------------------------------- the direct way
+
+// What a loop takes of an array.
+struct LoopOperand {
+  char* data;
+  npy_intp step;
+};
+
+// Whether two operands, of so many elements and an extent of so many bytes from the first one on, have bytes in common.
+bool Overlap(const LoopOperand& a, const LoopOperand& b, npy_intp count, npy_intp item) {
+  const auto first = [=](const LoopOperand& o) { return o.data + std::min<npy_intp>(0, (count - 1) * o.step); };
+  const auto end = [=](const LoopOperand& o) { return o.data + std::max<npy_intp>(0, (count - 1) * o.step) + item; };
+  return first(a) < end(b) && first(b) < end(a);
+}
+
+// Calls the loop as NumPy would, in a fourth of the time, on ordinary arrays: of no subclass, of one type and shape,
+// aligned, without gaps or of one axis, and single numbers beside them. A result overlaps no other array, but for that very
+// array. Returns false, with nothing done, for all else; sets `result` to null where there is an error.
+bool CallDirectly(PyUFuncObject* ufunc, PyObject* const* args, Py_ssize_t given, PyObject** result) {
+  const int inputs = ufunc->nin, operands = ufunc->nargs;
+  if ((given != inputs && given != operands) || !PyArray_CheckExact(args[0]) || ufunc->core_enabled != 0) return false;
+  auto* const first = ArrayOf(args[0]);
+  PyArray_Descr* const descr = PyArray_DESCR(first);
+  const auto* const type = std::find(std::begin(descrs), std::end(descrs), descr);
+  const int dims = PyArray_NDIM(first);
+  if (type == std::end(descrs) || dims == 0) return false;
+  npy_intp count = PyArray_SIZE(first);
+  const npy_intp item = PyDataType_ELSIZE(descr);
+  const int flags = NPY_ARRAY_ALIGNED | (dims == 1 ? 0 : NPY_ARRAY_C_CONTIGUOUS);
+  char* data[kMaxInputs + kMaxOutputs];
+  npy_intp steps[kMaxInputs + kMaxOutputs];
+  for (int k = 0; k < given; ++k) {
+    if (!PyArray_CheckExact(args[k])) return false;
+    auto* const array = ArrayOf(args[k]);
+    const bool is_number = PyArray_NDIM(array) == 0 && k < inputs;
+    if (PyArray_DESCR(array) != descr || !PyArray_CHKFLAGS(array, flags)) return false;
+    if (!is_number && (PyArray_NDIM(array) != dims || !PyArray_CompareLists(PyArray_DIMS(array), PyArray_DIMS(first), dims)))
+      return false;
+    data[k] = PyArray_BYTES(array);
+    steps[k] = is_number ? 0 : dims == 1 && count > 1 ? PyArray_STRIDE(array, 0) : item;
+    for (int other = 0; other < k && k >= inputs; ++other) {
+      const bool same = other < inputs && data[other] == data[k] && steps[other] == steps[k];
+      if (!same && Overlap({data[k], steps[k]}, {data[other], steps[other]}, count, item)) return false;
+    }
+  }
+  PyObject* outputs[kMaxOutputs] = {};
+  bool done = true;
+  for (int k = inputs; k < operands && done; ++k) {
+    PyObject*& output = outputs[k - inputs];
+    if (given == operands) {
+      output = Py_NewRef(args[k]);
+      done = PyArray_FailUnlessWriteable(ArrayOf(output), "output array") == 0;
+    } else {
+      Py_INCREF(descr);
+      output = PyArray_NewFromDescr(&PyArray_Type, descr, dims, PyArray_DIMS(first), nullptr, nullptr, 0, nullptr);
+      done = output != nullptr;
+      if (done) data[k] = PyArray_BYTES(ArrayOf(output));
+      steps[k] = item;
+    }
+  }
+  if (done && count > 0) {
+    const auto dtype = type - descrs;
+    const auto run = [&] { ufunc->functions[dtype](data, &count, steps, ufunc->data[dtype]); };
+    if (count < static_cast<npy_intp>(kManyEntries)) {
+      run();
+    } else {
+      const CallLimit limit(LimitOfContext());
+      PyThreadState* const state = PyEval_SaveThread();
+      run();
+      PyEval_RestoreThread(state);
+    }
+    done = PyErr_Occurred() == nullptr;
+  }
+  *result = nullptr;
+  if (done) *result = operands - inputs == 1 ? Py_NewRef(outputs[0]) : PyTuple_Pack(2, outputs[0], outputs[1]);
+  for (PyObject* const output : outputs) Py_XDECREF(output);
+  return true;
+}
+
 // ---------------------------------------------------------------- calls
 
 PyObject* Call(PyObject* ufunc, PyObject* const* args, size_t flags, PyObject* keywords);
@@ -184,6 +266,10 @@ PyObject* Call(PyObject* ufunc, PyObject* const* args, size_t flags, PyObject* k
   const bool has_out = keywords != nullptr && PyTuple_GET_SIZE(keywords) == 1 && PyTuple_GET_ITEM(keywords, 0) == out_name;
   const bool has_others = keywords != nullptr && !has_out;
   if (has_others && NamesInputs(NamesOf(ufunc), keywords)) return CallNamed(ufunc, args, given, keywords);
+  PyObject* direct = nullptr;
+  if (!has_others && (!has_out || given == UfuncOf(ufunc)->nin) &&
+      CallDirectly(UfuncOf(ufunc), args, given + has_out, &direct))
+    return direct;
   const CallLimit limit(LimitOfContext());
   refused = false;
   const bool is_plain =
@@ -287,6 +373,9 @@ void AdoptUfunc(PyObject* ufunc, const InputList& names) {
   out_name = PyUnicode_InternFromString("out");
   auto* const object = UfuncOf(ufunc);
   call_ufunc = object->vectorcall;
+  for (int i = 0; i < kDTypes; ++i) {
+    if (descrs[i] == nullptr && NumberOfType(i) != -1) descrs[i] = PyArray_DescrFromType(NumberOfType(i));
+  }
   object->vectorcall = Call;
   if (names.count > 0) {
     object->obj = PyTuple_New(names.count);

@@ -141,6 +141,26 @@ const uint16_t* ResultTable::Get(ElementwiseKernel kernel, size_t n) {
   return table;
 }
 
+bool RunSmall(const ElementwiseLoop& loop, char* const* args, const ptrdiff_t* steps, ptrdiff_t n) {
+  if (loop.table != nullptr || static_cast<double>(n) * loop.cycles >= kLeastSharedCycles) return false;
+  const void* in[kMaxInputs];
+  size_t in_steps[kMaxInputs];
+  void* out[kMaxOutputs] = {};
+  for (int k = 0; k < loop.inputs; ++k) {
+    if (!IsDirect(loop, true, steps[k], n)) return false;
+    in[k] = args[k];
+    in_steps[k] = steps[k] != 0 || n == 1;
+  }
+  for (int k = 0; k < loop.outputs; ++k) {
+    if (!IsDirect(loop, false, steps[loop.inputs + k], n)) return false;
+    out[k] = args[loop.inputs + k];
+  }
+  if (n > 1 && IsSequential(loop, args, steps, n)) return false;
+  const FloatScope scope;
+  loop.kernel(in, in_steps, out, n, false);
+  return true;
+}
+
 void RunElementwise(const ElementwiseLoop& loop, char* const* args, const ptrdiff_t* steps, ptrdiff_t n) {
   const FloatScope scope;
   if (n > 1 && IsSequential(loop, args, steps, n)) {

@@ -28,6 +28,9 @@ struct ElementwiseLoop {
   ResultTable* table;  // for a 16-bit function of one argument where a table pays, else nullptr
 };
 
+// The shortest way, for few elements without gaps on this thread. Returns false, with nothing done, for all others.
+bool RunSmall(const ElementwiseLoop& loop, char* const* args, const ptrdiff_t* steps, ptrdiff_t n);
+
 // Computes n elements of arrays with any strides. A result may be the input of another element. Leaves no floating-point
 // status behind.
 void RunElementwise(const ElementwiseLoop& loop, char* const* args, const ptrdiff_t* steps, ptrdiff_t n);

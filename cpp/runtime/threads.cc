@@ -18,12 +18,9 @@
 namespace nonlin {
 namespace {
 
-// The grain of parallel work. Estimated costs are in cycles of about this length; pool.cc and openmp.cc have more measured
-// numbers.
-constexpr double kCyclesPerMicrosecond = 3000;
-constexpr double kThreadMicroseconds = 2;  // of work for each further thread
-constexpr double kChunkMicroseconds = 1;   // the least work of a chunk: claiming one costs some 20 ns
-constexpr size_t kChunksPerThread = 4;     // so that a thread that is late or loses its core delays little
+// The grain of parallel work. pool.cc and openmp.cc have more measured numbers.
+constexpr double kChunkMicroseconds = 1;  // the least work of a chunk: claiming one costs some 20 ns
+constexpr size_t kChunksPerThread = 4;    // so that a thread that is late or loses its core delays little
 constexpr int kMaxTeam = 256;
 
 int FromEnvironment(const char* name, int fallback) {
@@ -186,9 +183,13 @@ bool RunInParallel(const Work& work) {
   alignas(64) char small[4096];
   const Scratch scratch(work.scratch_bytes, small, sizeof(small));
   if (!scratch.has_room()) return false;
-  const double microseconds = work.n * work.cycles / kCyclesPerMicrosecond;
-  const double useful = std::min(microseconds / kThreadMicroseconds, std::ceil(static_cast<double>(work.n) / work.multiple));
-  const int threads = static_cast<int>(std::min<double>({useful, static_cast<double>(MaxThreads()), kMaxTeam}));
+  const double cycles = static_cast<double>(work.n) * work.cycles, microseconds = cycles / kCyclesPerMicrosecond;
+  int threads = 1;
+  if (cycles >= kLeastSharedCycles) {
+    const double useful =
+        std::min(microseconds / kThreadMicroseconds, std::ceil(static_cast<double>(work.n) / work.multiple));
+    threads = static_cast<int>(std::min<double>({useful, static_cast<double>(MaxThreads()), kMaxTeam}));
+  }
   // A call made while another call has the team works alone: it never waits in line.
   if (threads < 2 || has_job.exchange(true, std::memory_order_acquire)) {
     work.run(work.context, 0, work.n, scratch.data());
