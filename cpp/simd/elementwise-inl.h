@@ -93,30 +93,34 @@ HWY_INLINE void PutPair(D d, GateGradients<V> first, GateGradients<V> second, S*
   StoreOrStreamPair(first.up, second.up, d, outputs[1] + i, stream);
 }
 
-// The loop of a form over n elements, in whole pairs of vectors. An input that does not advance is one pair. With kSmall,
-// one vector at a time: for forms and instruction sets that are rarely met.
+// The loop of a form over n elements, a pair of vectors or more. The last pair ends at n, and may compute again some of the
+// one before: half the time of a buffer. An input that does not advance is one pair. With kSmall, one vector at a time: for
+// forms and instruction sets that are rarely met.
 template <class Form, class S, bool kSmall, size_t... kInput>
 void MapPairs(const S* const* inputs, const size_t* steps, S* const* outputs, size_t n, [[maybe_unused]] bool stream) {
   const hn::ScalableTag<Computed<S>> d;
-  const size_t advance = (kSmall ? 1 : 2) * hn::Lanes(d);
+  const size_t advance = (kSmall ? 1 : 2) * hn::Lanes(d), last = n - advance;
   const S* in[] = {inputs[kInput]...};
   const size_t by[] = {steps[kInput] * advance...};
   S* const out[kMaxOutputs] = {outputs[0], outputs[1]};
-  if constexpr (kSmall) {
-    for (size_t i = 0; i < n; i += advance) {
+  for (size_t i = 0;;) {
+    if constexpr (kSmall) {
       Put(d, Form::Call(d, LoadFrom(d, in[kInput])...), out, i);
       ((in[kInput] += by[kInput]), ...);
-    }
-  } else {
-    // Two vectors at a time, so that the compiler interleaves their operations: a formula is one long chain, and a core
-    // looks ahead by little more than its length. 1.2 times as fast. Three or four vectors win a few percent in some
-    // functions and lose them in others. Prefetching inputs gains nothing (0.97 to 1.03).
-    for (size_t i = 0; i < n; i += advance) {
+    } else {
+      // Two vectors at a time, so that the compiler interleaves their operations: a formula is one long chain, and a core
+      // looks ahead by little more than its length. 1.2 times as fast. Three or four vectors win a few percent in some
+      // functions and lose them in others. Prefetching inputs gains nothing (0.97 to 1.03).
       const auto first = Form::Call(d, LoadOfPair<0>(d, in[kInput])...);
       const auto second = Form::Call(d, LoadOfPair<1>(d, in[kInput])...);
       ((in[kInput] += by[kInput]), ...);
       PutPair(d, first, second, out, i, stream);
     }
+    i += advance;
+    if (HWY_LIKELY(i <= last)) continue;
+    if (i == n) return;
+    ((in[kInput] -= steps[kInput] * (i - last)), ...);
+    i = last;
   }
 }
 template <class S>
@@ -153,27 +157,23 @@ HWY_NOINLINE void MapInputs(PairLoop<S> loop, const void* const* inputs, const s
                             bool stream) {
   const hn::ScalableTag<Computed<S>> d;
   constexpr size_t kMaxPair = 2 * hn::MaxLanes(d);
-  const size_t pair = 2 * hn::Lanes(d), tail = n % pair, whole = n - tail;
+  const size_t pair = 2 * hn::Lanes(d);
   // A single value becomes a pair of vectors of copies, read again and again: the loop needs no branch and no product.
   HWY_ALIGN S copies[kInputs][kMaxPair];
   const S* in[kInputs];
   S* const out[kMaxOutputs] = {static_cast<S*>(outputs[0]), static_cast<S*>(outputs[1])};
+  bool in_place = false;
   for (size_t k = 0; k < kInputs; ++k) {
     in[k] = static_cast<const S*>(inputs[k]);
+    in_place |= inputs[k] == outputs[0] || inputs[k] == outputs[1];
     if (steps[k] == 0) {
       std::fill_n(copies[k], pair, *in[k]);
       in[k] = copies[k];
     }
   }
+  const size_t tail = n < pair || in_place || stream ? n % pair : 0, whole = n - tail;
   if (whole > 0) loop(in, steps, out, whole, stream);
   if (tail == 0) return;
-  bool in_place = false;
-  for (size_t k = 0; k < kInputs; ++k) in_place |= inputs[k] == outputs[0] || inputs[k] == outputs[1];
-  if (whole > 0 && !in_place) {  // the last pair of all, of which some is computed again: half the time of a buffer
-    for (size_t k = 0; k < kInputs; ++k) in[k] += steps[k] * (n - pair);
-    S* const last[kMaxOutputs] = {out[0] + (n - pair), out[1] == nullptr ? nullptr : out[1] + (n - pair)};
-    return loop(in, steps, last, pair, false);
-  }
   HWY_ALIGN S results[kMaxOutputs][kMaxPair];
   S* const to[kMaxOutputs] = {results[0], results[1]};
   for (size_t k = 0; k < kInputs; ++k) {
