@@ -45,6 +45,12 @@ bool AreShort(const RowTraits& traits, size_t classes, size_t lanes) {
   return traits.has_masked_stores ? 5 * filled <= 6 * classes : filled == classes;
 }
 
+// A few rows take less time one by one than side by side, where most lanes would be empty.
+bool AreFew(size_t rows, size_t classes, size_t lanes) {
+  const size_t steps = (classes + lanes - 1) / lanes, groups = (rows + lanes - 1) / lanes;
+  return rows * (steps + kStepsOfRow) < groups * classes;
+}
+
 void RunRanges(size_t n, double cycles, void (*f)(const void* context, size_t begin, size_t end), const void* context) {
   ParallelFor(n, 1, cycles, [=](size_t begin, size_t end) { f(context, begin, end); });
 }
@@ -86,14 +92,16 @@ RowPlan PlanRows(const RowOperation& operation, DType dtype, const RowOperand* o
 
   const bool contiguous = AreContiguous(traits, dtype, operands, plan.classes);
   const bool is_wide = contiguous && plan.classes > traits.narrow * lanes;
-  const bool in_place = operation.kernels[dtype].in_place != nullptr;
+  const bool in_place = contiguous && operation.kernels[dtype].in_place != nullptr;
   const bool one_layout = operation.kernels[ComputedType(dtype)].in_place == nullptr;
-  if (in_place && contiguous && AreShort(traits, plan.classes, lanes)) {
+  const bool is_short = in_place && AreShort(traits, plan.classes, lanes);
+  const bool are_few = is_short ? rows <= kFewShortRows : AreFew(rows, plan.classes, lanes);
+  if (is_short && !are_few) {
     plan.layout = Layout::kShortRows;
     const size_t row_bytes = (plan.classes + lanes - 1) / lanes * lanes * item;
     plan.rows = std::min(lanes, std::max<size_t>(kShortRowsBytes / row_bytes, 1));
     plan.scratch_bytes = plan.rows * row_bytes;
-  } else if (is_wide && in_place && !AreMixed(list, operands)) {
+  } else if (in_place && (is_wide || are_few) && !AreMixed(list, operands)) {
     plan.layout = Layout::kInPlace;
     plan.stream = plan.stream && classes >= kMinStreamedClasses;
     plan.scratch_bytes = Has(list, Operand::kRowOut) && classes <= kMaxKept ? classes * item : 0;

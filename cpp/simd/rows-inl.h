@@ -1,6 +1,5 @@
 // Row kernels, and the loops that bring rows to them: in place, or through a buffer, side by side or one by one. A plan of
-// runtime/rows.cc says which; this depends on the classes and their stride, never on the number of rows. Formulas are in
-// softmax-inl.h and losses-inl.h.
+// runtime/rows.cc says which, and a row has the same bits in all of them. Formulas are in softmax-inl.h and losses-inl.h.
 
 #if defined(NONLIN_SIMD_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NONLIN_SIMD_ROWS_INL_H_
