@@ -27,8 +27,8 @@ constexpr size_t kChunkElements = 64;  // chunk sizes are multiples of it: no tw
 // Contiguous rows of up to this many vectors go side by side: the work done once per row then costs more than the
 // transposition. An operation may have its own number.
 constexpr size_t kNarrow = 10;
-// A few contiguous rows go in place one by one, where each takes the time of so many vectors beside its own: one row of 10 to
-// 160 classes takes 0.3 to 0.8 of the time. In the place of short rows, up to two: 0.7 to 1.0.
+// A few contiguous rows go in place one by one, where each takes the time of so many vectors beside its own: one row of 10
+// to 160 classes takes 0.3 to 0.8 of the time. In the place of short rows, up to two: 0.7 to 1.0.
 constexpr size_t kStepsOfRow = 3, kFewShortRows = 2;
 // A row of up to this many classes keeps its exponentials: with the row and its result they fit in L2. A longer row is huge:
 // it is cut into chunks, and its exponentials are computed again.
