@@ -95,13 +95,13 @@ RowPlan PlanRows(const RowOperation& operation, DType dtype, const RowOperand* o
   const bool in_place = contiguous && operation.kernels[dtype].in_place != nullptr;
   const bool one_layout = operation.kernels[ComputedType(dtype)].in_place == nullptr;
   const bool is_short = in_place && AreShort(traits, plan.classes, lanes);
-  const bool are_few = is_short ? rows <= kFewShortRows : AreFew(rows, plan.classes, lanes);
+  const bool are_few = in_place && (is_short ? rows <= kFewShortRows : AreFew(rows, plan.classes, lanes));
   if (is_short && !are_few) {
     plan.layout = Layout::kShortRows;
     const size_t row_bytes = (plan.classes + lanes - 1) / lanes * lanes * item;
     plan.rows = std::min(lanes, std::max<size_t>(kShortRowsBytes / row_bytes, 1));
     plan.scratch_bytes = plan.rows * row_bytes;
-  } else if (in_place && (is_wide || are_few) && !AreMixed(list, operands)) {
+  } else if ((are_few || (in_place && is_wide)) && !AreMixed(list, operands)) {
     plan.layout = Layout::kInPlace;
     plan.stream = plan.stream && classes >= kMinStreamedClasses;
     plan.scratch_bytes = Has(list, Operand::kRowOut) && classes <= kMaxKept ? classes * item : 0;
