@@ -187,13 +187,22 @@ def consecutive(start: float, count: int, dtype: np.dtype) -> np.ndarray:
     ("name", "low", "high"), [("sigmoid", 0, 1), ("tanh", -1, 1), ("softplus", 0, INF), ("softsign", -1, 1)]
 )
 def test_monotone_and_in_range(name: str, low: float, high: float, dtype: np.dtype) -> None:
-    starts = (0, 1e-3, 0.02, 0.3, 0.5, 1, 4, 8.3, 9.01, 17, 19.06, 87, 100, 708)
+    starts = (0, 1e-3, 0.02, 0.2499, 0.3, 0.3465, 0.5, 0.9999, 1.0397, 1.7328, 4, 8.3, 9.01, 17, 19.06, 87, 100, 708)
     coarse = np.sort(oracle.float32_sample(4099).astype(dtype))
     for x in [coarse, *(consecutive(start, 20_000, dtype) for start in starts)]:
         y = FUNCTIONS[name].public(x)
         assert np.all(y[1:] >= y[:-1])
         assert y[0] >= low
         assert y[-1] <= high
+
+
+@pytest.mark.every_target
+@pytest.mark.parametrize("name", ["softplus", "log_sigmoid", "mish"])
+def test_results_do_not_depend_on_neighbours_far_from_0(name: str) -> None:
+    near = np.linspace(-5.1, 5.1, 4096, dtype=np.float32)
+    mixed = np.where(np.arange(near.size) % 3 == 0, 20 * near, near)
+    f = FUNCTIONS[name].public
+    assert_same_bits(f(mixed)[mixed == near], f(near)[mixed == near])
 
 
 @all_dtypes

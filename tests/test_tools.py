@@ -1,12 +1,14 @@
-"""Scripts of tools/: check_release.py, and those that change the machine, with other programs in the place of apt-get."""
+"""Scripts of tools/: check_release.py, minimax.py, and those that change the machine, with other programs for apt-get."""
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
-from tools import check_release
+from tools import check_release, minimax
 
 TOOLS = pathlib.Path(__file__).parents[1] / "tools"
 LOG = 'echo "apt-get $@" >>"$LOG"'
@@ -112,3 +114,17 @@ def test_release_is_a_tag_of_the_version_and_a_dated_section() -> None:
 def test_no_other_tag_is_released(tag: str, changelog: str, fault: str) -> None:
     (message,) = check_release.faults(tag, PYPROJECT, changelog)
     assert fault in message
+
+
+@pytest.mark.parametrize("name", ["softplus", "mish", "tanh"])
+def test_tables_are_their_fits(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def numbers(source: str, table: str) -> np.ndarray:
+        _, _, body = source.partition(f"{table}[")
+        rows = body[body.index("{") : body.index("}}")]
+        return np.array([number.rstrip("f") for number in re.findall(r"-?[\d.]+(?:e-?\d+)?f", rows)], np.float32)
+
+    minimax.FITS[f"{name}_f32"]()
+    fit = numbers(capsys.readouterr().out, name)
+    header = (TOOLS.parent / "cpp" / "simd" / "vmath_constants.h").read_text()
+    np.testing.assert_array_equal(numbers(header, f"k{name.title()}Table"), fit)
+    assert fit.size == 8 * 16 if name == "tanh" else fit.size % 32 == 0 and fit.size > 200

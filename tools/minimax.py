@@ -9,9 +9,10 @@ after another, lowest order first, and the higher ones take up what the rounding
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from functools import reduce
+from itertools import groupby, pairwise
 from typing import Any
 
 import mpmath as mp
@@ -34,6 +35,11 @@ class Fit:
     hi: Real
 
 
+def value(coef: list[Real], x: Real) -> Real:
+    """A polynomial at x, by Horner's rule."""
+    return reduce(lambda total, c: total * x + c, reversed(coef))
+
+
 @dataclass(frozen=True)
 class Grid:
     """A fit sampled at Chebyshev points, denser towards the ends."""
@@ -51,7 +57,7 @@ class Grid:
 
     def errors(self, coef: list[Real]) -> list[Real]:
         """Weighted error of a polynomial at every point."""
-        return [w * (mp.polyval(coef[::-1], x) - f) for x, f, w in zip(self.x, self.f, self.weight, strict=True)]
+        return [w * (value(coef, x) - f) for x, f, w in zip(self.x, self.f, self.weight, strict=True)]
 
     def worst(self, coef: list[Real]) -> float:
         """log2 of the largest weighted error."""
@@ -79,9 +85,9 @@ def remez(grid: Grid, degree: int) -> list[Real]:
     raise ArithmeticError("the exchange did not converge")
 
 
-def rounded(x: Real, bits: int) -> Real:
-    with mp.workprec(bits):
-        return +x
+def rounded(x: Real, bits: int, rounding: str = "n") -> Real:
+    """x in this many bits: the nearest, or with "d" the next towards 0."""
+    return mp.fadd(x, 0, prec=bits, rounding=rounding)
 
 
 def absorb(grid: Grid, change: Real, order: int, degree: int) -> list[Real]:
@@ -93,11 +99,14 @@ def absorb(grid: Grid, change: Real, order: int, degree: int) -> list[Real]:
     return list(mp.qr_solve(matrix, target)[0])
 
 
-def round_coefficients(grid: Grid, coef: list[Real], bits: int) -> list[Real]:
-    """Round every coefficient to `bits`, lowest order first; higher ones make up for it."""
+def round_coefficients(grid: Grid, coef: list[Real], bits: int, fixed: Sequence[Real] = ()) -> list[Real]:
+    """Round every coefficient to `bits`, or the first ones to what is fixed, lowest order first.
+
+    Higher ones make up for what the rounding changed.
+    """
     coef, degree = list(coef), len(coef) - 1
     for k in range(degree + 1):
-        new = rounded(coef[k], bits)
+        new = fixed[k] if k < len(fixed) else rounded(coef[k], bits)
         change, coef[k] = coef[k] - new, new
         if change and k < degree:
             for j, c in enumerate(absorb(grid, change, k, degree), k + 1):
@@ -198,6 +207,90 @@ TAIL_F32 = Tail(3, 6.0595703125, 0.0625, 16, 9, 15)
 TAIL_F64 = Tail(4.5, 7.46038818359375, 0.09727954864501953, 34, 20, 39)
 
 
+# Tables: a polynomial for each of many intervals, in the distance s from a centre -------------
+
+Column = list[Real]  # what a table has for one interval
+STEP = rounded(mp.log(2), F32)  # between the centres k STEP, where e^z is about 2^k
+HALF = mp.mpf("0.34658")  # half of it, and a little more for rounding
+
+
+def relative(f: Callable[[Real], Real], lo: Real, hi: Real) -> Fit:
+    """f, by its relative error."""
+    return Fit(f, lambda s: 1 / f(s), lo, hi)
+
+
+def column(fit: Fit, degree: int, rounding: str = "n") -> Column:
+    """The constant term, its rest, and the other coefficients."""
+    grid = Grid.of(fit, degree)
+    coef = remez(grid, degree)
+    constant = rounded(coef[0], F32, rounding)
+    rest = rounded(coef[0] - constant, F32)
+    coef = round_coefficients(grid, coef, F32, [constant + rest])
+    print(f"// maximum error 2^{grid.worst(coef):.2f}")
+    return [constant, rest, *coef[1:]]
+
+
+def scaled_column(f: Callable[[Real], Real], k: int, degree: int) -> Column:
+    """2^-k f(k STEP + s)."""
+    return column(relative(lambda s: mp.ldexp(f(k * STEP + s), -k), -HALF, HALF), degree)
+
+
+def softplus_columns() -> list[Column]:
+    """log(1 + e^z) for k = 0, 1 and from -30 on, where it is e^z; for k = 0, s/2 plus the even log(2 cosh(s/2))."""
+    even = column(relative(lambda u: mp.log(2 * mp.cosh(mp.sqrt(u) / 2)), mp.mpf(2) ** -60, HALF**2), 3)
+    zero = [*even[:2], mp.mpf(0.5), even[2], mp.mpf(0), even[3], mp.mpf(0), even[4]]
+    return [zero, *(scaled_column(lambda z: mp.log1p(mp.exp(z)), k, 6) for k in [1, *range(-30, 0)])]
+
+
+def mish_gate(z: Real) -> Real:
+    """tanh(softplus(z))."""
+    e = mp.exp(z)
+    return e * (2 + e) / (2 + e * (2 + e))
+
+
+def mish_columns() -> list[Column]:
+    """tanh(softplus(z)) for k = 0 to 7 and from -24 on; the column of -24 stands for e^z too, and is between the two.
+
+    The column of 7 reaches to z = 8.25. What counts there is the error of the product with z, which has one ULP up to 8.
+    """
+
+    def gate(k: int) -> Callable[[Real], Real]:
+        return lambda s: mish_gate(k * STEP + s)
+
+    plain = [column(relative(gate(k), -HALF, HALF), 7, "d") for k in range(7)]  # no rest below 0: mish(-0.0) is -0.0
+    last = column(Fit(gate(7), lambda s: 7 * STEP + s, -HALF, mp.mpf("8.25") - 7 * STEP), 7)
+    first = scaled_column(lambda z: mp.exp(z) * (1 - mp.exp(z) / 4), -24, 7)
+    return [*plain, last, first, *(scaled_column(mish_gate, k, 7) for k in range(-23, 0))]
+
+
+def centred_column(f: Callable[[Real], Real], lo: float, hi: float, degree: int) -> Column:
+    """A centre at which f is a float to 2^-36, f there, and the other coefficients."""
+    middle, slack = mp.mpf(lo + hi) / 2, mp.mpf(2) ** -14
+    centres = (middle + side * j * mp.mpf(2) ** -20 for j in range(2**18) for side in (1, -1))
+    centre = next(c for c in centres if abs(f(c) - rounded(f(c), F32)) < f(c) * mp.mpf(2) ** -36)
+    grid = Grid.of(relative(lambda s: f(centre + s), lo - centre - slack, hi - centre + slack), degree)
+    coef = round_coefficients(grid, remez(grid, degree), F32, [rounded(f(centre), F32)])
+    print(f"// maximum error 2^{grid.worst(coef):.2f}")
+    return [centre, *coef]
+
+
+def tanh_columns() -> list[Column]:
+    """tanh(a), four intervals to a binade of 1 + a, from 3 on; for a < 1/4, tanh(a)/a - 1, and for a >= 9, 1."""
+    ends = [(1 + m / 4) * 2**binade - 1 for binade in range(4) for m in range(4)]
+    columns = [centred_column(mp.tanh, lo, hi, 6) for lo, hi in pairwise(ends[1:14])]
+    grid = Grid.of(Fit(lambda a: mp.tanh(a) / a - 1, lambda a: a / mp.tanh(a), mp.mpf(2) ** -30, mp.mpf(0.25)), 5)
+    coef = round_coefficients(grid, remez(grid, 5), F32)
+    print(f"// maximum error 2^{grid.worst(coef):.2f}")
+    one = [mp.mpf(9), mp.mpf(1), *[mp.mpf(0)] * 6]
+    in_order = [[mp.mpf(0), mp.mpf(0), *coef], *columns, one, one, one]
+    return [*in_order[4:], *in_order[:4]]  # 1 + a in [1, 1.25) has the index 12
+
+
+def print_table(name: str, columns: list[Column]) -> None:
+    rows = ",\n".join("    {" + ", ".join(literal(x, F32) for x in row) + "}" for row in zip(*columns, strict=True))
+    print(f"constexpr float {name}[{len(columns[0])}][{len(columns)}] = {{\n{rows}}};")
+
+
 def print_polynomial(name: str, fit: Fit, degree: int, bits: int) -> None:
     grid = Grid.of(fit, degree)
     coef = round_coefficients(grid, remez(grid, degree), bits)
@@ -220,9 +313,13 @@ FITS: dict[str, Callable[[], None]] = {
     "log1p_f16": lambda: print_polynomial("log1p_q", short_log_fit(), 6, F32),
     "tail_f16": lambda: print_polynomial("tail_q", short_tail_fit(), 6, F32),
     "exp_f64": lambda: print_polynomial("exp_q", exp_fit(), 10, F64),
+    "brief_exp_f64": lambda: print_polynomial("exp_q", exp_fit(), 9, F64),
     "log_f32": lambda: print_polynomial("log_p", log_fit(), 2, F32),
     "log_f64": lambda: print_polynomial("log_p", log_fit(), 6, F64),
     "tail_f32": lambda: print_tail(TAIL_F32, 9, F32),
+    "softplus_f32": lambda: print_table("softplus", softplus_columns()),
+    "mish_f32": lambda: print_table("mish", mish_columns()),
+    "tanh_f32": lambda: print_table("tanh", tanh_columns()),
     "tail_f64": lambda: print_tail(TAIL_F64, 22, F64),
 }
 

@@ -388,13 +388,11 @@ HWY_INLINE V TimesRest(Two<V> a, V b, V fraction) {
 
 struct Sigmoid {
   template <class D, class V>
-  HWY_INLINE static Two<V> Scaled(D d, V x) {
-    using C = ConstantsOf<D>;
-    return ScaledSigmoid(d, Clamp(d, x, C::kLogZero, C::kSigmoidSaturated));
-  }
-  template <class D, class V>
   HWY_INLINE static V Forward(D d, V x) {
-    return Unscale(d, Scaled(d, x));
+    using C = ConstantsOf<D>;
+    const V limited = Clamp(d, x, C::kLogZero, C::kSigmoidSaturated);
+    const Two<V> y = InverseAndRest(d, OnePlusExp(d, hn::Neg(limited)));
+    return hn::Mul(hn::MulAdd(y.hi, y.lo, y.hi), hn::Set(d, C::kUnscale));
   }
   // factor * sigmoid(x) from the tail, for x of type V or Two<V>
   template <class D, class X, class V>
@@ -413,8 +411,12 @@ struct Sigmoid {
 struct Tanh {
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V x) {
-    const V magnitude = AtMost(hn::Abs(x), hn::Set(d, ConstantsOf<D>::kTanhSaturated));
-    return hn::CopySign(Round(MinusTanhOfAbs(d, magnitude)), x);
+    using C = ConstantsOf<D>;
+    if constexpr (kHasTables<D>) {
+      return hn::CopySign(TabulatedTanh(d, AtMost(hn::Abs(x), hn::Set(d, C::kTanhOne))), x);
+    } else {
+      return hn::CopySign(Round(MinusTanhOfAbs(d, AtMost(hn::Abs(x), hn::Set(d, C::kTanhSaturated)))), x);
+    }
   }
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V y) {
@@ -429,18 +431,36 @@ struct Softplus {
   }
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V x) {
-    return Sum(AtLeast(x, hn::Zero(d)), Tail(d, x));
+    using C = ConstantsOf<D>;
+    if constexpr (kHasTables<D>) {
+      const auto line = hn::Gt(x, hn::Set(d, 1));
+      const auto log = TableLog(d, hn::IfThenElse(line, hn::Neg(x), x));
+      const V scaled = hn::Mul(hn::Add(log.hi, log.lo), Pow2<C::kScaleExponent>(d, log.k));
+      return hn::MulAdd(scaled, hn::Set(d, C::kUnscale), hn::IfThenElseZero(line, x));
+    } else {
+      return Sum(AtLeast(x, hn::Zero(d)), Tail(d, x));
+    }
   }
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V x, V beta) {
     using C = ConstantsOf<D>;
-    const Two<V> z = TwoProduct(d, x, beta), e = ScaledExp(d, MinusAbs(d, z, C::kLogZero));
-    // For tiny e, log1p(e) is e, and e / beta may be normal even if e is not.
-    const auto tiny = hn::Lt(e.hi, hn::Set(d, C::kLog1pTiny));
-    const Two<V> ratio = TwoQuotient(d, TwoIfThenElse(tiny, e, LogOnePlus(d, e)), Two<V>{beta, hn::Zero(d)});
-    const V back = hn::IfThenElse(tiny, hn::Set(d, C::kUnscale), hn::Set(d, 1));
-    const V linear = hn::IfThenElse(hn::Lt(z.hi, hn::Zero(d)), hn::Zero(d), x);
-    return Sum(linear, Two<V>{hn::Mul(ratio.hi, back), hn::Mul(ratio.lo, back)});
+    const V zero = hn::Zero(d);
+    const Two<V> z = TwoProduct(d, x, beta), divisor{beta, zero};
+    if constexpr (kHasTables<D>) {
+      const auto line = hn::Gt(z.hi, hn::Set(d, 1));
+      const auto log = TableLog(d, TwoIfThenElse(line, Negate(z), z));
+      const V ratio = Round(TwoQuotient(d, FastTwoSum(log.hi, log.lo), divisor));
+      const V scaled = hn::Mul(ratio, Pow2<C::kScaleExponent>(d, log.k));
+      return hn::MulAdd(scaled, hn::Set(d, C::kUnscale), hn::IfThenElseZero(line, x));
+    } else {
+      const Two<V> e = ScaledExp(d, MinusAbs(d, z, C::kLogZero));
+      // For tiny e, log1p(e) is e, and e / beta may be normal even if e is not.
+      const auto tiny = hn::Lt(e.hi, hn::Set(d, C::kLog1pTiny));
+      const Two<V> ratio = TwoQuotient(d, TwoIfThenElse(tiny, e, LogOnePlus(d, e)), divisor);
+      const V back = hn::IfThenElse(tiny, hn::Set(d, C::kUnscale), hn::Set(d, 1));
+      const V linear = hn::IfThenElse(hn::Lt(z.hi, zero), zero, x);
+      return Sum(linear, Two<V>{hn::Mul(ratio.hi, back), hn::Mul(ratio.lo, back)});
+    }
   }
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V x) {
@@ -491,6 +511,13 @@ struct Softplus {
     return Sigmoid::ForwardTimes(d, AnyProduct(d, x, beta), grad);
   }
 
+  // log1p(e^x) for x <= 1, of type V or Two<V>. Above, x + log1p(e^-x) has the smaller error.
+  template <class D, class X>
+  HWY_INLINE static auto TableLog(D d, X x) {
+    using C = ConstantsOf<D>;
+    return LookUpSum<-30>(d, C::kSoftplusTable, AtLeast(d, x, C::kLogZero));
+  }
+
   // softplus(-|x|)
   template <class D, class V>
   HWY_INLINE static Two<V> Tail(D d, V x) {
@@ -513,7 +540,15 @@ struct Softplus {
 struct LogSigmoid {
   template <class D, class V>
   HWY_INLINE static V Forward(D d, V x) {
-    return hn::Neg(Softplus::Sum(AtLeast(hn::Neg(x), hn::Zero(d)), Softplus::Tail(d, x)));
+    using C = ConstantsOf<D>;
+    if constexpr (kHasTables<D>) {  // -softplus(-x)
+      const auto line = hn::Lt(x, hn::Set(d, -1));
+      const auto log = Softplus::TableLog(d, hn::IfThenElse(line, x, hn::Neg(x)));
+      const V scaled = hn::Mul(hn::Add(log.hi, log.lo), Pow2<C::kScaleExponent>(d, log.k));
+      return hn::NegMulAdd(scaled, hn::Set(d, C::kUnscale), hn::IfThenElseZero(line, x));
+    } else {
+      return hn::Neg(Softplus::Sum(AtLeast(hn::Neg(x), hn::Zero(d)), Softplus::Tail(d, x)));
+    }
   }
   template <class D, class V>
   HWY_INLINE static V Backward(D d, V grad, V x) {
@@ -646,6 +681,14 @@ struct MishGate {  // tanh(softplus(x)) = n / (n + 2), n = e^x (e^x + 2); for x 
 
 struct Silu : SelfGated<SiluGate> {
   template <class D, class V>
+  HWY_INLINE static V Forward(D d, V x) {
+    using C = ConstantsOf<D>;
+    const V limited = Limited(d, x);
+    const Two<V> gate = InverseAndRest(d, OnePlusExp(d, hn::Neg(limited)));
+    const V rest = hn::Mul(hn::Mul(limited, gate.hi), gate.lo), product = Fma(d, limited, gate.hi, rest);
+    return hn::IfThenElse(hn::Gt(x, limited), x, hn::Mul(product, hn::Set(d, C::kUnscale)));
+  }
+  template <class D, class V>
   HWY_INLINE static SigmoidTail<V> TailOf(D d, V x) {
     return SigmoidTailOf(d, x);
   }
@@ -744,7 +787,24 @@ struct Gelu {
   }
 };
 using GeluTanh = SelfGated<GeluTanhGate>;
-using Mish = SelfGated<MishGate>;
+
+struct Mish : SelfGated<MishGate> {
+  template <class D, class V>
+  HWY_INLINE static V Forward(D d, V x) {
+    using C = ConstantsOf<D>;
+    if constexpr (kHasTables<D>) {
+      const hn::RebindToSigned<D> di;
+      const V limited = Clamp(d, x, C::kLogZero, C::kMishSaturated);
+      const auto t = LookUpSum<-24, 7>(d, C::kMishTable, limited);
+      const auto k = hn::Min(t.k, hn::BitCast(di, hn::Set(d, C::kRound)));
+      const V scaled = hn::Mul(limited, Pow2<C::kScaleExponent>(d, k));
+      const V y = hn::Mul(hn::MulAdd(scaled, t.hi, hn::Mul(scaled, t.lo)), hn::Set(d, C::kUnscale));
+      return hn::IfThenElse(hn::Gt(x, limited), x, y);
+    } else {
+      return SelfGated<MishGate>::Forward(d, x);
+    }
+  }
+};
 
 // ---------------------------------------------------------------- gated linear units
 
