@@ -197,7 +197,7 @@ HWY_INLINE V Polynomial(D d, V x, const hn::TFromD<D> (&coefficients)[kTerms]) {
 }
 
 // The same in pairs of terms, given the square of x: half the chain of dependent operations, and no more of them. 1.05 times
-// as fast in double.
+// as fast in double; with the few terms of float 0.9 to 1.01.
 template <class D, class V, size_t kTerms>
 HWY_INLINE V PairedPolynomial(D d, V x, V square, const hn::TFromD<D> (&coefficients)[kTerms]) {
   constexpr size_t kEven = (kTerms - 1) / 2 * 2;
@@ -446,8 +446,13 @@ struct ShortExpParts {
 
 template <class D, class V, class VI>
 HWY_INLINE ShortExpParts<V, VI> ShortExpOf(D d, V r, VI k) {
+  using C = ConstantsOf<D>;
   const V square = hn::Mul(r, r);
-  return {hn::MulAdd(square, PairedPolynomial(d, r, square, ConstantsOf<D>::kBriefExp), r), k};
+  if constexpr (sizeof(hn::TFromD<D>) == 8) {
+    return {hn::MulAdd(square, PairedPolynomial(d, r, square, C::kBriefExp), r), k};
+  } else {
+    return {hn::MulAdd(square, Polynomial(d, r, C::kExp), r), k};
+  }
 }
 template <class D, class V>
 HWY_INLINE auto SplitShortExp(D d, V x) {
