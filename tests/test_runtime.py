@@ -4,20 +4,24 @@ import asyncio
 import concurrent.futures
 import gc
 import os
+import pickle
 import queue
 import subprocess
 import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy._core import multiarray
 
 import nonlin as nl
 from nonlin import _core
 
 from . import oracle
 from .conftest import sample
-from .fresh import PATIENCE, TESTS, printed, run
+from .fresh import EMULATED, INSTRUMENTED, PATIENCE, TESTS, printed, run
 from .oracle import FUNCTIONS, Function, assert_same_bits
 
 # Reuse of memory
@@ -181,6 +185,7 @@ def test_invalid_max_bytes(bad: Any) -> None:
 
 
 def test_reuse_belongs_to_its_thread_but_arrays_do_not() -> None:
+    before = _core.data_handler()
     with nl.reuse_buffers() as buffers, concurrent.futures.ThreadPoolExecutor(1) as pool:
         pool.submit(make, MB).result()
         assert kept(buffers) == 0
@@ -191,6 +196,7 @@ def test_reuse_belongs_to_its_thread_but_arrays_do_not() -> None:
         assert kept(buffers) == 0
         make(MB)
         assert kept(buffers) == 0
+    assert _core.data_handler() is before
 
 
 def test_tasks_inherit_reuse() -> None:
@@ -285,6 +291,297 @@ def test_fork_while_other_threads_reuse() -> None:
         print("done")  # and the interpreter ends with reuse switched on
     """
     assert printed(code) == "done"
+
+
+# Memory of results
+
+OF_RESULTS = _core.handler_of_results()
+
+
+def kept_results() -> int:
+    return _core.kept_bytes(OF_RESULTS)
+
+
+@pytest.fixture
+def nothing_kept() -> Iterator[None]:
+    """Begins and ends without kept memory of results."""
+    gc.collect()
+    _core.give_back(OF_RESULTS)
+    yield
+    gc.collect()
+    _core.give_back(OF_RESULTS)
+
+
+def owner(x: np.ndarray) -> str | None:
+    return multiarray.get_handler_name(x)
+
+
+def by_handler_of_results(make: Callable[[], Any]) -> Any:
+    before = _core.data_handler()
+    _core.set_data_handler(OF_RESULTS)
+    try:
+        return make()
+    finally:
+        _core.set_data_handler(before)
+
+
+@pytest.mark.parametrize("f", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_large_elementwise_results_have_kept_memory(f: Function) -> None:
+    before = _core.data_handler()
+    x = [np.ones(MB // 4, np.float32)] * len(f.inputs)
+    results, small = (f.public(*arrays) for arrays in (x, [a[:1000] for a in x]))
+    for y, z in zip(*(a if f.outputs > 1 else (a,) for a in (results, small)), strict=True):
+        assert owner(y) == "nonlin_results"
+        assert y.flags.owndata
+        assert owner(z) == "default_allocator"
+    assert _core.data_handler() is before
+    assert owner(x[0] + 1) == owner(x[0]) == "default_allocator"
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_large_results_of_rows_have_kept_memory(order: Any) -> None:
+    before = _core.data_handler()
+    x = np.ones((MB // 8, 2), np.float32, order)
+    where = np.ones(x.shape, np.bool_)
+    results = [
+        nl.softmax(x),
+        nl.log_softmax(x, where=where),
+        nl.softmax(x, axis=(0, 1)),
+        nl.softmax_backward(x, x),
+        nl.logsumexp_backward(np.ones(len(x), np.float32), x),
+        nl.logsumexp(x.reshape(-1, 1)),
+        *nl.logsumexp_partial(x.reshape(-1, 1)),
+    ]
+    assert [owner(y) for y in results] == ["nonlin_results"] * len(results)
+    assert owner(nl.softmax(x[:100])) == owner(x + 1) == "default_allocator"
+    assert _core.data_handler() is before
+
+
+@pytest.mark.parametrize("loss", _core.losses(), ids=lambda loss: loss["name"])
+def test_large_gradients_have_kept_memory(loss: dict[str, Any]) -> None:
+    x = np.full((512, 512), 0.5, np.float32)
+    target = np.zeros(512, np.int64) if loss["kind"] == "targets" else x
+    assert owner(getattr(nl, loss["name"] + "_backward")(1.0, x, target)) == "nonlin_results"
+    assert owner(getattr(nl, loss["name"] + "_backward")(1.0, x[:9], target[:9])) == "default_allocator"
+    if loss["with_grad"]:
+        assert owner(getattr(nl, loss["name"] + "_with_grad")(x, target)[1]) == "nonlin_results"
+
+
+@pytest.mark.usefixtures("nothing_kept")
+def test_memory_of_results_is_reused() -> None:
+    x = np.full(2 * MB, 3, np.float32)
+    first = nl.relu(x)
+    place, expected = address(first), first.copy()
+    del first
+    assert kept_results() == 8 * MB
+    for f in (nl.relu, lambda x: nl.softmax(x.reshape(2, -1)), nl.relu):
+        y = f(x)
+        assert address(y) == place
+        assert kept_results() == 0
+        del y
+        assert kept_results() == 8 * MB
+    y = nl.relu(x)
+    y.resize(3 * MB)  # still in kept memory, elsewhere
+    assert owner(y) == "nonlin_results"
+    assert_same_bits(y[: 2 * MB], expected)
+    assert not y[2 * MB :].any()
+    z = pickle.loads(pickle.dumps(y))
+    assert_same_bits(z, y)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        w = nl.relu(x)
+        assert tracemalloc.get_traced_memory()[0] - before >= w.nbytes
+        del w
+        assert tracemalloc.get_traced_memory()[0] - before < MB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.usefixtures("nothing_kept")
+def test_kept_memory_of_results_is_bounded() -> None:
+    for size, most in ((100, 200), (300, 0), (60, 240), (0.25, 256)):
+        _core.give_back(OF_RESULTS)
+        number = 5 if size > 1 else 1100
+        arrays = by_handler_of_results(lambda: [make(int(size * MB)) for _ in range(number)])  # noqa: B023
+        assert kept_results() == 0
+        del arrays
+        assert kept_results() == most * MB
+    code = """
+        import numpy as np
+        import nonlin as nl
+        from nonlin import _core
+        y = nl.relu(np.ones(1 << 20))
+        del y
+        print(_core.kept_bytes(_core.handler_of_results()))
+    """
+    for limit, most in (("0", 0), ("8388607", 0), ("8388608", 8388608), ("", 8388608), ("many", 8388608)):
+        assert printed(code, NONLIN_KEPT_BYTES=limit) == str(most)
+
+
+def lazily_freed() -> int:
+    with open("/proc/self/smaps_rollup") as file:
+        return sum(int(line.split()[1]) << 10 for line in file if line.startswith("LazyFree:"))
+
+
+@pytest.mark.skipif(EMULATED or not os.path.exists("/proc/self/smaps_rollup"), reason="not told here")
+@pytest.mark.usefixtures("nothing_kept")
+def test_the_system_may_take_most_of_what_is_kept() -> None:
+    before = lazily_freed()
+    x = np.ones(4 * MB, np.float32)
+    arrays = [nl.relu(x) for _ in range(4)]
+    assert lazily_freed() == before
+    del arrays[:2]
+    assert lazily_freed() == before  # 32 MB stay ready
+    del arrays
+    assert lazily_freed() - before == 32 * MB
+    assert kept_results() == 64 * MB
+    again = [nl.relu(x) for _ in range(4)]
+    assert kept_results() == 0
+    assert lazily_freed() == before
+    assert all((y == 1).all() for y in again)
+    del again
+    zeros = by_handler_of_results(lambda: [np.zeros(4 * MB, np.float32) for _ in range(4)])
+    assert kept_results() == 0
+    assert not any(z.any() for z in zeros)
+
+
+@pytest.mark.usefixtures("nothing_kept")
+def test_a_data_handler_of_the_caller_serves_results_too() -> None:
+    x = np.ones(MB)
+    with nl.reuse_buffers() as buffers:
+        y = nl.relu(x)
+        assert owner(y) == owner(nl.softmax(x)) == "nonlin_reuse_buffers"
+        del y
+        assert kept(buffers) == 16 * MB
+    with nl.reuse_buffers(max_bytes=0) as buffers:
+        y, z = nl.relu(x), nl.cross_entropy_backward(1.0, x, x)
+        assert owner(y) == owner(z) == "nonlin_reuse_buffers"
+        del y, z
+        assert kept(buffers) == 0
+    assert kept_results() == 0
+
+
+def test_nothing_but_results_gets_kept_memory() -> None:
+    class Other:
+        """An array of another package."""
+
+        def __array_ufunc__(self, *arguments: Any, **options: Any) -> Any:
+            return np.empty(MB)
+
+    before = _core.data_handler()
+    x = np.ones(MB)
+    assert owner(np.asarray(nl.relu_backward(x, Other()))) == "default_allocator"
+    out = np.empty(MB)
+    assert nl.relu(x, out=out) is out
+    assert owner(out) == "default_allocator"
+    with pytest.raises(ValueError, match="broadcast"):
+        nl.relu_backward(x, x[1:])
+    with pytest.raises(TypeError):
+        nl.relu_backward(x, x, x, x)
+    assert _core.data_handler() is before
+
+
+@pytest.mark.usefixtures("nothing_kept")
+def test_many_threads_share_the_memory_of_results() -> None:
+    """Eight threads, most of whose results are freed by another one."""
+    handed_on: queue.SimpleQueue[tuple[int, np.ndarray]] = queue.SimpleQueue()
+
+    def work(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        for i in range(60):
+            mark = seed * 100 + i
+            handed_on.put((mark, nl.relu(np.full(int(rng.integers(MB // 16, MB)), mark, np.float32))))
+            mark, other = handed_on.get()
+            assert (other == mark).all()
+            assert owner(other) == "nonlin_results"
+            assert kept_results() <= 256 * MB
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert 0 < kept_results() <= 256 * MB
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_begins_without_kept_results() -> None:
+    code = """
+        import os, warnings
+        import numpy as np
+        import nonlin as nl
+        from nonlin import _core
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        x = np.full(1 << 20, 3, np.float32)
+        used = nl.relu(x)
+        y = nl.relu(x)
+        del y
+        for _ in range(3):
+            assert _core.kept_bytes(_core.handler_of_results()) == 1 << 22
+            child = os.fork()
+            assert _core.kept_bytes(_core.handler_of_results()) == 0
+            y = nl.relu(x) if child else nl.relu(-x)
+            assert (y == (3 if child else 0)).all() and (used == 3).all()
+            del y
+            if not child:
+                del used
+                assert _core.kept_bytes(_core.handler_of_results()) == 1 << 23
+                os._exit(7)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+            assert (used == 3).all()
+        print("done")
+    """
+    assert printed(code) == "done"
+
+
+def test_results_may_be_freed_when_python_ends() -> None:
+    code = """
+        import atexit, sys, threading
+        import numpy as np
+        import nonlin as nl
+
+        x = np.full(1 << 20, 3, np.float32)
+        results = [nl.relu(x) for _ in range(3)]
+        sys.results = [nl.relu(x)]
+        class Late:
+            def __init__(self):
+                self.result = nl.relu(x)
+            def __del__(self):
+                assert (self.result == 3).all()
+        late = Late()
+        late.itself = late
+        atexit.register(lambda: results.append(nl.relu(x)) or results.pop(0))
+        def work():
+            while True:
+                nl.relu(x)
+        threading.Thread(target=work, daemon=True).start()
+        print("done")
+    """
+    result = run(code)
+    assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "done", "")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or EMULATED or INSTRUMENTED, reason="limits other memory here")
+def test_kept_memory_makes_room_where_there_is_none() -> None:
+    code = """
+        import resource
+        import numpy as np
+        from nonlin import _core
+
+        _core.set_data_handler(_core.handler_of_results())
+        mb = 1 << 20
+        arrays = [np.empty(50 * mb, np.uint8) for _ in range(4)]
+        del arrays
+        pages = int(open("/proc/self/statm").read().split()[0])
+        limit = pages * resource.getpagesize() + 20 * mb
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        x = np.empty(150 * mb, np.uint8)
+        print(_core.kept_bytes(_core.handler_of_results()))
+        try:
+            np.empty(150 * mb, np.uint8)
+        except MemoryError:
+            print("full")
+    """
+    assert printed(code).split() == ["0", "full"]
 
 
 # Tables of results in 16 bits

@@ -166,7 +166,7 @@ PyObject* Call(const Function& f, PyObject* const* args, Py_ssize_t given, PyObj
 
   py::object names = py::reinterpret_borrow<py::object>(keywords);
   if (other_count < named) {
-    names = py::tuple(other_count);
+    names = other_count == 0 ? py::object() : py::tuple(other_count);
     for (Py_ssize_t i = 0; i < other_count; ++i) PyTuple_SET_ITEM(names.ptr(), i, Py_NewRef(others[i]));
   }
   return PyObject_Vectorcall(ufunc, values, inputs, names.ptr());

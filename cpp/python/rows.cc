@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "python/context.h"
+#include "python/data_handler.h"
 #include "python/dtypes.h"
 #include "python/module.h"
 #include "runtime/threads.h"
@@ -463,8 +464,12 @@ class Call {
     if (out.is_none()) {
       const bool same = PyArray_NDIM(like) == axes_.dims &&
                         PyArray_CompareLists(PyArray_DIMS(like), axes_.shape, axes_.dims) && !PyArray_ISCARRAY_RO(like);
-      result = same ? Checked(PyArray_NewLikeArray(like, NPY_KEEPORDER, PyArray_DescrFromType(number), 0))
-                    : Checked(PyArray_SimpleNew(axes_.dims, axes_.shape, number));
+      if (same) {
+        const ResultScope scope(static_cast<double>(PyArray_SIZE(like)));
+        result = Checked(PyArray_NewLikeArray(like, NPY_KEEPORDER, PyArray_DescrFromType(number), 0));
+      } else {
+        result = NewArray(axes_.dims, axes_.shape, -1, number);
+      }
     }
     ptrdiff_t strides[kMaxAxes];
     BroadcastStrides(result.ptr(), axes_.dims, axes_.shape, strides);
@@ -711,9 +716,13 @@ bool MayFill(PyObject* out, PyObject* input) {
 py::array NewArray(int dims, const npy_intp* shape, int without, int number) {
   npy_intp kept[kMaxAxes];
   npy_intp* next = kept;
+  double items = 1;  // there may be more than an integer counts, which NumPy refuses
   for (int i = 0; i < dims; ++i) {
-    if (i != without) *next++ = shape[i];
+    if (i == without) continue;
+    *next++ = shape[i];
+    items *= static_cast<double>(shape[i]);
   }
+  const ResultScope scope(items);
   return Checked<py::array>(PyArray_SimpleNew(static_cast<int>(next - kept), kept, number));
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "python/context.h"
+#include "python/data_handler.h"
 #include "python/dtypes.h"
 #include "python/module.h"
 #include "python/numpy_api.h"
@@ -85,6 +86,22 @@ bool AreOfType(PyObject* const* values, Py_ssize_t count, int* number) {
     if (other != *number && other != NPY_BOOL) return false;
   }
   return true;
+}
+
+// The items of the largest argument, where all are arrays or numbers: of others, it is not NumPy that makes the result.
+double LargestSize(PyObject* const* values, Py_ssize_t count) {
+  double largest = 0;
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    if (PyArray_CheckExact(values[i])) {
+      double items = 1;
+      for (int k = 0; k < PyArray_NDIM(ArrayOf(values[i])); ++k)
+        items *= static_cast<double>(PyArray_DIM(ArrayOf(values[i]), k));
+      largest = std::max(largest, items);
+    } else if (!PyArray_CheckScalar(values[i]) && !PyFloat_CheckExact(values[i]) && !PyLong_CheckExact(values[i])) {
+      return 0;
+    }
+  }
+  return largest;
 }
 
 bool IsName(PyObject* name, const char* text) { return PyUnicode_CompareWithASCIIString(name, text) == 0; }
@@ -280,6 +297,7 @@ PyObject* Call(PyObject* ufunc, PyObject* const* args, size_t flags, PyObject* k
   refused = false;
   const bool is_plain =
       (!has_others && AreArraysOfOneType(args, given + has_out)) || CastsNothing(args, UfuncOf(ufunc)->nin, given, keywords);
+  const ResultScope scope(keywords == nullptr ? LargestSize(args, given) : 0);
   PyObject* const result = (is_plain ? call_ufunc : CallQuietly)(ufunc, args, flags, keywords);
   return result != nullptr || !refused ? result : Explained(ufunc, args, given);
 }

@@ -11,7 +11,8 @@ namespace nonlin {
 // Blocks of memory, for any thread.
 class KeptMemory {
  public:
-  explicit KeptMemory(size_t limit) : limit_(limit) {}
+  // Of what is kept, so many bytes are ready; the others are offered to the system, which may take them.
+  explicit KeptMemory(size_t limit, size_t ready_limit = SIZE_MAX) : limit_(limit), ready_limit_(ready_limit) {}
   ~KeptMemory();
   KeptMemory(const KeptMemory&) = delete;
   KeptMemory& operator=(const KeptMemory&) = delete;
@@ -22,8 +23,8 @@ class KeptMemory {
   size_t Capacity(void* data);
   // Keeps a block that was in use; those freed before make room for it.
   void Free(void* data);
-  // Keeps nothing more.
-  void Close();
+  void GiveBack();  // all that is kept
+  void Close();     // keeps nothing more
   size_t KeptBytes();
 
   // Whether a block may be handed out for a size: not where it would waste much.
@@ -33,6 +34,7 @@ class KeptMemory {
   struct Block {
     size_t capacity;
     uint64_t freed;  // when, counted in frees
+    bool is_offered;
   };
   // By address. Blocks move between maps as nodes, so that to free one takes no memory.
   using Blocks = std::map<void*, Block>;
@@ -40,11 +42,17 @@ class KeptMemory {
   static void Unmap(const Blocks& blocks);
   void* Reuse(size_t size);  // the smallest of the kept blocks that fit
   void* Map(size_t size);
+  Blocks::node_type Take(Blocks::iterator block);  // of the kept ones
   void DropDownTo(size_t bytes, Blocks* dropped);
+  void OfferDownTo(size_t bytes, Blocks* dropped);  // the largest first; drops what cannot be offered
 
   Blocks used_, kept_;
-  size_t kept_bytes_ = 0, limit_;
+  size_t kept_bytes_ = 0, ready_bytes_ = 0, limit_;
+  const size_t ready_limit_;
   uint64_t frees_ = 0;
 };
+
+// That of all results of the process. Its bound is small, or NONLIN_KEPT_BYTES in the environment.
+KeptMemory& MemoryOfResults();
 
 }  // namespace nonlin

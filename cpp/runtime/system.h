@@ -33,6 +33,9 @@ void AtFork(void (*before)(), void (*after_in_parent)(), void (*after_in_child)(
 void* MapMemory(size_t bytes);  // zeroed, from the start of a page; null where there is none
 void UnmapMemory(void* data, size_t bytes);
 void PreferHugePages(void* data, size_t bytes);
+// Lets the system take whole pages whose content is no longer wanted, when it needs memory. They may be written again at any
+// time. False where the system has nothing of the kind.
+bool OfferMemory(void* data, size_t bytes);
 
 // ---------------------------------------------------------------- libraries
 

@@ -87,6 +87,14 @@ void PreferHugePages([[maybe_unused]] void* data, [[maybe_unused]] size_t bytes)
 #endif
 }
 
+bool OfferMemory([[maybe_unused]] void* data, [[maybe_unused]] size_t bytes) {
+#ifdef MADV_FREE
+  return madvise(data, bytes, MADV_FREE) == 0;
+#else
+  return false;
+#endif
+}
+
 void* LoadedFunction(const char* name) { return dlsym(RTLD_DEFAULT, name); }
 
 }  // namespace nonlin

@@ -31,6 +31,7 @@ void AtFork(void (*)(), void (*)(), void (*)()) {}
 void* MapMemory(size_t bytes) { return VirtualAlloc(nullptr, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE); }
 void UnmapMemory(void* data, size_t) { VirtualFree(data, 0, MEM_RELEASE); }
 void PreferHugePages(void*, size_t) {}
+bool OfferMemory(void* data, size_t bytes) { return VirtualAlloc(data, bytes, MEM_RESET, PAGE_READWRITE) != nullptr; }
 
 // Asked for only to prepare for forks.
 void* LoadedFunction(const char*) { return nullptr; }

@@ -117,11 +117,15 @@ def num_threads(n: int) -> Iterator[None]:
 
 
 class reuse_buffers:
-    """Keep the memory of large freed arrays, and hand it out again.
+    """Keep the memory of all large freed arrays, and hand it out again.
 
-    The operating system provides fresh memory page by page, when it is first written: a large new result costs up to twice
-    as much as one written to `out`, and so do the intermediate results of NumPy's own operations. With this, the memory of
-    freed arrays of 1 MiB and more serves later arrays, of NumPy and of nonlin alike.
+    The operating system provides fresh memory page by page, when it is first written, which may cost several times what an
+    operation does. Without this, results of 256 KiB and more, and no other arrays, have memory of such results freed
+    before. At most 256 MiB of it wait in a process, all but 32 MiB of which are the system's whenever it needs memory; the
+    environment variable ``NONLIN_KEPT_BYTES`` sets another bound, and 0 keeps nothing.
+
+    With this, the memory of all freed arrays of 1 MiB and more serves later ones, of NumPy and of nonlin alike, up to
+    `max_bytes`.
 
     As a context manager, it lasts as long as the ``with`` block; a plain call switches it on, for good or until `close`. At
     the end, the kept memory is given back; arrays still in use stay valid, and their memory is given back when they are
@@ -135,6 +139,7 @@ class reuse_buffers:
     ----------
     max_bytes : int, default 2**30
         The most memory to keep, 0 or more. Beyond it, the memory freed first is given back. Arrays in use do not count.
+        With 0, no memory is kept, of results neither.
 
     Raises
     ------
@@ -171,9 +176,7 @@ class reuse_buffers:
         _core.set_data_handler(self._handler)
 
     def close(self) -> None:
-        """Stop, and give back the kept memory. A second call has no effect."""
-        if self._closed:
-            return
+        """Stop, and give back the kept memory. A further call only stops it in its own thread."""
         self._closed = True
         _core.close_handler(self._handler)
         # Elsewhere, in another thread or in a block that outlives this one, the closed handler acts like NumPy's own.
