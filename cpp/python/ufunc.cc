@@ -216,6 +216,7 @@ bool CallDirectly(PyUFuncObject* ufunc, PyObject* const* args, Py_ssize_t given,
       output = Py_NewRef(args[k]);
       done = PyArray_FailUnlessWriteable(ArrayOf(output), "output array") == 0;
     } else {
+      const ResultScope scope(static_cast<double>(count));
       Py_INCREF(descrs[type]);
       output = PyArray_NewFromDescr(&PyArray_Type, descrs[type], dims, PyArray_DIMS(first), nullptr, nullptr, 0, nullptr);
       done = output != nullptr;
