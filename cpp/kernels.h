@@ -163,6 +163,7 @@ constexpr bool IsAbsent(Operand kind, const RowOperand& o, size_t classes) {
 enum class Layout {
   kInPlace,     // in memory, one row at a time, its classes in the lanes
   kShortRows,   // in memory, as many rows at a time as there are lanes
+  kDense,       // in memory without gaps, vectors that begin anywhere in a row; else as kSideBySide
   kSideBySide,  // through a buffer, one row per lane
   kOneByOne,    // through a buffer, one row at a time, its classes in the lanes
 };
@@ -187,7 +188,7 @@ struct RowPlan {
   bool stream;                      // results past the caches
   ptrdiff_t ahead;                  // bytes from an entry to one that is worth a prefetch, where rows are copies; else 0
   size_t offsets[kMaxRowOperands];  // of the operands' buffers in the scratch memory, in bytes
-  size_t scratch_bytes;
+  size_t scratch_bytes, dense_offset;
   size_t chunk_steps;    // vectors in a chunk of a huge row, else 0
   ForRanges for_ranges;  // of a huge row
   double cycles;         // estimated cost of a row
@@ -212,6 +213,9 @@ struct RowKernels {
   // The same for a row that was copied to numbers of the computed type. Null, as is the next one, where copies of 16-bit
   // rows are computed by the kernels of float.
   void (*one_by_one)(const RowPlan& plan, const RowOperand* operands, size_t begin, size_t end, void* buffer);
+  // Computes dense rows from `begin` on, and returns the first one that is to be computed side by side, or `end`. Null if
+  // there is no such kernel.
+  size_t (*dense)(const RowPlan& plan, const RowOperand* operands, size_t begin, size_t end, void* scratch);
   // Computes packed groups, and meanwhile prefetches `fetched` rows from `next_row` on.
   void (*side_by_side)(const RowPlan& plan, const PackedRows& packed, size_t groups, const RowOperand* operands,
                        size_t next_row, size_t fetched);
@@ -231,9 +235,11 @@ struct Changes {
 struct RowTraits {
   OperandList operands;
   Changes changes;
-  size_t narrow;        // see kNarrow of tuning.h
-  size_t short_steps;   // rows of up to this many vectors are short
-  bool own_entry_only;  // only the target's entry of a row is read
+  size_t narrow;                   // see kNarrow of tuning.h
+  size_t short_steps, short_from;  // rows of up to so many vectors, and of more bytes, are short
+  unsigned dense_without;          // bits of the operands that must be absent or 0 in dense rows
+  size_t dense_few, dense_most;    // see RowFormula
+  bool own_entry_only;             // only the target's entry of a row is read
   // of the instruction set
   size_t float_lanes, double_lanes;
   bool has_masked_stores;

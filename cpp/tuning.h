@@ -44,6 +44,9 @@ constexpr size_t kFetchedClasses = 16;
 constexpr size_t kMaxGroups = 16, kNearBytes = size_t{1} << 14, kFarBytes = size_t{1} << 18;
 // Bytes of the short rows worked on together: they and their exponentials stay in L1.
 constexpr size_t kShortRowsBytes = 14336;
+// Vectors of a row's sums have this many bytes, see layouts-inl.h. Rows of up to kDenseLanes such vectors are dense where
+// there are no gaps between them; kDensePadding numbers may be read beyond their last.
+constexpr size_t kSumBytes = 64, kDenseLanes = 4, kDensePadding = 64;
 // Rows whose target entries are gathered at a time, on a thread's stack, which may be small. With 64, 0.85 to 0.95.
 constexpr size_t kGatheredRows = 128;
 

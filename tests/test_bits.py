@@ -94,6 +94,44 @@ def test_rows_have_the_same_bits_in_every_layout(dtype: np.dtype, classes: int, 
             assert_rows_are_the_same(lambda *a, f=function, g=grad: f(*g, *a, reduction="mean"), given, per_row=False)
 
 
+def mixed_rows(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Rows of numbers of all sizes, some of which have shorter ways: small, large or masked ones, one far above others."""
+    rows = rng.standard_normal(shape) * rng.choice([1e-3, 1, 4, 12, 30, 1e4], shape[0])[:, np.newaxis]
+    rows += rng.choice([0, 0, 15, -24, 90, -300], shape[0])[:, np.newaxis]
+    rows[rng.random(shape) < rng.choice([0, 0, 0.4, 0.9], shape[0])[:, np.newaxis]] = -np.inf
+    far = rng.random(shape[0]) < 0.2
+    rows[far] = np.where(rng.random(shape) < 0.1, 0, -70)[far]
+    rows[rng.random(shape) < 0.2 / shape[1]] = np.inf
+    rows[rng.random(shape) < 0.2 / shape[1]] = np.nan
+    return rows
+
+
+@pytest.mark.parametrize("classes", [2, 5, 10, 16, 20, 31, 64, 65, 129, 300, 1000, 5000])
+@pytest.mark.parametrize("dtype", bits.DTYPES, ids=str)
+def test_rows_have_the_same_bits_beside_any_others(dtype: np.dtype, classes: int, rng: np.random.Generator) -> None:
+    rows = min(45, max(4, 20_000 // classes))
+    x, order = mixed_rows((rows, classes), rng).astype(dtype), rng.permutation(rows)
+    targets = np.where(rng.random(rows) < 0.1, -100, rng.integers(0, classes, rows))
+    grad = 10 ** rng.uniform(-14, 14, rows).astype(np.float64 if dtype == np.float64 else np.float32)
+    functions: list[tuple[Callable[..., Any], list[Any]]] = [
+        (lambda x, **out: nl.softmax(x, **out), [x]),
+        (lambda x, **out: nl.log_softmax(x, **out), [x]),
+        (lambda x: nl.logsumexp(x, axis=-1), [x]),
+        (lambda x, t: nl.cross_entropy(x, t, reduction="none"), [x, targets]),
+        (lambda x, t, **out: nl.cross_entropy_with_grad(x, t, reduction="none", **out)[1], [x, targets]),
+        (lambda x, t, g, **out: nl.cross_entropy_backward(g, x, t, reduction="none", **out), [x, targets, grad]),
+    ]
+    for number, (function, operands) in enumerate(functions):
+        assert_rows_are_the_same(function, operands)
+        expected = function(*operands)
+        moved = function(*(a[order] for a in operands))
+        assert _fingerprint.digest([moved]) == _fingerprint.digest([expected[order]]), number
+        if expected.shape == x.shape:
+            overwritten = x.copy()
+            function(overwritten, *operands[1:], out=overwritten)
+            assert _fingerprint.digest([overwritten]) == _fingerprint.digest([expected]), number
+
+
 # What a mode sets in the words of glibc's fenv_t, by the machine: the word, then the bits.
 WORD, MODES = {
     "x86_64": (7, {"flush": 0x8040, "down": 0x2000, "up": 0x4000, "truncate": 0x6000}),

@@ -39,10 +39,30 @@ bool IsOverwriting(const OperandList& list, const RowOperand* operands) {
 }
 
 // Short rows leave few lanes empty, and none if stores have no masks.
-bool AreShort(const RowTraits& traits, size_t classes, size_t lanes) {
-  if (classes < 2 * lanes || classes > traits.short_steps * lanes) return false;
+bool AreShort(const RowTraits& traits, size_t classes, size_t lanes, size_t item) {
+  if (classes * item <= traits.short_from || classes < 2 * lanes || classes > traits.short_steps * lanes) return false;
   const size_t filled = (classes + lanes - 1) / lanes * lanes;
   return traits.has_masked_stores ? 5 * filled <= 6 * classes : filled == classes;
+}
+
+// Whether rows of a few classes lie without gaps between them, and there is a kernel for such.
+bool AreDense(const RowOperation& operation, DType dtype, const RowOperand* operands, size_t classes) {
+  const RowTraits& traits = operation.traits;
+  const size_t item = ItemSize(ComputedType(dtype));
+  if (operation.kernels[dtype].dense == nullptr || classes < 2 || classes * item > traits.dense_most * kSumBytes)
+    return false;
+  if (classes > traits.dense_few && classes * item <= kSumBytes) return false;
+  for (int k = 0; k < traits.operands.count; ++k) {
+    const Operand kind = traits.operands.kinds[k];
+    const RowOperand& o = operands[k];
+    if (IsRow(kind) && (o.wide || o.row != static_cast<ptrdiff_t>(classes * ItemSize(dtype)))) return false;
+    if ((traits.dense_without >> k & 1) == 0 || IsAbsent(kind, o, classes)) continue;
+    if (kind != Operand::kScalarIn || o.row != 0 ||
+        std::any_of(o.data, o.data + item, [](char byte) { return byte != 0; })) {
+      return false;
+    }
+  }
+  return true;
 }
 
 // A few rows take less time one by one than side by side, where most lanes would be empty.
@@ -78,7 +98,7 @@ RowPlan PlanRows(const RowOperation& operation, DType dtype, const RowOperand* o
   plan.lanes = plan.rows = 1;
   plan.fetches = false;
   plan.ahead = 0;
-  plan.scratch_bytes = plan.chunk_steps = 0;
+  plan.scratch_bytes = plan.dense_offset = plan.chunk_steps = 0;
   plan.for_ranges = RunRanges;
   plan.cycles = (dtype == kFloat64 ? kDoubleCost : 1) * operation.cycles * classes + kRowCycles;
   const size_t stream_from = classes < kMinStreamedClasses ? kStreamBytesFromBuffers : kStreamBytes;
@@ -94,18 +114,19 @@ RowPlan PlanRows(const RowOperation& operation, DType dtype, const RowOperand* o
   const bool is_wide = contiguous && plan.classes > traits.narrow * lanes;
   const bool in_place = contiguous && operation.kernels[dtype].in_place != nullptr;
   const bool one_layout = operation.kernels[ComputedType(dtype)].in_place == nullptr;
-  const bool is_short = in_place && AreShort(traits, plan.classes, lanes);
-  const bool are_few = in_place && (is_short ? rows <= kFewShortRows : AreFew(rows, plan.classes, lanes));
+  const bool is_dense = contiguous && rows >= lanes && AreDense(operation, dtype, operands, plan.classes);
+  const bool is_short = !is_dense && in_place && AreShort(traits, plan.classes, lanes, item);
+  const bool are_few = !is_dense && in_place && (is_short ? rows <= kFewShortRows : AreFew(rows, plan.classes, lanes));
   if (is_short && !are_few) {
     plan.layout = Layout::kShortRows;
     const size_t row_bytes = (plan.classes + lanes - 1) / lanes * lanes * item;
     plan.rows = std::min(lanes, std::max<size_t>(kShortRowsBytes / row_bytes, 1));
     plan.scratch_bytes = plan.rows * row_bytes;
-  } else if ((are_few || (in_place && is_wide)) && !AreMixed(list, operands)) {
+  } else if (!is_dense && (are_few || (in_place && is_wide)) && !AreMixed(list, operands)) {
     plan.layout = Layout::kInPlace;
     plan.stream = plan.stream && classes >= kMinStreamedClasses;
     plan.scratch_bytes = Has(list, Operand::kRowOut) && classes <= kMaxKept ? classes * item : 0;
-  } else if (one_layout || (!is_wide && plan.classes <= kMaxSideBySide)) {
+  } else if (is_dense || one_layout || (!is_wide && plan.classes <= kMaxSideBySide)) {
     plan.layout = Layout::kSideBySide;
     plan.lanes = lanes;
     plan.fetches = plan.classes <= kFetchedClasses || (contiguous && plan.classes <= traits.narrow * lanes);
@@ -113,6 +134,13 @@ RowPlan PlanRows(const RowOperation& operation, DType dtype, const RowOperand* o
     const size_t fitting = std::max<size_t>((plan.fetches ? kNearBytes : kFarBytes) / group_bytes, 1);
     plan.rows = lanes * std::min({kMaxGroups, fitting, (rows + lanes - 1) / lanes});
     PlanBuffers(list, item, &plan);
+    if (is_dense) {
+      constexpr size_t kLine = 64;
+      plan.layout = Layout::kDense;
+      plan.dense_offset = (plan.scratch_bytes + kLine - 1) / kLine * kLine;
+      plan.scratch_bytes =
+          plan.dense_offset + (2 * (plan.rows * classes + kDensePadding) + 2 * GroupStep(classes, lanes)) * item;
+    }
   } else {
     plan.layout = Layout::kOneByOne;
     plan.stream = false;

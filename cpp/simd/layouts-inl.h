@@ -31,7 +31,10 @@ namespace nonlin {
 namespace HWY_NAMESPACE {
 
 template <class T>
-constexpr size_t kSumLanes = 64 / sizeof(T);
+constexpr size_t kSumLanes = kSumBytes / sizeof(T);
+// Rows of up to this many classes have simpler sums: they have fewer roundings.
+template <class T>
+constexpr size_t kFewClasses = kDenseLanes * kSumLanes<T>;
 
 // S is the type of rows in memory; kShort means that all results have 16 bits.
 template <class S, bool kShortExponentials>
@@ -320,35 +323,33 @@ HWY_INLINE Two<V> Join(Two<V> a, Two<V> b) {
   }
 }
 
-// Joins up to four sums in pairs.
-template <bool kExact, class F>
+// Joins up to kMost, at most four, sums in pairs.
+template <bool kExact, size_t kMost = 4, class F>
 HWY_INLINE auto JoinAll(size_t count, F sum_of) {
   if (count == 1) return sum_of(0);
   const auto first = Join<kExact>(sum_of(0), sum_of(1));
-  if (count == 2) return first;
+  if (kMost == 2 || count == 2) return first;
   return Join<kExact>(first, count == 3 ? sum_of(2) : Join<kExact>(sum_of(2), sum_of(3)));
 }
 
-// The sum of a four of lanes, whose low part only a row of more than one class in a lane has: it has more roundings. With
-// fours added up plainly in all rows, log_softmax came to 3.9 ULP; exactly in all, rows of 10 classes took 1.08 times as
-// long.
-template <class T, class V>
-HWY_INLINE Two<V> FourOf(Two<V> sum, size_t classes, V zero) {
-  return {sum.hi, classes > kSumLanes<T> ? sum.lo : zero};
+// The sum of a four of lanes, in rows of a few classes without its low part. With fours added up plainly in all rows,
+// log_softmax came to 3.9 ULP; exactly in all, rows of 10 classes took 1.08 times as long.
+template <class V>
+HWY_INLINE Two<V> FourOf(Two<V> sum, bool is_plain, V zero) {
+  return {sum.hi, is_plain ? zero : sum.lo};
 }
 
-// The total, in all lanes, of the sums in the lanes of a row of so many classes, of which each of `count` vectors holds
-// kLanes: in pairs of neighbours, then pairs of these, and so on. Zeros complete the last four.
+// The total, in all lanes, of the sums in a row's lanes, of which each of `count` vectors holds kLanes: in pairs of
+// neighbours, then pairs of these, and so on. Zeros complete the last four.
 template <bool kExact, size_t kLanes, class D, class V>
-HWY_INLINE Two<V> FoldLanes(D d, V* sums, size_t count, size_t classes) {
-  using T = hn::TFromD<D>;
+HWY_INLINE Two<V> FoldLanes(D d, V* sums, size_t count, bool plain_fours) {
   constexpr size_t kVectors = kLanes < 4 ? 4 / kLanes : 1;  // of a four
   const V zero = hn::Zero(d);
   const auto lanes = [=](V v) NONLIN_LOOP {  // of a vector; lanes that were joined hold the same
     Two<V> sum{v, zero};
     if constexpr (kLanes >= 2) sum = Join<kExact>(sum, Two<V>{hn::Reverse2(d, v), zero});
     if constexpr (kLanes >= 4) {
-      sum = FourOf<T>(Join<kExact>(sum, Two<V>{hn::Reverse4(d, sum.hi), hn::Reverse4(d, sum.lo)}), classes, zero);
+      sum = FourOf(Join<kExact>(sum, Two<V>{hn::Reverse4(d, sum.hi), hn::Reverse4(d, sum.lo)}), plain_fours, zero);
     }
     if constexpr (kLanes >= 8) sum = Join<kExact>(sum, Two<V>{hn::Reverse8(d, sum.hi), hn::Reverse8(d, sum.lo)});
     if constexpr (kLanes >= 16) sum = Join<kExact>(sum, Two<V>{hn::Reverse(d, sum.hi), hn::Reverse(d, sum.lo)});
@@ -360,7 +361,7 @@ HWY_INLINE Two<V> FoldLanes(D d, V* sums, size_t count, size_t classes) {
       return lanes(*v);
     } else {
       const auto vector = [=](size_t k) NONLIN_LOOP { return lanes(v[k]); };
-      if (classes <= kSumLanes<T>) return FourOf<T>(JoinAll<false>(kVectors, vector), classes, zero);
+      if (plain_fours) return FourOf(JoinAll<false>(kVectors, vector), true, zero);
       return JoinAll<kExact>(kVectors, vector);
     }
   });
@@ -391,11 +392,11 @@ struct LaneSums {
   HWY_INLINE V Of(size_t part) const { return hn::Add(high[part], FiniteOrZero(low[part])); }
 
   template <bool kExact>
-  HWY_INLINE Two<V> Fold(const P& p) {
+  HWY_INLINE Two<V> Fold(const P& p, size_t plain_fours) {  // in rows of up to so many classes
     if (!IsOneRun(p)) {
       for (size_t i = 0; i < p.Parts(); ++i) high[i] = Of(i);
     }
-    return FoldLanes<kExact, P::kLanesOfRow>(p.d, high, p.Parts(), p.classes);
+    return FoldLanes<kExact, P::kLanesOfRow>(p.d, high, p.Parts(), p.classes <= plain_fours);
   }
 };
 
@@ -464,7 +465,7 @@ HWY_INLINE void SumsOf(const P& p, const S* row, V* sums, F f) {
     }
   });
   for (size_t k = 0; k < kSums; ++k) {
-    const Two<V> total = totals[k].template Fold<kExactLanes>(p);
+    const Two<V> total = totals[k].template Fold<kExactLanes>(p, kFewClasses<typename P::T>);
     sums[k] = kExactLanes ? hn::Add(total.hi, FiniteOrZero(total.lo)) : total.hi;
   }
 }

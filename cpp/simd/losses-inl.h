@@ -78,7 +78,7 @@ HWY_INLINE double DoubleSumOf(const P& p, const S* row, F f) {
       to[1] = hn::Add(to[1], hn::PromoteTo(dd, hn::UpperHalf(half, term)));
 #endif
     });
-    return hn::GetLane(FoldLanes<false, hn::MaxLanes(dd)>(dd, sums, P::kParts * kHalves, p.classes).hi);
+    return hn::GetLane(FoldLanes<false, hn::MaxLanes(dd)>(dd, sums, P::kParts * kHalves, false).hi);
   }
 }
 
@@ -442,12 +442,68 @@ constexpr OperandList CrossEntropyInputs(Operand target) {
   return Operands(Operand::kRowIn, target, Operand::kOptionalIn, Operand::kScalarIn, Operand::kScalarIn, Operand::kScalarIn);
 }
 
+// The gradient of rows whose targets are classes: softmax times a factor, but for the targets' own entries.
+template <class D>
+struct ClassGradient {
+  using V = hn::Vec<D>;
+  ScaledSoftmax<D> softmax;
+  V own_entry, uniform;  // times its weight, the latter is subtracted from the other entries
+
+  template <class Sum>
+  HWY_INLINE ClassGradient(D d, const Sum& sum, const LossOptions<V>& options, V grad, V logit, V weight, V weight_sum,
+                           V lse)
+      : ClassGradient(d, sum, options, grad, logit, weight, Totals(d, options, weight, weight_sum, options.SlopeOf(lse))) {}
+
+ private:
+  struct Totals {
+    V own, others, all, all_low;
+    HWY_INLINE Totals(D d, const LossOptions<V>& options, V weight, V weight_sum, V z_term)
+        : own(hn::Mul(options.keep, weight)), others(z_term), all(own), all_low(hn::Zero(d)) {
+      if (!options.smooth && !options.has_z_loss) return;
+      others = hn::MulAdd(options.uniform, hn::Sub(weight_sum, weight), z_term);
+      const Two<V> spread = TwoProduct(d, options.uniform, weight_sum), first = TwoSum(own, spread.hi);
+      const Two<V> both = TwoSum(first.hi, z_term);
+      all = both.hi;
+      all_low = hn::Add(both.lo, hn::Add(first.lo, spread.lo));
+    }
+  };
+  template <class Sum>
+  HWY_INLINE ClassGradient(D d, const Sum& sum, const LossOptions<V>& options, V grad, V logit, V weight,
+                           const Totals& totals)
+      : softmax(d, sum, TwoProduct(d, grad, Two<V>{totals.all, totals.all_low})), uniform(hn::Mul(grad, options.uniform)) {
+    V usual = softmax(sum.scale.Exp(d, logit));
+    if (options.smooth) usual = hn::NegMulAdd(uniform, weight, usual);
+    const V rest = hn::NegMulAdd(OneMinusTop(sum), totals.all, totals.others);
+    const V top = IfFiniteElseNaN(d, sum.max, hn::Mul(grad, rest));
+    const auto dominates = hn::And(hn::Eq(logit, sum.max), IsLikely(sum));
+    own_entry = hn::IfThenElse(dominates, top, hn::NegMulAdd(grad, totals.own, usual));
+  }
+};
+
+// The loss of a row whose target is a class. `spread` is what smoothing adds to it, beside the logarithm.
+template <class D, class Sum, class V, class F>
+HWY_INLINE V ClassLoss(D d, const Sum& sum, const LossOptions<V>& options, V logit, V weight, V weight_sum, V log,
+                       F spread) {
+  const V lse = hn::Add(sum.max, log);
+  V loss = TimesOrZero(d, hn::Mul(options.keep, weight), hn::Add(hn::Sub(sum.max, logit), log));
+  if (options.smooth) loss = hn::MulAdd(options.uniform, hn::MulAdd(weight_sum, log, spread()), loss);
+  return hn::MulAdd(hn::Mul(options.z_loss, lse), lse, loss);
+}
+
+template <Want kWant, class S, class Scalar>
+size_t RunDenseClasses(const RowPlan& plan, const RowOperand* operands, size_t begin, size_t end, void* buffer);
+
 template <Want kWant>
 struct CrossEntropyOfClass : RowFormula {
   static constexpr size_t kNarrow = 16;
   using At = Places<kWant, 3>;
   static constexpr bool kWithGradient = kWant != Want::kLoss;
   static constexpr OperandList kOperands = LossOperands<kWant>(CrossEntropyInputs(Operand::kIndexIn));
+  static constexpr bool kDense = true;
+  static constexpr size_t kDenseFew = kDenseFewWithRest, kDenseMost = kDenseMostWithRest;
+  static constexpr unsigned kDenseWithout = 1u << kWeight | 1u << kSmoothing | 1u << kZLoss;
+  template <class S, class Scalar>
+  static constexpr auto RunDense = RunDenseClasses<kWant, S, Scalar>;
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
@@ -461,6 +517,8 @@ struct CrossEntropyOfClass : RowFormula {
     const auto counts = p.Counts(target);
 
     const V target_logit = p.LoadAt(z, target);  // before it may be overwritten
+    const V target_weight = weight == nullptr ? one : p.LoadAt(weight, target);
+    const auto weight_of = [=](size_t i) NONLIN_LOOP { return weight == nullptr ? one : p.LoadRow(weight, i); };
     typename P::T* buffer = nullptr;
     if constexpr (kWithGradient) {  // with smoothing, the logits are read once more
       buffer = options.smooth ? r.buffer : p.Keep(r.template Row<At::kGradient>(), r.buffer);
@@ -468,40 +526,19 @@ struct CrossEntropyOfClass : RowFormula {
     const auto exponentials = ExponentialsOf<true>(p, z, buffer);
     const auto& sum = exponentials.sum;
     const V log = IfFiniteElseNaN(d, sum.max, LogOfSum(d, sum.rest));
-    const V lse = hn::Add(sum.max, log);
-    const V target_weight = weight == nullptr ? one : p.LoadAt(weight, target);
-    const auto weight_of = [=](size_t i) NONLIN_LOOP { return weight == nullptr ? one : p.LoadRow(weight, i); };
 
     if constexpr (kWant != Want::kGradient) {
-      V loss = TimesOrZero(d, hn::Mul(options.keep, target_weight), hn::Add(hn::Sub(sum.max, target_logit), log));
-      if (options.smooth) {
-        const V spread =
-            SumOf(p, z, [=](size_t i, V v) NONLIN_LOOP { return TimesOrZero(d, weight_of(i), hn::Sub(sum.max, v)); });
-        loss = hn::MulAdd(options.uniform, hn::MulAdd(weight_sum, log, spread), loss);
-      }
-      loss = hn::MulAdd(hn::Mul(options.z_loss, lse), lse, loss);
+      const V loss = ClassLoss(d, sum, options, target_logit, target_weight, weight_sum, log, [&]() NONLIN_LOOP {
+        return SumOf(p, z, [=](size_t i, V v) NONLIN_LOOP { return TimesOrZero(d, weight_of(i), hn::Sub(sum.max, v)); });
+      });
       p.StoreScalar(hn::IfThenElseZero(counts, loss), r.template Row<At::kLoss>());
     }
     if constexpr (kWithGradient) {
       auto* const out = r.template Row<At::kGradient>();
-      const V grad = p.LoadScalar(r.template Row<At::kUpstream>());
-      const V own = hn::Mul(options.keep, target_weight);
-      const V z_term = options.SlopeOf(lse);
-      V others = z_term, total = own, total_low = hn::Zero(d);
-      if (options.smooth || options.has_z_loss) {
-        others = hn::MulAdd(options.uniform, hn::Sub(weight_sum, target_weight), z_term);
-        const Two<V> spread = TwoProduct(d, options.uniform, weight_sum), first = TwoSum(own, spread.hi);
-        const Two<V> both = TwoSum(first.hi, z_term);
-        total = both.hi;
-        total_low = hn::Add(both.lo, hn::Add(first.lo, spread.lo));
-      }
-      const ScaledSoftmax softmax(d, sum, TwoProduct(d, grad, Two<V>{total, total_low}));
-      const V uniform = hn::Mul(grad, options.uniform);
-      V usual = softmax(sum.scale.Exp(d, target_logit));
-      if (options.smooth) usual = hn::NegMulAdd(uniform, target_weight, usual);
-      const V top = IfFiniteElseNaN(d, sum.max, hn::Mul(grad, hn::NegMulAdd(OneMinusTop(sum), total, others)));
-      const auto dominates = hn::And(hn::Eq(target_logit, sum.max), IsLikely(sum));
-      const V own_entry = hn::IfThenElse(dominates, top, hn::NegMulAdd(grad, own, usual));
+      const ClassGradient<typename P::D> gradient(d, sum, options, p.LoadScalar(r.template Row<At::kUpstream>()),
+                                                  target_logit, target_weight, weight_sum, hn::Add(sum.max, log));
+      const auto softmax = gradient.softmax;
+      const V own_entry = gradient.own_entry, uniform = gradient.uniform;
       if (options.smooth) {
         exponentials.Transform(out, [=](size_t i, V e) NONLIN_LOOP {
           const V g = hn::NegMulAdd(uniform, weight_of(i), softmax(e));
@@ -515,6 +552,83 @@ struct CrossEntropyOfClass : RowFormula {
     }
   }
 };
+
+#if HWY_HAVE_SCALABLE || HWY_TARGET == HWY_SCALAR
+template <Want kWant, class S, class Scalar>
+size_t RunDenseClasses(const RowPlan&, const RowOperand*, size_t begin, size_t, void*) {
+  return begin;
+}
+#else
+// The kernel of dense rows, without weights, smoothing and z_loss.
+template <Want kWant, class S, class Scalar>
+HWY_NOINLINE size_t RunDenseClasses(const RowPlan& plan, const RowOperand* operands, size_t begin, size_t end,
+                                    void* buffer) {
+  using T = Computed<S>;
+  using P = Across<T, kIsShort<CrossEntropyOfClass<kWant>, S, Scalar> >;
+  using D = typename P::D;
+  using V = typename P::V;
+  using At = Places<kWant, 3>;
+  using Gradient = ClassGradient<D>;
+  constexpr bool kWithGradient = kWant != Want::kLoss;
+  const P p{{}, plan.classes};
+  const D d = p.d;
+  const V zero = hn::Zero(d), one = hn::Set(d, 1);
+  const size_t lanes = hn::Lanes(d), classes = p.classes;
+  const LossOptions<V> options = MakeOptions(p, zero, zero);
+  const DenseBuffers<T> buffers(plan, buffer);
+  constexpr size_t kMaxRows = kMaxGroups * hn::MaxLanes(D());
+  HWY_ALIGN T logits[kMaxRows], losses[kMaxRows], own_entries[kMaxRows], upstream[kMaxRows];
+  HWY_ALIGN typename P::Index places[kMaxRows];
+  alignas(Gradient) unsigned char memory[kMaxGroups * sizeof(Gradient)];  // see InChunks
+  Gradient* const gradients = reinterpret_cast<Gradient*>(memory);
+  const DenseLanes<P> rows(p);
+  for (size_t row = begin, count;; row += count) {
+    count = HWY_MIN(plan.rows, end - row) / lanes * lanes;
+    const S* const from = reinterpret_cast<const S*>(operands[kInput].data) + row * classes;
+    if (count == 0) return row;
+    if constexpr (kWithGradient) {
+      const RowOperand& o = operands[At::kUpstream];
+      PackRows<Scalar>(o, {1, lanes}, row, count, upstream);
+      for (size_t i = 0; i < count; i += lanes) {
+        if (!IsPlainUpstream(d, hn::Load(d, upstream + i))) return row;
+      }
+    }
+    if (!BeginDense<true, kWithGradient>(p, from, count, buffers)) return row;
+    PackIndices(operands[kTarget], row, count, lanes, classes, places);
+    for (size_t i = 0; i < count; ++i) logits[i] = LoadOne(from + i * classes + HWY_MAX(places[i], 0));
+    for (size_t i = 0; i < count; i += lanes) {
+      const auto sum = SumOfGroup<true, kWithGradient>(p, from, i, buffers);
+      const auto counts = p.Counts(p.LoadClass(places + i));
+      const V logit = hn::Load(d, logits + i), log = IfFiniteElseNaN(d, sum.max, LogOfSum(d, sum.rest));
+      if constexpr (kWant != Want::kGradient) {
+        const V loss = ClassLoss(d, sum, options, logit, one, one, log, [=]() NONLIN_LOOP { return zero; });
+        hn::Store(hn::IfThenElseZero(counts, loss), d, losses + i);
+      }
+      if constexpr (kWithGradient) {
+        Gradient& gradient = gradients[i / lanes];
+        gradient = Gradient(d, sum, options, hn::Load(d, upstream + i), logit, one, one, hn::Add(sum.max, log));
+        hn::Store(gradient.own_entry, d, own_entries + i);
+      }
+    }
+    if constexpr (kWant != Want::kGradient) {
+      UnpackRows<Scalar, T>(operands[At::kLoss], {1, lanes}, row, count, losses, nullptr, false);
+    }
+    if constexpr (kWithGradient) {
+      FillDense(
+          p, rows, count, buffers, plan.stream, reinterpret_cast<S*>(operands[At::kGradient].data) + row * classes,
+          [=](size_t i, size_t at, auto of_row)
+              NONLIN_LOOP { return Spread(d, gradients[i].softmax, of_row)(hn::Load(d, buffers.exponentials + at)); },
+          [&](size_t i, S* to) NONLIN_LOOP {
+            if (HWY_LIKELY(places[i] >= 0)) {
+              StoreOne(own_entries[i], to + places[i]);
+            } else {
+              for (size_t j = 0; j < classes; ++j) StoreOne(T(0), to + j);
+            }
+          });
+    }
+  }
+}
+#endif
 
 // With kDivergence the entropy of the target is subtracted, which gives the divergence of softmax from it; it has no
 // options.

@@ -8,18 +8,29 @@
 #define NONLIN_SIMD_ROWS_INL_H_
 #endif
 
-#include "simd/short_rows-inl.h"
+#include "simd/dense_rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nonlin {
 namespace HWY_NAMESPACE {
+
+// Of operations that need the maxima apart. Of 5 to 16 classes, side by side takes as long; of more, with narrower vectors,
+// 0.7 to 0.95 of the time.
+constexpr size_t kDenseFewWithRest = 4;
+constexpr size_t kDenseMostWithRest = hn::MaxLanes(hn::ScalableTag<float>()) == kSumLanes<float> ? kDenseLanes : 1;
 
 // A row operation names its operands, in the order of its gufunc's signature. Run(p, r) computes one row (Along) or one
 // group of rows (Across); `r` gives access to the operands' data.
 struct RowFormula {
   static constexpr size_t kNarrow = nonlin::kNarrow;
   // Rows in place of up to this many vectors are short: longer ones are no faster together, out of cache.
-  static constexpr size_t kShortSteps = 0;
+  static constexpr size_t kShortSteps = 0, kShortFrom = 0;  // and of more than kShortFrom bytes
+  // Whether there is a kernel RunDense for dense rows, and which operands must then be absent or 0.
+  static constexpr bool kDense = false;
+  static constexpr unsigned kDenseWithout = 0;
+  // Rows of more classes than this, but of no more than have a lane each, are not dense; nor are those of more than so many
+  // in a lane.
+  static constexpr size_t kDenseFew = kSumBytes, kDenseMost = kDenseLanes;
   static constexpr bool kOwnEntryOnly = false;
   static constexpr Changes kChanges{};
   static constexpr bool kInPlace = true, kSideBySide = true;  // the layouts that are met
@@ -271,6 +282,13 @@ struct RowLoops {
                   void* scratch) {
     if (plan.classes < plan.all_classes) {
       RunOwnEntries(operation, plan, operands, begin, end, scratch);
+    } else if (plan.layout == Layout::kDense) {
+      for (size_t row = begin; row < end;) {
+        row = operation.kernels[plan.dtype].dense(plan, operands, row, end, scratch);
+        const size_t left = HWY_MIN(plan.rows, end - row);
+        if (left > 0) Packed<false>::Run(operation, plan, operands, row, row + left, scratch);
+        row += left;
+      }
     } else if (plan.layout == Layout::kInPlace || plan.layout == Layout::kShortRows) {
       operation.kernels[plan.dtype].in_place(plan, operands, begin, end, scratch);
     } else if (plan.layout == Layout::kSideBySide) {
@@ -290,6 +308,10 @@ RowTraits TraitsOf() {
           Operation::kChanges,
           Operation::kNarrow,
           kCanReduceLanes ? Operation::kShortSteps : 0,
+          Operation::kShortFrom,
+          Operation::kDenseWithout,
+          Operation::kDenseFew,
+          Operation::kDenseMost,
           Operation::kOwnEntryOnly,
           hn::Lanes(hn::ScalableTag<float>()),
           hn::Lanes(hn::ScalableTag<double>()),
@@ -305,11 +327,12 @@ constexpr RowKernels KernelsOf() {
   constexpr bool kIsShared = k16Bit && (kIsRare || (Operation::kSharesFloatKernels && std::is_same_v<Scalar, float>));
   // Side by side, two rows of float64 on SSE4 take as long as two in place.
   constexpr bool kOneLayout = kIsRare && Operation::kSideBySide && hn::MaxLanes(hn::ScalableTag<T>()) <= 2;
-  RowKernels kernels{RowLoops<S, Scalar>::Run, nullptr, nullptr, nullptr};
+  RowKernels kernels{RowLoops<S, Scalar>::Run, nullptr, nullptr, nullptr, nullptr};
   if constexpr (Has(Operation::kOperands, Operand::kRowIn) && Operation::kInPlace && !Operation::kOwnEntryOnly &&
                 !kIsShared && !kOneLayout) {
     kernels.in_place = RunInPlace<Operation, S, Scalar>;
   }
+  if constexpr (Operation::kDense && !kIsRare && kCanReduceLanes) kernels.dense = Operation::template RunDense<S, Scalar>;
   if constexpr (!k16Bit) {
     kernels.one_by_one = kernels.in_place;
     if constexpr (Operation::kSideBySide) kernels.side_by_side = RunSideBySide<Operation, S, false>;

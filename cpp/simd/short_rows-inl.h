@@ -134,9 +134,9 @@ HWY_INLINE void RunShortRows(const P& p, const RowOperand& in, const RowOperand&
   }
   const Two<V> total = JoinAll<true>(kSumLanes<T> / 4, [&](size_t i) NONLIN_LOOP {
     const Two<V> four = kBlock<T> == 4 ? blocks[i] : Join<true>(blocks[2 * i], blocks[2 * i + 1]);
-    return FourOf<T>(four, p.classes, hn::Zero(d));
+    return FourOf(four, p.classes <= kPlainFours<EntryOf::kRest, T>, hn::Zero(d));
   });
-  const auto row_sum = RowSumOf(d, tops.scale, max, OverLanes(d, counts, plain_sum), total);
+  const auto row_sum = RowSumOf<EntryOf::kRest>(d, tops.scale, max, OverLanes(d, counts, plain_sum), total);
   const EntryOf entries(d, row_sum);
 
   stream &= out.row == static_cast<ptrdiff_t>(p.classes * sizeof(S));

@@ -20,6 +20,9 @@ constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
 
 struct Softmax : RowFormula {
   static constexpr bool kHasExponentials = true;
+  static constexpr bool kDense = true;
+  template <class S, class>
+  static constexpr auto RunDense = RunDenseRows<Softmax, S>;
   static constexpr size_t kNarrow = 7;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowOut);
   static constexpr Changes kChanges{true, 0, false, {kMinusInfinity, 0}};
@@ -28,14 +31,22 @@ struct Softmax : RowFormula {
     const auto d = p.d;
     auto* out = r.template Row<1>();
     using EntryOf = Entry<decltype(d), P::kShort>;
-    const auto exponentials = ExponentialsOf<EntryOf::kRest>(p, r.template Row<0>(), p.Keep(out, r.buffer));
-    exponentials.Transform(out, EntryOf(d, exponentials.sum));
+    const auto* x = r.template Row<0>();
+    auto* const kept = p.Keep(out, r.buffer);
+    // Of more classes, the sum without a rest comes to 4.2 ULP.
+    if (!EntryOf::kRest || p.classes <= kFewClasses<typename P::T>) {
+      const auto exponentials = ExponentialsOf<EntryOf::kRestOfFew>(p, x, kept);
+      exponentials.Transform(out, EntryOf(d, exponentials.sum));
+    } else {
+      const auto exponentials = ExponentialsOf<true>(p, x, kept);
+      exponentials.Transform(out, EntryOf(d, exponentials.sum));
+    }
   }
 
   // An entry of the result from its exponential.
   template <class D, bool kShort>
   struct Entry {
-    static constexpr bool kRest = !kShort;
+    static constexpr bool kRest = !kShort, kRestOfFew = kRest && sizeof(hn::TFromD<D>) == 8;  // of double, 4.4 ULP
     using V = hn::Vec<D>;
     V high, low;
     template <class Sum>
@@ -50,11 +61,15 @@ struct Softmax : RowFormula {
     }
   };
   static constexpr bool kOfExponentials = true;
-  static constexpr size_t kShortSteps = 20;
+  static constexpr size_t kShortSteps = 20, kShortFrom = kDenseLanes * kSumBytes;  // others have no rest
 };
 
 struct LogSoftmax : RowFormula {
   static constexpr bool kHasExponentials = true;
+  static constexpr bool kDense = true;
+  static constexpr size_t kDenseFew = kDenseFewWithRest, kDenseMost = kDenseMostWithRest;
+  template <class S, class>
+  static constexpr auto RunDense = RunDenseRows<LogSoftmax, S>;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowOut);
   static constexpr Changes kChanges{true, 0, false, {kMinusInfinity, kMinusInfinity}};
   template <class P, class R>
@@ -67,7 +82,7 @@ struct LogSoftmax : RowFormula {
   // An entry of the result from its entry of x.
   template <class D, bool>
   struct Entry {
-    static constexpr bool kRest = true;
+    static constexpr bool kRest = true, kRestOfFew = true;
     using V = hn::Vec<D>;
     V high, low;
     template <class Sum>

@@ -35,8 +35,11 @@ struct MathConstants<float> {
   static constexpr float kInvSqrt2Pi = 0.3989422917366028f, kInvSqrt2PiRest = -1.133517e-08f;
 
   // Beyond these arguments a function has reached its limit, to half an ULP.
-  static constexpr float kLogZero = -110.0f;        // x e^x rounds to 0
-  static constexpr float kRowZero = -125.0f;        // so does the sum of a million e^x
+  static constexpr float kLogZero = -110.0f;  // x e^x rounds to 0
+  static constexpr float kRowZero = -125.0f;  // so does the sum of a million e^x
+  // Small numbers: whole rows of them have one scale, in which no sum or low part is sub-normal or infinite; and the largest
+  // upstream factor, or the inverse of the smallest, beside them.
+  static constexpr float kPlainLeast = -26.0f, kPlainMost = 20.0f, kPlainFactor = 1099511627776.0f;
   static constexpr float kExactReduction = 256.0f;  // twice -kRowZero or more; |x| up to it and -kRowZero reduce exactly
   static constexpr float kLog1pTiny = 1.0e-2f;      // e^-49, scaled: beyond, log1p(e) is e, and its low part too
   static constexpr float kFar = 300.0f;             // e^kFar times or by any two floats is infinite or 0
@@ -381,6 +384,7 @@ struct MathConstants<double> {
 
   static constexpr double kLogZero = -760.0;
   static constexpr double kRowZero = -800.0;
+  static constexpr double kPlainLeast = -90.0, kPlainMost = 300.0, kPlainFactor = 1.2676506002282294e30;
   static constexpr double kExactReduction = 2048.0;
   static constexpr double kLog1pTiny = 1.0e10;  // e^-115, scaled
   static constexpr double kFar = 2200.0;
