@@ -40,7 +40,7 @@ HWY_INLINE void DenseToLanes(D d, const hn::TFromD<D>* rows, size_t classes, hn:
 
 // Gives each lane of every vector in a struct of vectors the lane that `rows` says.
 template <class D, class Vectors, class Indices>
-HWY_INLINE Vectors Spread(D d, const Vectors& vectors, Indices rows) {
+HWY_INLINE Vectors Spread(D, const Vectors& vectors, Indices rows) {
   using V = hn::Vec<D>;
   Vectors spread = vectors;
   for (size_t k = 0; k < sizeof(Vectors) / sizeof(V); ++k) {
@@ -147,7 +147,8 @@ HWY_INLINE RowSum<ScaleOf<P> > SumDenseRows(const P& p, const S* x, const typena
     }
     counts[i] = static_cast<T>(at_max);
   }
-  Two<V> blocks[kParts * kBlocks<T>];
+  alignas(Two<V>) unsigned char memory[kParts * kBlocks<T> * sizeof(Two<V>)];  // see InChunks
+  Two<V>* const blocks = reinterpret_cast<Two<V>*>(memory);
   for (size_t part = 0; part < kParts; ++part) {
     OverBlocks<!kRest>(d, sums[part], blocks + part * kBlocks<T>,
                        [](Two<V> a, Two<V> b) NONLIN_LOOP { return Join<!kRest>(a, b); });
