@@ -31,6 +31,8 @@ using ConstantsOf = MathConstants<hn::TFromD<D>>;
 template <class V>
 struct Two {  // the unevaluated sum hi + lo, |lo| much smaller than |hi|
   V hi, lo;
+  HWY_INLINE Two() {}  // on Arm, GCC cannot compile those that it writes itself
+  HWY_INLINE Two(V high, V low) : hi(high), lo(low) {}
 };
 
 // a * b + c, rounded once on every target; without a fused instruction, by an exact product and an exact sum.
