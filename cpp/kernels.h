@@ -240,6 +240,7 @@ struct RowTraits {
   unsigned dense_without;          // bits of the operands that must be absent or 0 in dense rows
   size_t dense_few, dense_most;    // see RowFormula
   bool own_entry_only;             // only the target's entry of a row is read
+  bool wide_scalars;               // of the computed type in memory
   // of the instruction set
   size_t float_lanes, double_lanes;
   bool has_masked_stores;

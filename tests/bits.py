@@ -84,6 +84,8 @@ def rows(name: str, dtype: np.dtype) -> Iterator[Any]:
                 yield function(b[:, 0], a)
             elif name.endswith("_backward"):
                 yield function(b, a)
+            elif name.endswith("_from"):
+                yield function(a, *nl.logsumexp_partial(a))
             else:
                 yield function(a)
                 if name != "logsumexp_partial":
@@ -94,6 +96,8 @@ def rows(name: str, dtype: np.dtype) -> Iterator[Any]:
                 yield function(cube[:, 0, :], cube, axis=1)
             elif name.endswith("_backward"):
                 yield function(cube, cube[::-1], axis=1)
+            elif name.endswith("_from"):
+                yield function(cube, *nl.logsumexp_partial(cube, axis=1), axis=1)
             else:
                 yield function(cube, axis=1)
 
@@ -157,7 +161,8 @@ def digests() -> dict[str, str]:
         for name in ("softmax", "log_softmax", "logsumexp"):
             for ending in ("", "_backward"):
                 found[f"{name}{ending} {dtype}"] = digest(rows(name + ending, dtype))
-        found[f"logsumexp_partial {dtype}"] = digest(rows("logsumexp_partial", dtype))
+        for name in ("logsumexp_partial", "softmax_from", "log_softmax_from"):
+            found[f"{name} {dtype}"] = digest(rows(name, dtype))
         for loss in LOSSES:
             found[f"{loss} {dtype}"] = digest(losses(loss, dtype))
     return found

@@ -546,20 +546,32 @@ def jacobian(name: str, rng: np.random.Generator) -> Case:
     return Case(name, [laid_out(rng, y)], as_option(rng, axis), [Expected(exact, dtype, ROWS, np.ones(exact.shape))])
 
 
+PIECES = "logsumexp_partial", "logsumexp_merge", "logsumexp_finish", "softmax_from", "log_softmax_from"
+
+
 def partial_sums(name: str, rng: np.random.Generator) -> Case:
-    """Of `logsumexp_partial`, `logsumexp_merge` and `logsumexp_finish`."""
+    """Of rows in pieces."""
     dtype, formula = one_of(rng, *FLOATS), getattr(reference, name)
-    if name == "logsumexp_partial":
+    if name in ("logsumexp_partial", "softmax_from", "log_softmax_from"):
         shape = rows_shape(rng)
         axis, x = some_axis(rng, shape), numbers(rng, shape, dtype)
-        results = formula(x.astype(wider(dtype)), axis)
-        return Case(name, [laid_out(rng, x)], as_option(rng, axis), [Expected(e, dtype, ROWS) for e in results])
+        exact = x.astype(wider(dtype))
+        if name == "logsumexp_partial":
+            computed = np.float64 if dtype == np.float64 else np.float32  # the pair has its digits
+            bound = ROWS * float(np.finfo(computed).eps / np.finfo(np.float64).eps)
+            least = float(np.finfo(computed).tiny)
+            expected = [Expected(e, np.dtype(np.float64), bound, np.maximum(np.abs(e), least)) for e in formula(exact, axis)]
+            return Case(name, [laid_out(rng, x)], as_option(rng, axis), expected)
+        pair = [np.asarray(a, np.float64) for a in reference.logsumexp_partial(exact, axis)]
+        results = [formula(exact, *(a.astype(wider(dtype)) for a in pair), axis)]
+        arrays = [laid_out(rng, x), *(laid_out(rng, a) for a in pair)]
+        return Case(name, arrays, as_option(rng, axis), [Expected(e, dtype, ROWS) for e in results])
     shape = some_shape(rng)
-    arrays = [numbers(rng, shape, dtype, 0) if i % 2 == 0 else to(rng.uniform(1, 9, shape), dtype) for i in range(4)]
+    arrays = [numbers(rng, shape, dtype, 0) if i % 2 == 0 else to(rng.uniform(0, 9, shape), dtype) for i in range(4)]
     arrays = arrays if name == "logsumexp_merge" else arrays[:2]
-    exact = [a.astype(wider(dtype)) for a in arrays]
-    largest = None if len(arrays) == 4 else np.abs(exact[0]) + np.abs(np.log(exact[1]))
-    expected = [Expected(e, dtype, ROWS, largest) for e in as_tuple(formula(*exact))]
+    exact = [a.astype(np.longdouble) for a in arrays]
+    largest = None if len(arrays) == 4 else np.abs(exact[0]) + np.log1p(exact[1])
+    expected = [Expected(e, np.dtype(np.float64), ROWS, largest) for e in as_tuple(formula(*exact))]
     return Case(name, [laid_out(rng, a) for a in arrays], {}, expected)
 
 
@@ -1004,7 +1016,7 @@ MAKERS: dict[str, Callable[[str, np.random.Generator], Case]] = {
     "logsumexp": logsumexp,
     **dict.fromkeys(("softmax_backward", "log_softmax_backward", "logsumexp_backward"), rows_backward),
     **dict.fromkeys(("softmax_jacobian", "log_softmax_jacobian"), jacobian),
-    **dict.fromkeys(("logsumexp_partial", "logsumexp_merge", "logsumexp_finish"), partial_sums),
+    **dict.fromkeys(PIECES, partial_sums),
     **{
         name + ending: loss
         for name in ARGUMENTS

@@ -50,7 +50,7 @@ def test_fingerprint() -> None:
 
 
 ROWS = ["softmax", "log_softmax", "logsumexp", "softmax_backward", "log_softmax_backward", "logsumexp_backward"]
-ROWS += ["logsumexp_partial"]
+ROWS += ["logsumexp_partial", "softmax_from", "log_softmax_from"]
 
 
 def with_other_layouts(arrays: list[Any]) -> list[tuple[str, list[Any]]]:
@@ -81,6 +81,8 @@ def test_rows_have_the_same_bits_in_every_layout(dtype: np.dtype, classes: int, 
         given = [(4 * rng.standard_normal(shape)).astype(dtype) for _ in range(1 + name.endswith("_backward"))]
         if name == "logsumexp_backward":
             given[0] = given[0][:, 0]
+        if name.endswith("_from"):
+            given += nl.logsumexp_partial(given[0])
         assert_rows_are_the_same(lambda *a, f=function: f(*a, axis=-1), given)
         if name in ("softmax", "log_softmax", "logsumexp"):
             assert_rows_are_the_same(lambda x, f=function: f(x, axis=-1, where=np.full(shape[1:], True)), given)

@@ -15,6 +15,7 @@ import pytest
 import nonlin as nl
 from nonlin import _activations, _core, reference
 
+from .fuzz import PIECES
 from .oracle import FUNCTIONS, Function, as_tuple
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -31,7 +32,7 @@ RUNTIME = {
 }
 MODULES = {"reference", "testing"}
 ROWS = {f"{name}{suffix}" for name in ("softmax", "log_softmax", "logsumexp") for suffix in ("", "_backward")}
-ROWS |= {"softmax_jacobian", "log_softmax_jacobian", "logsumexp_partial", "logsumexp_merge", "logsumexp_finish"}
+ROWS |= {"softmax_jacobian", "log_softmax_jacobian", *PIECES}
 LOSSES = {row["name"] + ending for row in _core.losses() for ending in ("", "_backward")}
 LOSSES |= {row["name"] + "_with_grad" for row in _core.losses() if row["with_grad"]}
 WITHOUT_OUT = {name for name in ROWS if name.endswith(("jacobian", "partial", "merge", "finish"))}

@@ -677,17 +677,39 @@ def test_input_is_left_alone(f: Callable[..., Any], rng: np.random.Generator) ->
     assert_same_bits(tuple(given), tuple(copies))
 
 
-# Rows in parts
+# Rows in pieces
 
 
-def merged(parts: list[tuple[Any, Any]]) -> tuple[Any, Any]:
-    return functools.reduce(lambda a, b: nl.logsumexp_merge(*a, *b), parts)
+def merged(pairs: list[tuple[Any, Any]]) -> tuple[Any, Any]:
+    return functools.reduce(lambda a, b: nl.logsumexp_merge(*a, *b), pairs)
+
+
+def merged_in_a_tree(pairs: list[tuple[Any, Any]]) -> tuple[Any, Any]:
+    while len(pairs) > 1:
+        pairs = [merged(pairs[i : i + 2]) for i in range(0, len(pairs), 2)]
+    return pairs[0]
+
+
+def pieces_of(x: Any, cuts: Any, axis: int = -1) -> tuple[list[Any], tuple[Any, Any]]:
+    """The pieces of rows that are cut before these classes, and the pair of them all."""
+    pieces = np.split(x, cuts, axis)
+    merge = merged_in_a_tree if np.asarray(x).dtype == np.float64 else merged
+    return pieces, merge([nl.logsumexp_partial(piece, axis) for piece in pieces])
+
+
+def from_pieces(f: Callable[..., Any], x: Any, cuts: Any, axis: int = -1) -> Any:
+    pieces, pair = pieces_of(x, cuts, axis)
+    return np.concatenate([f(piece, *pair, axis) for piece in pieces], axis)
+
+
+WHOLE = {nl.softmax_from: reference.softmax, nl.log_softmax_from: reference.log_softmax}
+from_functions = pytest.mark.parametrize("f", WHOLE, ids=lambda f: f.__name__)
 
 
 @pytest.mark.every_target
 @all_dtypes
 def test_partial_against_reference(dtype: np.dtype, rng: np.random.Generator) -> None:
-    eps = finfo(dtype).eps
+    eps = float(finfo(working_dtype(dtype)).eps)
     for shape, axis in (
         ((1,), 0),
         ((7,), -1),
@@ -698,113 +720,180 @@ def test_partial_against_reference(dtype: np.dtype, rng: np.random.Generator) ->
         ((4, 1), 1),
     ):
         x = 3 * rng.standard_normal(shape).astype(dtype)
-        m, s = nl.logsumexp_partial(x, axis)
-        exact_m, exact_s = reference.logsumexp_partial(x.astype(np.float64), axis)
-        assert m.dtype == s.dtype == dtype
+        m, r = nl.logsumexp_partial(x, axis)
+        exact_x = x.astype(np.longdouble if dtype == np.float64 else np.float64)
+        exact_m, exact_r = reference.logsumexp_partial(exact_x, axis)
+        assert m.dtype == r.dtype == np.float64
         np.testing.assert_array_equal(m, exact_m)
-        close = 8 * float(finfo(working_dtype(dtype)).eps) * np.abs(exact_s)
-        assert_rounded(s, exact_s, close)
-        np.testing.assert_allclose(nl.logsumexp_finish(m, s), reference.logsumexp(x.astype(np.float64), axis), rtol=8 * eps)
+        np.testing.assert_allclose(r, exact_r, rtol=4 * eps)
+        np.testing.assert_allclose(nl.logsumexp_finish(m, r), reference.logsumexp(exact_x, axis), rtol=4 * eps)
         strided = np.repeat(np.asfortranarray(x), 2, axis=axis)
         strided = strided[tuple(slice(None, None, 2 if i == axis % x.ndim else None) for i in range(x.ndim))]
-        assert_rounded(nl.logsumexp_partial(strided, axis)[1], exact_s, close)
-        assert_same_bits(nl.logsumexp_partial(x.astype(x.dtype.newbyteorder()), axis)[0], m)
+        swapped = x.astype(x.dtype.newbyteorder())
+        for other in (strided, swapped):
+            assert_same_bits(nl.logsumexp_partial(other, axis), (m, r))
+            for f in WHOLE:
+                assert f(other, m, r, axis).dtype == dtype
+                assert_same_bits(f(other, m, r, axis), f(x, m, r, axis))
+
+
+@all_dtypes
+@pytest.mark.parametrize("n", [2, 3, pytest.param(10, marks=pytest.mark.every_target), 33, 100, 1000])
+def test_every_split_is_the_whole(dtype: np.dtype, n: int, rng: np.random.Generator) -> None:
+    """A row cut anywhere, and a row cut everywhere, in any order."""
+    bound = 4 if dtype.itemsize > 2 else 0.6
+    for name, (row, *_) in difficult_rows(n, dtype).items():
+        x = np.stack([row, rng.permutation(row)])
+        exact = {f: whole(x.astype(np.longdouble if dtype == np.float64 else np.float64)) for f, whole in WHOLE.items()}
+        for cuts in [[cut] for cut in range(1, n, max(n // 30, 1))] + [range(1, n)]:
+            for f in WHOLE:
+                error = np.max(ulp_error(from_pieces(f, x, cuts), exact[f]))
+                assert error <= bound, f"{f.__name__}, {name}, cut at {cuts}: {error} ULP"
+
+
+@all_dtypes
+def test_many_pieces_of_float64(dtype: np.dtype, rng: np.random.Generator) -> None:
+    """Each merge rounds to float64: a thousand one after another cost digits of float64, but none of shorter types."""
+    x = rng.standard_normal((100, 1000)).astype(dtype)
+    pairs = [nl.logsumexp_partial(x[:, [i]]) for i in range(1000)]
+    exact = reference.logsumexp_partial(x.astype(np.longdouble))[1]
+    for merge, steps in ((merged, 1000), (merged_in_a_tree, 10)):
+        r = merge(pairs)[1]
+        assert np.max(np.abs(r - exact) / exact) < math.sqrt(steps) * 2.0**-52
 
 
 @pytest.mark.every_target
 @all_dtypes
-def test_parts_merged_in_any_order_are_the_whole(dtype: np.dtype, rng: np.random.Generator) -> None:
+def test_pieces_merged_in_any_order_are_the_whole(dtype: np.dtype, rng: np.random.Generator) -> None:
     for name, (row, *_) in difficult_rows(1000, dtype).items():
         x = np.stack([row, rng.permutation(row), row[::-1]])
         exact = reference.logsumexp(x.astype(np.float64))
         for axis, rows in ((-1, x), (0, x.T)):
             for _ in range(3):
                 cuts = np.sort(rng.choice(np.arange(1, 1000), rng.integers(1, 9), replace=False))
-                parts = [nl.logsumexp_partial(part, axis) for part in np.split(rows, cuts, axis)]
-                y = nl.logsumexp_finish(*merged([parts[i] for i in rng.permutation(len(parts))]))
-                assert np.max(ulp_error(y, exact, np.abs(x).max(where=np.isfinite(x), initial=0))) <= 8, name
+                pieces = [nl.logsumexp_partial(piece, axis) for piece in np.split(rows, cuts, axis)]
+                y = nl.logsumexp_finish(*merged([pieces[i] for i in rng.permutation(len(pieces))]))
+                largest = np.abs(x).max(where=np.isfinite(x), initial=0).astype(np.float64)
+                assert np.max(ulp_error(y.astype(working_dtype(dtype)), exact, largest)) <= 4, name
 
 
-@all_dtypes
-def test_merging_is_associative_and_commutative(dtype: np.dtype, rng: np.random.Generator) -> None:
-    m = (10 * rng.standard_normal((3, 1000))).astype(dtype)
-    m[:, :100] = rng.choice([-INF, INF, NAN, 0, 1e4, -1e4], (3, 100))
-    s = np.where(np.isinf(m), wide(m) > 0, rng.uniform(1, 100, m.shape)).astype(dtype)
-    a, b, c = zip(m, s, strict=True)
+def test_merging_is_associative_and_commutative(rng: np.random.Generator) -> None:
+    m = 10 * rng.standard_normal((3, 1000))
+    m[:, :200] = rng.choice([-INF, INF, NAN, 0, 1e4, -1e4, 1e300, -1e300], (3, 200))
+    r = np.where(np.isinf(m), np.where(m < 0, -1, 0), np.exp(rng.uniform(-60, 5, m.shape)))
+    a, b, c = zip(m, r, strict=True)
     assert_equal(nl.logsumexp_merge(*a, *b), nl.logsumexp_merge(*b, *a))
     left, right = merged([merged([a, b]), c]), merged([a, merged([b, c])])
     assert_equal(left[0], right[0])
-    np.testing.assert_allclose(wide(left[1]), wide(right[1]), rtol=8 * float(finfo(dtype).eps))
-    exact = reference.logsumexp_merge(*map(wide, (*a, *b)))
+    np.testing.assert_allclose(left[1], right[1], rtol=1e-15)
+    exact = reference.logsumexp_merge(*(v.astype(np.longdouble) for v in (*a, *b)))
     merge = nl.logsumexp_merge(*a, *b)
     assert_equal(merge[0], exact[0])
-    assert_rounded(merge[1], exact[1], 8 * float(finfo(working_dtype(dtype)).eps) * np.abs(exact[1]))
+    np.testing.assert_allclose(merge[1], exact[1].astype(np.float64), rtol=5e-16)
 
 
 @all_dtypes
-def test_edge_cases_of_parts(dtype: np.dtype) -> None:
+def test_edge_cases_of_pieces(dtype: np.dtype) -> None:
     rows = np.array([[-INF, -INF], [INF, 0], [INF, -INF], [INF, INF], [NAN, INF], [-INF, NAN], [-INF, 3], [3, 3]], dtype)
-    parts = np.array([-INF, INF, INF, INF, NAN, NAN, 3, 3]), np.array([0, 1, 1, 1, NAN, NAN, 1, 2])
+    pair = np.array([-INF, INF, INF, INF, NAN, NAN, 3, 3]), np.array([-1, 0, 0, 0, NAN, NAN, 0, 1])
     whole = np.array([-INF, INF, INF, INF, NAN, NAN, 3, 3 + math.log(2)])
     for x, axis in ((rows, -1), (rows.T, 0), (np.repeat(rows, 40, axis=1)[:, ::40], -1)):
-        m, s = nl.logsumexp_partial(x, axis)
-        assert_equal((m, s), parts)
-        assert_rounded(nl.logsumexp_finish(m, s), whole, 2 * float(finfo(working_dtype(dtype)).eps) * np.abs(whole))
-    m, s = (part.astype(dtype) for part in parts)
-    nothing = np.full_like(m, -INF), np.zeros_like(m)
-    assert_equal(nl.logsumexp_merge(m, s, *nothing), (m, s))
-    assert_equal(nl.logsumexp_merge(*nothing, m, s), (m, s))
-    for infinite in (2, 1):  # whatever it is merged with
-        m, s = nl.logsumexp_merge(np.full(8, INF, dtype), np.full(8, infinite, dtype), *nl.logsumexp_partial(rows))
-        assert_equal((m, s), (np.where(np.isnan(parts[0]), NAN, INF), np.where(np.isnan(parts[0]), NAN, 1)))
+        m, r = nl.logsumexp_partial(x, axis)
+        assert_equal((m, r), pair)
+        np.testing.assert_allclose(nl.logsumexp_finish(m, r), whole, rtol=1e-15)
+        assert_equal(pieces_of(x, [1], axis)[1], pair)
+        for f, exact in ((nl.softmax_from, nl.softmax), (nl.log_softmax_from, nl.log_softmax)):
+            assert_equal(f(x, m, r, axis), exact(x, axis))
+    nothing = np.full(8, -INF), np.full(8, -1.0)
+    assert_equal(nl.logsumexp_merge(*pair, *nothing), pair)
+    assert_equal(nl.logsumexp_merge(*nothing, *pair), pair)
+    for infinite in (2, 0):  # whatever it is merged with
+        m, r = nl.logsumexp_merge(np.full(8, INF), np.full(8, infinite), *nl.logsumexp_partial(rows))
+        assert_equal((m, r), (np.where(np.isnan(pair[0]), NAN, INF), np.where(np.isnan(pair[0]), NAN, 0)))
+
+
+def test_a_dominating_class_keeps_its_digits() -> None:
+    for left, right in (([40.0], [0.0]), ([0.0], [40.0])):
+        m, r = merged([nl.logsumexp_partial(left), nl.logsumexp_partial(right)])
+        np.testing.assert_allclose(r, math.exp(-40), rtol=1e-15)
+        np.testing.assert_allclose(nl.log_softmax_from([40.0], m, r), -math.log1p(math.exp(-40)), rtol=1e-15)
 
 
 @all_dtypes
-def test_parts_far_apart(dtype: np.dtype) -> None:
+def test_pieces_far_apart(dtype: np.dtype) -> None:
     """No overflow, and what underflows counts as nothing."""
-    largest = finfo(dtype).max
-    m, s = nl.logsumexp_merge(largest, dtype.type(2), -largest, dtype.type(3))
-    assert (m, s) == (largest, 2)
-    np.testing.assert_array_equal(nl.logsumexp_partial(np.array([largest, -largest, largest], dtype)), [largest, 2])
-    m = dtype.type(1e4)
-    exact = float(m) + math.log(3)
-    assert_rounded(nl.logsumexp_finish(m, dtype.type(3)), exact, 4 * float(finfo(working_dtype(dtype)).eps) * exact)
+    largest = float(finfo(dtype).max)
+    assert nl.logsumexp_merge(largest, 1, -largest, 2) == (largest, 1)
+    np.testing.assert_array_equal(nl.logsumexp_partial(np.array([largest, -largest, largest], dtype)), [largest, 1])
+    np.testing.assert_allclose(nl.logsumexp_finish(1e4, 2), 1e4 + math.log(3), rtol=1e-15)
 
 
-def test_shapes_and_dtypes_of_parts(rng: np.random.Generator) -> None:
+def test_shapes_and_dtypes_of_pieces(rng: np.random.Generator) -> None:
     x = rng.standard_normal((4, 3, 5)).astype(np.float32)
-    m, s = nl.logsumexp_partial(x, 1)
-    assert m.shape == s.shape == (4, 5)
-    column = m[:, :1].copy(), s[:, :1].copy()
+    m, r = nl.logsumexp_partial(x, 1)
+    assert m.shape == r.shape == (4, 5)
+    column = m[:, :1].copy(), r[:, :1].copy()
     full = np.broadcast_to(column[0], m.shape).copy(), np.broadcast_to(column[1], m.shape).copy()
-    assert_same_bits(nl.logsumexp_merge(m, s, *column), nl.logsumexp_merge(m, s, *full))
+    assert_same_bits(nl.logsumexp_merge(m, r, *column), nl.logsumexp_merge(m, r, *full))
+    for f in WHOLE:
+        assert_same_bits(f(x, *column, 1), f(x, *full, 1))
+        assert_same_bits(f(x, m.astype(np.float32), r.tolist(), 1), f(x, m, r, 1))
+        out = np.empty((4, 3, 5), np.float32)
+        assert f(x, m, r, 1, out=out) is out
+        assert_same_bits(out, f(x, m, r, 1))
+        own = x.copy()
+        f(own, m, r, 1, out=own)
+        assert_same_bits(own, out)
+        assert_same_bits(f(x[0, 0], 1.0, 2), f(x[0, :1], [1], [2.0])[0])
     scalars = nl.logsumexp_partial(x[0, 0])
     assert [np.shape(part) for part in scalars] == [(), ()]
     assert np.shape(nl.logsumexp_merge(*scalars, *scalars)[0]) == ()
-    np.testing.assert_allclose(nl.logsumexp_finish(*nl.logsumexp_merge(0.0, 1.0, 0.0, 1.0)), math.log(2), rtol=1e-15)
-    wider = nl.logsumexp_merge(m, s, m.astype(np.float64), s)
-    assert wider[0].dtype == wider[1].dtype == np.float64
-    assert nl.logsumexp_finish(m, s.astype(np.float64)).dtype == np.float64
-    for dtype in "?bhilqBHILQ":
+    np.testing.assert_allclose(nl.logsumexp_finish(*nl.logsumexp_merge(0.0, 0.0, 0.0, 0.0)), math.log(2), rtol=1e-15)
+    for dtype in [*"?bhilqBHILQ", *FLOATS]:
         ones = np.ones((2, 3), dtype)
-        assert_same_bits(nl.logsumexp_partial(ones), nl.logsumexp_partial(ones.astype(np.float64)))
-        assert_same_bits(nl.logsumexp_merge(*[ones] * 4), nl.logsumexp_merge(*[ones.astype(np.float64)] * 4))
-        assert_same_bits(nl.logsumexp_finish(ones, ones), nl.logsumexp_finish(*[ones.astype(np.float64)] * 2))
+        wide_ones = ones.astype(np.float64)
+        assert nl.logsumexp_finish(ones, ones).dtype == np.float64
+        assert_same_bits(nl.logsumexp_partial(ones), nl.logsumexp_partial(wide_ones))
+        assert_same_bits(nl.logsumexp_merge(*[ones] * 4), nl.logsumexp_merge(*[wide_ones] * 4))
+        assert_same_bits(nl.logsumexp_finish(ones, ones), nl.logsumexp_finish(*[wide_ones] * 2))
     for shape in ((0, 5), (2, 0, 5)):
-        assert [part.shape for part in nl.logsumexp_partial(np.zeros(shape))] == [shape[:-1]] * 2
+        pair = nl.logsumexp_partial(np.zeros(shape))
+        assert [part.shape for part in pair] == [shape[:-1]] * 2
+        assert [f(np.zeros(shape), *pair).shape for f in WHOLE] == [shape] * 2
 
 
-def test_errors_of_parts() -> None:
+def test_pieces_of_a_frame_keep_their_labels() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame([[1.0, 2], [3, 5]], index=["p", "q"], columns=["a", "b"])
+    m, r = nl.logsumexp_partial(frame)
+    assert list(m.index) == ["p", "q"]
+    y = nl.softmax_from(frame, m, r)
+    assert list(y.columns) == ["a", "b"]
+    np.testing.assert_allclose(y, nl.softmax(frame), rtol=1e-15)
+
+
+@pytest.mark.parametrize("f", [nl.logsumexp_partial, *WHOLE], ids=lambda f: f.__name__)
+def test_axis_errors_of_pieces(f: Callable[..., Any]) -> None:
+    pair = () if f is nl.logsumexp_partial else (np.zeros(2), np.zeros(2))
     for axis in (2, -3, 100):
         with pytest.raises(np.exceptions.AxisError):
-            nl.logsumexp_partial(np.zeros((2, 3)), axis)
+            f(np.zeros((2, 3)), *pair, axis)
     with pytest.raises(np.exceptions.AxisError):
-        nl.logsumexp_partial(np.zeros(()))
+        f(np.zeros(()), *pair)
     for axis in (0.5, "0", None, (0, 1)):
         with pytest.raises(TypeError, match=r"axis is .*; it takes an integer$"):
-            nl.logsumexp_partial(np.zeros((2, 3)), axis)
+            f(np.zeros((2, 3)), *pair, axis)
     with pytest.raises(ValueError, match="empty"):
-        nl.logsumexp_partial(np.zeros((4, 0)))
+        f(np.zeros((4, 0)), *pair)
+
+
+def test_errors_of_pieces() -> None:
+    for f in WHOLE:
+        for name, pair in (("m", (np.zeros(3), 1.0)), ("r", (1.0, np.zeros((1, 2))))):
+            with pytest.raises(ValueError, match=rf"{name} has shape .*; it takes that of x without the class axis, \(2,\)"):
+                f(np.zeros((2, 3)), *pair)
+        with pytest.raises(ValueError, match="out has shape"):
+            f(np.zeros((2, 3)), 0, 0, out=np.zeros((3, 2)))
     with pytest.raises(ValueError, match=r"broadcast|mismatch|shape"):
         nl.logsumexp_merge(np.zeros(2), np.ones(2), np.zeros(3), np.ones(3))
     with pytest.raises(ValueError, match=r"broadcast|mismatch|shape"):
@@ -814,26 +903,38 @@ def test_errors_of_parts() -> None:
         for f, count in ((nl.logsumexp_partial, 1), (nl.logsumexp_merge, 4), (nl.logsumexp_finish, 2)):
             with pytest.raises(TypeError):
                 f(*[bad] * count)
+        for f in WHOLE:
+            for arguments_of in ((bad, 0.0, 0.0), (np.zeros((2, 3)), bad[:, 0], 0.0), (np.zeros((2, 3)), 0.0, bad[:, 0])):
+                with pytest.raises(TypeError):
+                    f(*arguments_of)
 
 
 @all_dtypes
-def test_no_floating_point_flags_of_parts(dtype: np.dtype) -> None:
+def test_no_floating_point_flags_of_pieces(dtype: np.dtype) -> None:
     nasty = np.concatenate([special_values(dtype.type), [NAN]]).astype(dtype)
     square = np.stack([np.roll(nasty, i) for i in range(nasty.size)])
+    beyond = np.where(np.arange(nasty.size) % 2, 1e300, 1e-300)  # of float32
     with np.errstate(all="raise"):
         for axis in (0, 1):
-            m, s = nl.logsumexp_partial(square, axis)
-            nl.logsumexp_finish(*nl.logsumexp_merge(m, s, nasty, nasty))
+            m, r = nl.logsumexp_partial(square, axis)
+            nl.logsumexp_finish(*nl.logsumexp_merge(m, r, nasty, nasty))
+            for f in WHOLE:
+                f(square, m, r, axis)
+                f(square, nasty, nasty[::-1], axis)
+                f(square, beyond, -beyond[::-1], axis)
         nl.logsumexp_finish(*nl.logsumexp_merge(square, square.T, nasty, nasty[::-1]))
 
 
 @pytest.mark.parametrize("shape", [(3000, 100), (2, 150_000)])
-def test_thread_count_does_not_change_parts(shape: tuple[int, int], rng: np.random.Generator) -> None:
+def test_thread_count_does_not_change_pieces(shape: tuple[int, int], rng: np.random.Generator) -> None:
     for dtype in (np.float32, np.float64):
         x = rng.standard_normal(shape).astype(dtype)
         results = []
         for threads in (1, 2, 3, 4):
             nl.set_num_threads(threads)
-            results.append((*nl.logsumexp_partial(x), *nl.logsumexp_partial(x, 0), *nl.logsumexp_merge(x, x, x[:1], x[:1])))
+            pair = nl.logsumexp_partial(x)
+            results.append(
+                (*pair, *nl.logsumexp_partial(x, 0), *nl.logsumexp_merge(x, x, x[:1], x[:1]), *(f(x, *pair) for f in WHOLE))
+            )
         for result in results[1:]:
             assert_same_bits(result, results[0])

@@ -66,6 +66,7 @@ int Promote(PyObject* object, PyArray_DTypeMeta* const given[], PyArray_DTypeMet
     loop = LoopType(given, ufunc->nin);
   }
   if (loop == nullptr) return RefuseDTypes(object, given);
+  if (ufunc->ntypes == 1) Py_SETREF(loop, reinterpret_cast<PyArray_DTypeMeta*>(Py_NewRef(&PyArray_DoubleDType)));
   for (int i = 0; i < ufunc->nargs; ++i) {
     promoted[i] = signature[i] != nullptr ? signature[i] : loop;
     Py_INCREF(promoted[i]);
@@ -173,21 +174,24 @@ py::object NewUfunc(const Ufunc& ufunc) {
   static std::deque<Registered>& all = *new std::deque<Registered>;
   Registered& registered = all.emplace_back();
   const int operands = ufunc.inputs + ufunc.outputs;
-  for (int i = 0; i < kDTypes; ++i) {
-    registered.loops[i] = ufunc.loop;
-    registered.data[i] = ufunc.data[i];
-  }
-  for (const int number : {NPY_FLOAT, NPY_DOUBLE, NPY_HALF}) {
+  int loops = 0;  // that NumPy knows of; ufunc.cc finds that of bfloat16 behind them
+  for (const int dtype : {kFloat32, kFloat64, kFloat16, kBFloat16}) {
+    if (ufunc.data[dtype] == nullptr) continue;
+    registered.loops[loops] = ufunc.loop;
+    registered.data[loops] = ufunc.data[dtype];
+    if (dtype == kBFloat16) break;
+    ++loops;
     for (int k = 0; k < operands; ++k)
-      registered.types.push_back(static_cast<char>(ufunc.type_of(ufunc.data[0], k, number)));
+      registered.types.push_back(static_cast<char>(ufunc.type_of(ufunc.data[dtype], k, NumberOfType(dtype))));
   }
   py::object made = Checked(PyUFunc_FromFuncAndDataAndSignature(registered.loops, registered.data, registered.types.data(),
-                                                                kBFloat16, ufunc.inputs, ufunc.outputs, PyUFunc_None,
-                                                                ufunc.name, ufunc.doc, 0, ufunc.signature));
+                                                                loops, ufunc.inputs, ufunc.outputs, PyUFunc_None, ufunc.name,
+                                                                ufunc.doc, 0, ufunc.signature));
   if (ufunc.promotes) AddPromotion(made.ptr(), operands);
-  if (BFloat16Number() >= 0) {  // NumPy takes this loop apart from those of its own types
+  // NumPy takes this loop apart from those of its own types.
+  if (BFloat16Number() >= 0 && ufunc.data[kBFloat16] != nullptr) {
     std::vector<int> types(operands);
-    for (int k = 0; k < operands; ++k) types[k] = ufunc.type_of(ufunc.data[0], k, BFloat16Number());
+    for (int k = 0; k < operands; ++k) types[k] = ufunc.type_of(ufunc.data[kBFloat16], k, BFloat16Number());
     auto* const object = reinterpret_cast<PyUFuncObject*>(made.ptr());
     if (PyUFunc_RegisterLoopForType(object, BFloat16Number(), ufunc.loop, types.data(), ufunc.data[kBFloat16]) < 0)
       throw py::error_already_set();

@@ -61,7 +61,7 @@ pybind11::array Cast(const pybind11::array& array, int number, int flags = 0);
 // argument.
 pybind11::array FloatArray(const char* name, PyObject* value);
 
-// A ufunc with a loop for each float type, or a generalised one where it has a signature.
+// A ufunc with a loop for each float type, or for those that have data, or a generalised one where it has a signature.
 struct Ufunc {
   const char *name, *doc, *signature;
   int inputs, outputs;

@@ -77,8 +77,19 @@ void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
   PyGILState_Release(state);
 }
 
+bool IsWide(const RowOperation& operation, int place) {
+  return operation.traits.wide_scalars && IsScalar(operation.traits.operands.kinds[place]);
+}
+
+// NumPy's number of an operand's type, where rows have this one.
+int NumberOfOperand(const RowOperation& operation, int place, int number) {
+  return IsWide(operation, place) ? ComputedNumber(static_cast<DType>(TypeOfNumber(number))) : number;
+}
+
 int TypeOfOperand(const void* data, int operand, int number) {
-  return PlaceOf(*static_cast<const Loop*>(data), operand) == -1 ? NPY_BOOL : number;
+  const Loop& loop = *static_cast<const Loop*>(data);
+  const int place = PlaceOf(loop, operand);
+  return place == -1 ? NPY_BOOL : NumberOfOperand(*loop.operation, place, number);
 }
 
 std::vector<std::string> ArgumentsOf(const RowOperation& operation) {
@@ -101,7 +112,7 @@ py::object NewGufunc(const RowOperation& operation, bool has_mask) {
   Ufunc ufunc{data.name.c_str(), "", nullptr, 0, 0, InnerLoop, {}, TypeOfOperand, !has_mask};
   for (int i = 0; i < kDTypes; ++i) {
     data.loops[i] = {&operation, static_cast<DType>(i), has_mask};
-    ufunc.data[i] = &data.loops[i];
+    ufunc.data[i] = operation.kernels[i].run == nullptr ? nullptr : &data.loops[i];
   }
   for (int i = 0; i < list.count + has_mask; ++i) {
     const int place = PlaceOf(data.loops[0], i);
@@ -204,6 +215,16 @@ bool MergeClasses(const Axes& axes, const ptrdiff_t* strides, ptrdiff_t* item) {
 
 // ---------------------------------------------------------------- calls
 
+// What a call returns of a new array. Wide numbers are float64, whatever they were computed in.
+py::object ResultOf(const RowOperation& operation, int k, py::object array) {
+  auto* const from = ArrayOf(array.ptr());
+  if (!IsWide(operation, k) || PyArray_TYPE(from) == NPY_DOUBLE) return Returned(std::move(array));
+  const py::object wide = NewArray(PyArray_NDIM(from), PyArray_DIMS(from), -1, NPY_DOUBLE);
+  const QuietErrors quiet;
+  if (PyArray_CopyInto(ArrayOf(wide.ptr()), from) < 0) throw py::error_already_set();
+  return Returned(wide);
+}
+
 class Call {
  public:
   Call(const Function& f, PyObject* const* operands, PyObject* const* options) : f_(f), options_(options) {
@@ -253,7 +274,7 @@ class Call {
     const int count = list.count - f_.inputs;
     for (int i = 0; i < count; ++i) {
       if (pending_[i]) CopyPending(i, results[i]);
-      if (IsNone(options_[kOutOption]) || i > 0) results[i] = Returned(std::move(results[i]));
+      if (IsNone(options_[kOutOption]) || i > 0) results[i] = ResultOf(*f_.operation, f_.inputs + i, std::move(results[i]));
     }
     return count == 1 ? results[0] : py::make_tuple(results[0], results[1]);
   }
@@ -270,13 +291,13 @@ class Call {
       inputs_[k] = PyArray_CheckExact(operands[k]) && TypeOfNumber(PyArray_TYPE(ArrayOf(operands[k]))) != -1
                        ? py::reinterpret_borrow<py::array>(operands[k])
                        : FloatArray(Argument(k), operands[k]);
-      if (is_weak[k]) continue;
+      if (is_weak[k] || IsWide(*f_.operation, k)) continue;
       const int number = NumberOf(inputs_[k]);
       common = common == -1 || common == number ? number : Promoted(k, common, number);
     }
     if (common == -1) common = NPY_DOUBLE;
     dtype_ = static_cast<DType>(TypeOfNumber(common));
-    for (int k = 0; k < f_.inputs; ++k) inputs_[k] = Cast(inputs_[k], common);
+    for (int k = 0; k < f_.inputs; ++k) inputs_[k] = Cast(inputs_[k], NumberOfOperand(*f_.operation, k, common));
   }
 
   int Promoted(int k, int common, int number) const {
@@ -498,10 +519,11 @@ class Call {
     RowArrays::Array& operand = arrays_.operands[k];
     npy_intp shape[kMaxAxes];
     const int dims = axes_.Outer(keeps, shape);
-    py::object result = out.is_none() ? NewArray(dims, shape, -1, NumberOfType(dtype_)) : out;
+    const int number = NumberOfOperand(*f_.operation, k, NumberOfType(dtype_));
+    py::object result = out.is_none() ? NewArray(dims, shape, -1, number) : out;
     py::object target = result;
     if (!out.is_none() && !IsDirect(out.ptr())) {
-      target = NewArray(dims, shape, -1, NumberOfType(dtype_));
+      target = NewArray(dims, shape, -1, number);
       pending_[k - f_.inputs] = target;
     }
     operand.data = PyArray_BYTES(ArrayOf(target.ptr()));
@@ -577,23 +599,25 @@ py::object CallDirectly(const Function& f, PyObject* const* inputs, PyObject* co
   py::object results[kMaxOutputs];
   for (int k = 0; k < list.count; ++k) {
     const bool is_row = IsRow(list.kinds[k]);
+    const int own_number = NumberOfOperand(*f.operation, k, number);
     PyObject* array = k < f.inputs ? inputs[k] : out;
     if (k < f.inputs) {
-      if (!IsOrdinary(array, number, is_row ? dims : dims - 1, is_row ? shape : shape_of_rows)) return {};
+      if (!IsOrdinary(array, own_number, is_row ? dims : dims - 1, is_row ? shape : shape_of_rows)) return {};
     } else if (out != nullptr) {
       const bool may_fill = std::all_of(inputs, inputs + f.inputs, [=](PyObject* in) { return MayFill(out, in); });
       if (!is_row || !may_fill) return {};
       results[0] = py::reinterpret_borrow<py::object>(out);
     } else {
       py::object& result = results[k - f.inputs];
-      result = NewArray(dims, shape, is_row ? -1 : axis, number);
+      result = NewArray(dims, shape, is_row ? -1 : axis, own_number);
       array = result.ptr();
     }
     SetOperand(arrays.operands[k], array, is_row ? axis : -1);
   }
   Compute(*f.operation, static_cast<DType>(dtype), arrays);
-  if (list.count - f.inputs == 1) return out != nullptr ? results[0] : Returned(std::move(results[0]));
-  return py::make_tuple(Returned(std::move(results[0])), Returned(std::move(results[1])));
+  const auto result = [&](int i) { return ResultOf(*f.operation, f.inputs + i, std::move(results[i])); };
+  if (list.count - f.inputs == 1) return out != nullptr ? results[0] : result(0);
+  return py::make_tuple(result(0), result(1));
 }
 
 // What other packages' arrays give.

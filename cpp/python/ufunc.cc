@@ -188,7 +188,8 @@ bool CallDirectly(PyUFuncObject* ufunc, PyObject* const* args, Py_ssize_t given,
   if ((given != inputs && given != operands) || !PyArray_CheckExact(args[0]) || ufunc->core_enabled != 0) return false;
   auto* const first = ArrayOf(args[0]);
   const int type = OrdinaryType(first), dims = PyArray_NDIM(first);
-  if (type == -1 || dims == 0) return false;
+  const bool has_all = ufunc->ntypes > 1;  // else float64 alone
+  if (type == -1 || dims == 0 || (!has_all && type != kFloat64)) return false;
   npy_intp count = PyArray_SIZE(first);
   const auto item = static_cast<npy_intp>(ItemSize(type));
   const int flags = NPY_ARRAY_ALIGNED | (dims == 1 ? 0 : NPY_ARRAY_C_CONTIGUOUS);
@@ -225,7 +226,8 @@ bool CallDirectly(PyUFuncObject* ufunc, PyObject* const* args, Py_ssize_t given,
     }
   }
   if (done && count > 0) {
-    const auto run = [&] { ufunc->functions[type](data, &count, steps, ufunc->data[type]); };
+    const int loop = has_all ? type : 0;
+    const auto run = [&] { ufunc->functions[loop](data, &count, steps, ufunc->data[loop]); };
     if (count < static_cast<npy_intp>(kManyEntries)) {
       run();
     } else {

@@ -32,6 +32,7 @@ struct RowFormula {
   // in a lane.
   static constexpr size_t kDenseFew = kSumBytes, kDenseMost = kDenseLanes;
   static constexpr bool kOwnEntryOnly = false;
+  static constexpr bool kWideScalars = false;  // of the computed type in memory
   static constexpr Changes kChanges{};
   static constexpr bool kInPlace = true, kSideBySide = true;  // the layouts that are met
   static constexpr bool kSharesFloatKernels = false;          // for 16-bit rows, on all instruction sets
@@ -313,6 +314,7 @@ RowTraits TraitsOf() {
           Operation::kDenseFew,
           Operation::kDenseMost,
           Operation::kOwnEntryOnly,
+          Operation::kWideScalars,
           hn::Lanes(hn::ScalableTag<float>()),
           hn::Lanes(hn::ScalableTag<double>()),
           !HWY_MEM_OPS_MIGHT_FAULT};

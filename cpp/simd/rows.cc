@@ -10,13 +10,25 @@ HWY_BEFORE_NAMESPACE();
 namespace nonlin {
 namespace HWY_NAMESPACE {
 
+// Numbers without rows, of pieces of rows, are float64.
+template <class Operation, class S>
+constexpr RowKernels KernelsOfRows() {
+  if constexpr (!Operation::kWideScalars) {
+    return KernelsOf<Operation, S>();
+  } else if constexpr (Has(Operation::kOperands, Operand::kRowIn) || std::is_same_v<S, double>) {
+    return KernelsOf<Operation, S, Computed<S>>();
+  } else {
+    return {};
+  }
+}
+
 template <class Operation>
 RowOperation OperationOf(const char* name, const char* arguments, double cost) {
   return {name,
           cost * kCostLanes / hn::Lanes(hn::ScalableTag<float>()),
           TraitsOf<Operation>(),
-          {KernelsOf<Operation, float>(), KernelsOf<Operation, double>(), KernelsOf<Operation, Float16>(),
-           KernelsOf<Operation, PureBFloat16>()},
+          {KernelsOfRows<Operation, float>(), KernelsOfRows<Operation, double>(), KernelsOfRows<Operation, Float16>(),
+           KernelsOfRows<Operation, PureBFloat16>()},
           arguments};
 }
 

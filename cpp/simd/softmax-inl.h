@@ -171,60 +171,103 @@ struct LogSumExpSigned : RowFormula {
   }
 };
 
-// The maximum m of a row and the sum of e^(x - m), for rows in pieces. With an infinite maximum the sum is 0 or 1.
-struct LogSumExpPartial : RowFormula {
-  static constexpr bool kHasExponentials = true;
+// ---------------------------------------------------------------- rows in pieces
+
+// The maximum m of a row and r, the sum of e^(x - m) over all other entries: r + 1 has lost the digits of a small r. They
+// are -inf and -1 for no entries, or such of -inf, and r is 0 beside inf.
+struct PieceFormula : RowFormula {
+  static constexpr bool kHasExponentials = true, kSharesFloatKernels = true, kWideScalars = true;
+};
+
+struct LogSumExpPartial : PieceFormula {
   static constexpr size_t kNarrow = 16;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kScalarOut, Operand::kScalarOut);
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
     const auto d = p.d;
-    const V zero = hn::Zero(d), one = hn::Set(d, 1);
     const auto sum = SumRow(p, r.template Row<0>());
-    const V nothing = hn::Mul(sum.rest.hi, zero);  // or NaN
-    const V infinite = hn::Add(nothing, hn::IfThenElseZero(hn::Gt(sum.max, zero), one));
-    p.StoreScalar(hn::Add(sum.max, nothing), r.template Row<1>());
-    p.StoreScalar(hn::IfThenElse(hn::IsFinite(sum.max), hn::Add(one, sum.rest.hi), infinite), r.template Row<2>());
+    const V max = hn::Add(sum.max, hn::Mul(sum.rest.hi, hn::Zero(d)));  // or NaN
+    p.StoreScalar(max, r.template Row<1>());
+    p.StoreScalar(RestOf(d, max, sum.rest.hi), r.template Row<2>());
+  }
+
+  template <class D, class V>
+  static V RestOf(D d, V max, V rest) {
+    const V infinity = hn::Inf(d);
+    const V infinite = hn::IfThenElse(hn::Eq(max, hn::Neg(infinity)), hn::Set(d, -1), max);  // or NaN
+    return hn::IfThenElse(hn::IsFinite(max), rest, hn::IfThenZeroElse(hn::Eq(max, infinity), infinite));
   }
 };
 
-struct LogSumExpMerge : RowFormula {
+struct LogSumExpMerge : PieceFormula {
   static constexpr OperandList kOperands = Operands(Operand::kScalarIn, Operand::kScalarIn, Operand::kScalarIn,
                                                     Operand::kScalarIn, Operand::kScalarOut, Operand::kScalarOut);
   template <class P, class R>
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
     const auto d = p.d;
-    const V m1 = p.LoadScalar(r.template Row<0>()), s1 = p.LoadScalar(r.template Row<1>());
-    const V m2 = p.LoadScalar(r.template Row<2>()), s2 = p.LoadScalar(r.template Row<3>());
-    const V larger = hn::IfThenElse(hn::Ge(m1, m2), m1, hn::IfThenElse(hn::Gt(m2, m1), m2, QuietNaN(d)));
-    const V m = hn::Add(larger, hn::Zero(d));  // 0.0 for 0.0 and -0.0
-    const V s = hn::Add(Rescaled(d, m1, s1, m), Rescaled(d, m2, s2, m));
+    const V m1 = p.LoadScalar(r.template Row<0>()), r1 = p.LoadScalar(r.template Row<1>());
+    const V m2 = p.LoadScalar(r.template Row<2>()), r2 = p.LoadScalar(r.template Row<3>());
+    const auto is_nan = hn::Or(hn::IsNaN(m1), hn::IsNaN(m2));
+    const V m = hn::IfThenElse(is_nan, QuietNaN(d), hn::Add(hn::Max(m1, m2), hn::Zero(d)));  // 0.0 for 0.0 and -0.0
+    // The piece with the larger maximum leads; of two alike that with the larger r, so that their order is no matter.
+    const auto first = hn::Or(hn::Gt(m1, m2), hn::And(hn::Eq(m1, m2), hn::Ge(r1, r2)));
+    const V lead = hn::IfThenElse(first, r1, r2), other = hn::IfThenElse(first, r2, r1);
+    const Two<V> difference = TwoSum(hn::IfThenElse(first, m2, m1), hn::Neg(m));
+    const Two<V> exponent{difference.hi, FiniteOrZero(difference.lo)};
+    const V carried = ExpTimes(d, exponent, TwoSum(hn::Set(d, 1), other));
+    const V sum = hn::Add(lead, hn::IfThenElse(hn::Eq(m1, m2), hn::Add(other, hn::Set(d, 1)), carried));
     p.StoreScalar(m, r.template Row<4>());
-    p.StoreScalar(hn::IfThenElse(hn::Eq(m, hn::Inf(d)), hn::Set(d, 1), s), r.template Row<5>());
-  }
-
- private:
-  template <class D, class V>
-  static V Rescaled(D d, V from, V sum, V to) {
-    const Two<V> difference = TwoSum(from, hn::Neg(to));
-    const Two<V> exponent{difference.hi, hn::IfThenElseZero(hn::IsFinite(difference.hi), difference.lo)};
-    return hn::IfThenElse(hn::Eq(from, to), sum, ExpTimes(d, exponent, Two<V>{sum, hn::Zero(d)}));
+    p.StoreScalar(LogSumExpPartial::RestOf(d, m, sum), r.template Row<5>());
   }
 };
 
-struct LogSumExpFinish : RowFormula {
+struct LogSumExpFinish : PieceFormula {
   static constexpr OperandList kOperands = Operands(Operand::kScalarIn, Operand::kScalarIn, Operand::kScalarOut);
   template <class P, class R>
   static void Run(const P& p, const R& r) {
-    const auto m = p.LoadScalar(r.template Row<0>()), s = p.LoadScalar(r.template Row<1>());
-    const auto log = Log(p.d, s);
-    const auto sum = TwoSum(m, log.hi);
-    const auto low = hn::Add(sum.lo, log.lo);
-    p.StoreScalar(hn::Add(sum.hi, hn::IfThenElseZero(hn::IsFinite(low), low)), r.template Row<2>());
+    p.StoreScalar(Round(Logsumexp(SumOfPieces(p, r.template Row<0>(), r.template Row<1>()))), r.template Row<2>());
+  }
+
+  // The sums of a row, as SumRow gives them.
+  template <class P, class Scalar>
+  static RowSum<ScaleOf<P>> SumOfPieces(const P& p, const Scalar* m, const Scalar* r) {
+    using V = typename P::V;
+    const V max = p.LoadScalar(m), rest = p.LoadScalar(r);
+    const ScaleOf<P> scale(p.d, max);
+    const Two<V> total = TwoProduct(p.d, TwoSum(hn::Set(p.d, 1), rest), scale.ExpOfMax(p.d, max));
+    return {scale, max, {rest, hn::Zero(p.d)}, total};
   }
 };
+
+struct SoftmaxFrom : PieceFormula {
+  static constexpr size_t kNarrow = 7;
+  static constexpr OperandList kOperands =
+      Operands(Operand::kScalarIn, Operand::kScalarIn, Operand::kRowIn, Operand::kRowOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    const auto d = p.d;
+    const auto sum = LogSumExpFinish::SumOfPieces(p, r.template Row<0>(), r.template Row<1>());
+    const auto scale = sum.scale;
+    const Softmax::Entry<typename P::D, false> entry(d, sum);
+    TransformRow(p, r.template Row<2>(), r.template Row<3>(),
+                 [=](size_t i, typename P::V v) NONLIN_LOOP { return entry(i, scale.Exp(d, v)); });
+  }
+};
+
+struct LogSoftmaxFrom : PieceFormula {
+  static constexpr size_t kNarrow = 3;
+  static constexpr OperandList kOperands =
+      Operands(Operand::kScalarIn, Operand::kScalarIn, Operand::kRowIn, Operand::kRowOut);
+  template <class P, class R>
+  static void Run(const P& p, const R& r) {
+    const auto sum = LogSumExpFinish::SumOfPieces(p, r.template Row<0>(), r.template Row<1>());
+    TransformRow(p, r.template Row<2>(), r.template Row<3>(), LogSoftmax::Entry<typename P::D, false>(p.d, sum));
+  }
+};
+
+// ---------------------------------------------------------------- gradients
 
 // Gradients are linear in the upstream gradient: it takes their scale.
 struct SoftmaxBackward : RowFormula {

@@ -45,11 +45,11 @@ def _of_elements(function: Callable[..., Any], inputs: list[str], numbers: Numbe
     yield function(*((x if i == inputs[-1] else numbers.uniform(-2, 2, x.size)).astype(dtype) for i in inputs))
 
 
-def _of_rows(function: Callable[..., Any], inputs: list[str], numbers: Numbers, dtype: Any) -> Iterator[Any]:
+def _of_rows(function: Callable[..., Any], inputs: str, numbers: Numbers, dtype: Any) -> Iterator[Any]:
+    scalars = "g" if function is _softmax.logsumexp_backward else "mr"  # of each row
     for shape in _SHAPES:
         given = [numbers.uniform(-20, 20, shape).astype(dtype) for _ in inputs]
-        if function is _softmax.logsumexp_backward:
-            given[0] = given[0][:, 0]
+        given = [a[:, 0] if i in scalars else a for i, a in zip(inputs, given, strict=True)]
         options = {"axis": -1} if function is _softmax.logsumexp else {}
         yield function(*given, **options)
 
@@ -79,7 +79,7 @@ def _results(dtype: Any) -> Iterator[tuple[str, Iterator[Any]]]:
             arrays = [i for i in inputs if i not in row["parameters"]]
             seed = Numbers(f"{row['name']}{ending} {np.dtype(dtype)}")
             yield name, _of_elements(lambda *a, f=function, o=row["option"]: f(*a, **o), arrays, seed, dtype)
-    for name, arrays in (("logsumexp_merge", ["m1", "s1", "m2", "s2"]), ("logsumexp_finish", ["m", "s"])):
+    for name, arrays in (("logsumexp_merge", ["m1", "r1", "m2", "r2"]), ("logsumexp_finish", ["m", "r"])):
         yield name, _of_elements(getattr(_softmax, name), arrays, Numbers(f"{name} {np.dtype(dtype)}"), dtype)
     for name, inputs in (
         ("softmax", "x"),
@@ -89,8 +89,10 @@ def _results(dtype: Any) -> Iterator[tuple[str, Iterator[Any]]]:
         ("logsumexp", "x"),
         ("logsumexp_backward", "gx"),
         ("logsumexp_partial", "x"),
+        ("softmax_from", "xmr"),
+        ("log_softmax_from", "xmr"),
     ):
-        yield name, _of_rows(getattr(_softmax, name), list(inputs), Numbers(f"{name} {np.dtype(dtype)}"), dtype)
+        yield name, _of_rows(getattr(_softmax, name), inputs, Numbers(f"{name} {np.dtype(dtype)}"), dtype)
     for row in _core.losses():
         for ending in ("", "_backward", "_with_grad") if row["with_grad"] else ("", "_backward"):
             name = row["name"] + ending

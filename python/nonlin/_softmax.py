@@ -14,6 +14,7 @@ Axis = int | tuple[int, ...] | None
 __all__ = [
     "log_softmax",
     "log_softmax_backward",
+    "log_softmax_from",
     "log_softmax_jacobian",
     "logsumexp",
     "logsumexp_backward",
@@ -22,6 +23,7 @@ __all__ = [
     "logsumexp_partial",
     "softmax",
     "softmax_backward",
+    "softmax_from",
     "softmax_jacobian",
 ]
 
@@ -214,21 +216,23 @@ def logsumexp(
 
 
 def logsumexp_partial(x: ArrayLike, axis: int = -1) -> tuple[Any, Any]:
-    """Maximum and sum of exponentials of a piece of each row, ``m = max(x)`` and ``s = sum(exp(x - m))``.
+    """Maximum of a piece of each row, and the rest of its exponentials: ``m = max(x)``, ``r = sum(exp(x - m)) - 1``.
 
-    For data that is split along `axis`: among threads, processes or machines, or because it does not fit in memory.
+    For rows that are split along `axis`: among threads, processes or machines, or because they do not fit in memory.
+    `logsumexp_merge` makes one pair of two; `logsumexp_finish`, `softmax_from` and `log_softmax_from` take that of all
+    pieces. The sum leaves out one maximum, so that its digits are kept where one class dominates.
 
     Parameters
     ----------
     x : array_like
-        Any shape with a non-empty `axis`. Floats are kept, booleans and integers give float64.
+        Any shape with a non-empty `axis`: floats, booleans or integers.
     axis : int, default -1
         The class axis.
 
     Returns
     -------
-    m, s : ndarray or scalar
-        Of the shape of `x` without `axis`. Where m is -inf, s is 0; where it is inf, 1. A row with NaN gives NaN.
+    m, r : ndarray or scalar
+        float64, of the shape of `x` without `axis`. Where m is -inf, r is -1; where it is inf, 0. A row with NaN gives NaN.
 
     Raises
     ------
@@ -243,8 +247,11 @@ def logsumexp_partial(x: ArrayLike, axis: int = -1) -> tuple[Any, Any]:
     --------
     >>> import nonlin as nl
     >>> left, right = nl.logsumexp_partial([1000.0, 999.0]), nl.logsumexp_partial([1001.0])
-    >>> print(nl.logsumexp_finish(*nl.logsumexp_merge(*left, *right)).round(3))
+    >>> m, r = nl.logsumexp_merge(*left, *right)
+    >>> print(nl.logsumexp_finish(m, r).round(3))
     1001.408
+    >>> print(nl.softmax_from([1000.0, 999.0], m, r).round(3), nl.softmax_from([1001.0], m, r).round(3))
+    [0.245 0.09 ] [0.665]
 
     References
     ----------
@@ -254,20 +261,21 @@ def logsumexp_partial(x: ArrayLike, axis: int = -1) -> tuple[Any, Any]:
     return _core.logsumexp_partial(x, axis)  # type: ignore[no-any-return]
 
 
-def logsumexp_merge(m1: ArrayLike, s1: ArrayLike, m2: ArrayLike, s2: ArrayLike) -> tuple[Any, Any]:
-    """Merge the maxima and sums of two pieces: ``m = max(m1, m2)``, ``s = s1 * exp(m1 - m) + s2 * exp(m2 - m)``.
+def logsumexp_merge(m1: ArrayLike, r1: ArrayLike, m2: ArrayLike, r2: ArrayLike) -> tuple[Any, Any]:
+    """Merge the pairs of two pieces: ``m = max(m1, m2)``, and ``r`` is that of the larger maximum and what the other adds.
 
-    Associative, but for rounding, and commutative.
+    With ``m1 >= m2`` that is ``r = r1 + (1 + r2) * exp(m2 - m1)``. Commutative, and associative but for rounding. Each merge
+    rounds to float64: of float64 rows, many pieces are best merged in a tree, as pairs of pairs.
 
     Parameters
     ----------
-    m1, s1, m2, s2 : array_like
+    m1, r1, m2, r2 : array_like
         Results of `logsumexp_partial` or of this function; they broadcast.
 
     Returns
     -------
-    m, s : ndarray or scalar
-        What `logsumexp_partial` gives for both pieces together.
+    m, r : ndarray or scalar
+        float64: what `logsumexp_partial` gives for both pieces together.
 
     Raises
     ------
@@ -279,30 +287,30 @@ def logsumexp_merge(m1: ArrayLike, s1: ArrayLike, m2: ArrayLike, s2: ArrayLike) 
     Examples
     --------
     >>> import nonlin as nl
-    >>> m, s = nl.logsumexp_merge(0.0, 2.0, 0.0, 1.0)
-    >>> print(m, s)
-    0.0 3.0
+    >>> m, r = nl.logsumexp_merge(0.0, 1.0, 0.0, 0.0)
+    >>> print(m, r)
+    0.0 2.0
 
     References
     ----------
     Milakov and Gimelshein (2018), Online normalizer calculation for softmax, arXiv:1805.02867; formulas.md in the package's
     folder, Rows.
     """
-    return _core.logsumexp_merge(m1, s1, m2, s2)  # type: ignore[no-any-return]
+    return _core.logsumexp_merge(m1, r1, m2, r2)  # type: ignore[no-any-return]
 
 
-def logsumexp_finish(m: ArrayLike, s: ArrayLike) -> Any:
-    """Logarithm of the sum of exponentials, ``m + log(s)``, from the maximum and sum of all pieces.
+def logsumexp_finish(m: ArrayLike, r: ArrayLike) -> Any:
+    """Logarithm of the sum of exponentials, ``m + log1p(r)``, from the pair of all pieces.
 
     Parameters
     ----------
-    m, s : array_like
+    m, r : array_like
         Results of `logsumexp_partial` or `logsumexp_merge`; they broadcast.
 
     Returns
     -------
     ndarray or scalar
-        What `logsumexp` gives for all pieces together.
+        float64: what `logsumexp` gives for all pieces together.
 
     Raises
     ------
@@ -314,14 +322,98 @@ def logsumexp_finish(m: ArrayLike, s: ArrayLike) -> Any:
     Examples
     --------
     >>> import nonlin as nl
-    >>> print(nl.logsumexp_finish(1000.0, 2.0).round(4))
+    >>> print(nl.logsumexp_finish(1000.0, 1.0).round(4))
     1000.6931
 
     References
     ----------
     formulas.md in the package's folder, Rows.
     """
-    return _core.logsumexp_finish(m, s)
+    return _core.logsumexp_finish(m, r)
+
+
+def softmax_from(x: ArrayLike, m: ArrayLike, r: ArrayLike, axis: int = -1, *, out: Any = None) -> Any:
+    """Softmax of a piece of each row, ``exp(x - m) / (1 + r)``, from the pair of all pieces.
+
+    Parameters
+    ----------
+    x : array_like
+        A piece of the rows, any shape with a non-empty `axis`. Floats are kept, booleans and integers give float64.
+    m, r : array_like
+        Of the shape of `x` without `axis`, or shapes that broadcast to it: the results of `logsumexp_merge` for all pieces.
+    axis : int, default -1
+        The class axis.
+    out : ndarray, optional
+        Where to put the result; `out` may be `x`.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `x`: the entries that `softmax` of the whole rows has for this piece, but for rounding.
+
+    Raises
+    ------
+    numpy.exceptions.AxisError
+        If `axis` is out of range.
+    ValueError
+        If the class axis is empty, or `m` or `r` does not broadcast to the rows.
+    TypeError
+        For complex, object and string input, and an `axis` that is no integer.
+
+    Examples
+    --------
+    >>> import nonlin as nl
+    >>> m, r = nl.logsumexp_merge(*nl.logsumexp_partial([2.0, 1.0]), *nl.logsumexp_partial([0.1]))
+    >>> print(nl.softmax_from([2.0, 1.0], m, r).round(3), nl.softmax([2.0, 1.0, 0.1]).round(3))
+    [0.659 0.242] [0.659 0.242 0.099]
+
+    References
+    ----------
+    formulas.md in the package's folder, Rows.
+    """
+    return _core.softmax_from(m, r, x, axis, 1.0, None, out)
+
+
+def log_softmax_from(x: ArrayLike, m: ArrayLike, r: ArrayLike, axis: int = -1, *, out: Any = None) -> Any:
+    """Logarithm of softmax of a piece of each row, ``x - m - log1p(r)``, from the pair of all pieces.
+
+    Parameters
+    ----------
+    x : array_like
+        A piece of the rows, any shape with a non-empty `axis`. Floats are kept, booleans and integers give float64.
+    m, r : array_like
+        Of the shape of `x` without `axis`, or shapes that broadcast to it: the results of `logsumexp_merge` for all pieces.
+    axis : int, default -1
+        The class axis.
+    out : ndarray, optional
+        Where to put the result; `out` may be `x`.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `x`: the entries that `log_softmax` of the whole rows has for this piece, but for rounding.
+
+    Raises
+    ------
+    numpy.exceptions.AxisError
+        If `axis` is out of range.
+    ValueError
+        If the class axis is empty, or `m` or `r` does not broadcast to the rows.
+    TypeError
+        For complex, object and string input, and an `axis` that is no integer.
+
+    Examples
+    --------
+    >>> import nonlin as nl
+    >>> m, r = nl.logsumexp_merge(*nl.logsumexp_partial([40.0]), *nl.logsumexp_partial([0.0]))
+    >>> print(nl.log_softmax_from([40.0], m, r))
+    [-4.24835426e-18]
+
+    References
+    ----------
+    formulas.md in the package's folder, Rows.
+    """
+    return _core.log_softmax_from(m, r, x, axis, 1.0, None, out)
 
 
 def softmax_backward(

@@ -515,26 +515,49 @@ def logsumexp_backward(grad: Array, x: Array, axis: Axis = -1, *, where: Array |
 
 @_quiet
 def logsumexp_partial(x: Array, axis: int = -1) -> tuple[Array, Array]:
-    """``m = max(x)`` and ``s = sum(exp(x - m))``, so that ``logsumexp(x) = m + log(s)``."""
+    """``m = max(x)`` and ``r``, the sum of ``exp(x - m)`` over all entries but the first at the maximum."""
     x, axis = _rows(x, axis)
     m = x.max(axis, keepdims=True)
-    s = np.exp(x - m).sum(axis)
+    terms = np.exp(x - m)
+    np.put_along_axis(terms, np.expand_dims(x.argmax(axis), axis), np.where(np.isnan(m), m, 0), axis)
     m = m.squeeze(axis)
-    return m, np.where(np.isinf(m), m > 0, s)
+    return m, _rest(m, terms.sum(axis))
+
+
+def _rest(m: Array, r: Array) -> Array:
+    """Beside an infinite maximum: as if there were no entries, and nothing but the maximum."""
+    return np.where(np.isinf(m), np.where(m < 0, -1.0, 0.0), r)
 
 
 @_formula
-def logsumexp_merge(m1: Array, s1: Array, m2: Array, s2: Array) -> tuple[Array, Array]:
-    """``m = max(m1, m2)`` and ``s = s1 exp(m1 - m) + s2 exp(m2 - m)``."""
+def logsumexp_merge(m1: Array, r1: Array, m2: Array, r2: Array) -> tuple[Array, Array]:
+    """``m = max(m1, m2)`` and ``r = r1 + (1 + r2) exp(m2 - m1)`` for ``m1 >= m2``."""
     m = np.asarray(np.maximum(m1, m2))
-    s = s1 * np.exp(m1 - m) + s2 * np.exp(m2 - m)
-    return m, np.where(np.isinf(m), m > 0, s)
+    first = m1 >= m2
+    apart = np.where(m1 == m2, 0, np.minimum(m1, m2) - m)
+    return m, _rest(m, np.where(first, r1, r2) + (1 + np.where(first, r2, r1)) * np.exp(apart))
 
 
 @_formula
-def logsumexp_finish(m: Array, s: Array) -> Array:
-    """``m + log(s)``."""
-    return np.asarray(m + np.log(s))
+def logsumexp_finish(m: Array, r: Array) -> Array:
+    """``m + log1p(r)``."""
+    return np.asarray(m + np.log1p(r))
+
+
+@_quiet
+def softmax_from(x: Array, m: Array, r: Array, axis: int = -1) -> Array:
+    """``exp(x - m) / (1 + r)``."""
+    x, axis = _rows(x, axis)
+    m, r = (np.expand_dims(_float(a), axis) for a in (np.where(np.isinf(m), np.nan, m), r))
+    return np.asarray(np.exp(x - m) / (1 + r))
+
+
+@_quiet
+def log_softmax_from(x: Array, m: Array, r: Array, axis: int = -1) -> Array:
+    """``x - m - log1p(r)``."""
+    x, axis = _rows(x, axis)
+    m, r = (np.expand_dims(_float(a), axis) for a in (np.where(np.isinf(m), np.nan, m), r))
+    return np.asarray(x - m - np.log1p(r))
 
 
 # Losses
