@@ -1,0 +1,874 @@
+"""Functions of nonlin on tensors of PyTorch: custom operators for the CPU, differentiable, without a break in torch.compile.
+
+They have the names and arguments of nonlin's own functions (``axis``, not ``dim``), and their bits. Results are tensors:
+
+>>> import torch
+>>> import nonlin.torch as nlt
+>>> x = torch.tensor([-1.0, 0.0, 2.0], requires_grad=True)
+>>> nlt.gelu(x, approximate="tanh").sum().backward()
+>>> x.grad
+tensor([-0.0829,  0.5000,  1.0861])
+>>> nlt.cross_entropy(torch.tensor([[2.0, 1.0, 0.1]]), torch.tensor([0]), label_smoothing=0.1)
+tensor(0.5137)
+
+Tensors share their memory with nonlin both ways. All are operators of the namespace ``torch.ops.nonlin``, made from the
+tables of activations and losses; ``help(nonlin.torch.gelu)`` says what differs from nonlin.gelu. Second derivatives stand in
+tables below: a function that is missing there has first derivatives all the same, and raises for others.
+"""
+
+import inspect
+import math
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import nonlin as nl
+
+from . import _core
+from ._dtypes import INTEGERS, is_real
+
+try:
+    import torch
+    from torch import Tensor
+except ImportError as error:
+    raise ImportError("nonlin.torch needs PyTorch, 2.6 or newer: pip install nonlin[torch]") from error
+
+BFLOAT16: np.dtype | None  # which NumPy has from another package
+try:
+    from ml_dtypes import bfloat16
+
+    BFLOAT16 = np.dtype(bfloat16)
+except ImportError:
+    BFLOAT16 = None
+
+Rule = Callable[..., Any]
+
+__all__: list[str] = []
+
+if TYPE_CHECKING:  # functions come from the tables
+
+    def __getattr__(name: str) -> Any: ...
+
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+WHOLE = (
+    torch.bool,
+    torch.uint8,
+    torch.int8,
+    torch.int16,
+    torch.int32,
+    torch.int64,
+    torch.uint16,
+    torch.uint32,
+    torch.uint64,
+)
+
+
+# Tensors and arrays that share memory
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    tensor = tensor.detach()
+    if tensor.dtype is torch.bfloat16:  # which tensor.numpy() refuses
+        if BFLOAT16 is None:
+            raise TypeError("a tensor has dtype bfloat16, which NumPy has from the package ml_dtypes: pip install ml_dtypes")
+        return tensor.view(torch.int16).numpy().view(BFLOAT16)  # type: ignore[no-any-return]
+    return tensor.numpy()  # type: ignore[no-any-return]
+
+
+def _arrays(values: Iterable[Any]) -> list[Any]:
+    return [_array(v) if isinstance(v, Tensor) else v for v in values]
+
+
+def _tensor(result: Any) -> Tensor:
+    array = np.asarray(result, order="C")
+    if BFLOAT16 is not None and array.dtype == BFLOAT16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+# Results have the memory of NumPy's arrays where their layout is the usual one: nonlin keeps that of results freed before,
+# torch asks the system anew. Other layouts are left to torch, so that fake tensors have the same.
+def _of_layout(model: Tensor, call: Callable[..., Any]) -> Tensor:
+    """What ``call(out)`` gives, laid out as ``torch.empty_like(model)``."""
+    if model.is_contiguous():
+        return _tensor(call(None))
+    result = torch.empty_like(model)
+    call(_array(result))
+    return result
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """16-bit floats as float32: what is composed of several functions is rounded to 16 bits once."""
+    return tensor.float() if tensor.dtype.itemsize == 2 else tensor
+
+
+def _summed(gradient: Tensor, model: Tensor) -> Tensor:
+    """A gradient, summed over what was broadcast, in the type of what it belongs to."""
+    if gradient.shape != model.shape:
+        gradient = gradient.sum_to_size(model.shape)
+    return gradient if gradient.dtype == model.dtype else gradient.to(model.dtype)
+
+
+# Operators
+
+
+def _refuse(*values: Any) -> Any:
+    for value in values:
+        if isinstance(value, Tensor) and (value.device.type != "cpu" or value.layout != torch.strided):
+            raise TypeError(
+                f"a tensor is {value.layout} on the device {value.device}; nonlin.torch takes dense ones on the CPU: "
+                f"move or convert it (.cpu(), .to_dense())"
+            )
+    raise TypeError("nonlin.torch takes dense tensors on the CPU")
+
+
+_library = torch.library.Library("nonlin", "DEF")
+OPERATORS: dict[str, Any] = {}  # all of them, those of gradients too, by name
+
+
+def _operator(name: str, arguments: Sequence[str], results: int, kernel: Rule, fake: Rule) -> Any:
+    """A new operator on the CPU's tensors; what it would give for fake ones is an empty tensor of that shape and layout."""
+    returned = "Tensor" if results == 1 else f"({', '.join(['Tensor'] * results)})"
+    _library.define(f"{name}({', '.join(arguments)}) -> {returned}", tags=(torch.Tag.pt2_compliant_tag,))
+    _library.impl(name, kernel, "CPU")
+    _library.impl(name, _refuse, "CompositeExplicitAutograd")  # all other kinds of tensors
+    torch.library.register_fake(f"nonlin::{name}", fake, lib=_library)
+    base, _, overload = name.partition(".")
+    OPERATORS[name] = getattr(getattr(torch.ops.nonlin, base), overload or "default")
+    return OPERATORS[name]
+
+
+def _differentiable(op: Any, rule: Rule, by: Sequence[int], of_result: bool = False) -> None:
+    """Register ``rule(needed, arguments, *grads)``, which gives the gradients by the arguments whose places are `by`.
+
+    `needed` says for each of them whether it is wanted. With `of_result` the rule gets the result for the first argument.
+    """
+    schema = op._schema
+    names = [argument.name for argument in schema.arguments]
+    function = schema.name.partition("::")[2]
+
+    def setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        for i, needed in enumerate(ctx.needs_input_grad):
+            if needed and i not in by:
+                taken = " and ".join(names[k] for k in by)
+                raise TypeError(
+                    f"{names[i]} requires a gradient; {function} of nonlin.torch has one by {taken}: "
+                    f"pass {names[i]}.detach()"
+                )
+        given = [output, *inputs[1:]] if of_result else inputs
+        ctx.others = [None if isinstance(value, Tensor) else value for value in given]
+        ctx.places = [i for i, value in enumerate(given) if isinstance(value, Tensor)]
+        ctx.save_for_backward(*(given[i] for i in ctx.places))
+
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        given = list(ctx.others)
+        for i, tensor in zip(ctx.places, ctx.saved_tensors, strict=True):
+            given[i] = tensor
+        gradients = dict(zip(by, rule([ctx.needs_input_grad[i] for i in by], given, *grads), strict=True))
+        return tuple(gradients.get(i) for i in range(len(given)))
+
+    name = f"{schema.name}.{schema.overload_name}".rstrip(".")
+    torch.library.register_autograd(name, backward, setup_context=setup, lib=_library)
+
+
+def _no_derivative(function: str, argument: str, order: str = "second") -> Any:
+    raise NotImplementedError(f"{function} of nonlin.torch has no {order} derivative by {argument}")
+
+
+# Activations
+
+
+_of = torch.ops.nonlin
+_FAR = 1e4  # where second derivatives with an exponential are 0 in every type, and no power of x overflows yet
+
+
+def _near(x: Tensor) -> Tensor:
+    return x.clamp(-_FAR, _FAR)
+
+
+def _zero(x: Tensor, *parameters: Any) -> Tensor:
+    return torch.zeros_like(x)
+
+
+def _slope(name: str, x: Tensor, *parameters: Any) -> Tensor:
+    """The first derivative."""
+    return getattr(_of, name + "_backward")(torch.ones_like(x), x, *parameters)
+
+
+def _where_negative(x: Tensor, value: Tensor) -> Tensor:
+    return torch.where(x > 0, 0.0, value)
+
+
+def _second_of_gelu(x: Tensor) -> Tensor:
+    x = _near(x)
+    return torch.exp(-0.5 * x * x) * (2 - x * x) / math.sqrt(2 * math.pi)
+
+
+def _second_of_gelu_tanh(x: Tensor) -> Tensor:
+    """With u of formulas.md: ``(1 - t^2) (u' + x/2 (u'' - 2 t u'^2))``, t = tanh u."""
+    x = x.clamp(-100, 100)  # beyond, 1 - t^2 is 0, and u would soon overflow
+    c, a = math.sqrt(2 / math.pi), 0.044715
+    s = _of.sigmoid(2 * c * (x + a * x**3))
+    u1, u2 = c * (1 + 3 * a * x * x), 6 * c * a * x
+    return 4 * s * (1 - s) * (u1 + 0.5 * x * (u2 - 2 * (2 * s - 1) * u1 * u1))
+
+
+def _second_of_silu(x: Tensor) -> Tensor:
+    x = _near(x)
+    s = _of.sigmoid(x)
+    return s * _of.sigmoid(-x) * (2 + x * (1 - 2 * s))
+
+
+def _second_of_mish(x: Tensor) -> Tensor:
+    x = _near(x)
+    s, t = _of.sigmoid(x), _of.tanh(_of.softplus(x, 1.0))
+    return (1 - t * t) * s * (2 + x * (1 - s - 2 * t * s))
+
+
+# The derivative of the first one: by x, or by the result y where the first one is computed from that.
+SECOND: dict[str, Rule] = {
+    "relu": _zero,
+    "relu6": _zero,
+    "leaky_relu": _zero,
+    "hard_sigmoid": _zero,
+    "hard_tanh": _zero,
+    "hard_swish": lambda x: torch.where(x.abs() < 3, 1 / 3, torch.zeros_like(x)),
+    "elu": lambda x, alpha: _where_negative(x, _slope("elu", x, alpha)),
+    "celu": lambda x, alpha: _where_negative(x, _slope("celu", x, alpha) / alpha),
+    "selu": lambda x: _where_negative(x, _slope("selu", x)),
+    "sigmoid": lambda y: 1 - 2 * y,
+    "tanh": lambda y: -2 * y,
+    "log_sigmoid": lambda x: -_of.sigmoid(x) * _of.sigmoid(-x),
+    "softplus": lambda x, beta: beta * _of.sigmoid(beta * x) * _of.sigmoid(-beta * x),
+    "gelu": _second_of_gelu,
+    "gelu_tanh": _second_of_gelu_tanh,
+    "silu": _second_of_silu,
+    "mish": _second_of_mish,
+    "softsign": lambda x: -2 * torch.sign(x) / (1 + x.abs()) ** 3,
+}
+
+
+def _inside(x: Tensor, slope: Any, offset: Any) -> Tensor:
+    return (slope * x + offset > 0) & (slope * x + offset < 1)
+
+
+# Derivatives by parameters that are tensors.
+BY_PARAMETER: dict[tuple[str, str], Rule] = {
+    ("leaky_relu", "negative_slope"): lambda x, _: _where_negative(x, x),
+    ("elu", "alpha"): lambda x, _: _where_negative(x, _of.elu(x, 1.0)),
+    ("celu", "alpha"): lambda x, alpha: _where_negative(
+        x, _of.elu(_near(x / alpha), 1.0) - _near(x / alpha) * torch.exp(-_near(x / alpha).abs())
+    ),
+    ("softplus", "beta"): lambda x, beta: (x * _of.sigmoid(beta * x) - _of.softplus(x, beta)) / beta,
+    ("hard_sigmoid", "slope"): lambda x, slope, offset: torch.where(_inside(x, slope, offset), x, 0.0),
+    ("hard_sigmoid", "offset"): lambda x, slope, offset: _inside(x, slope, offset).to(x.dtype),
+    ("hard_tanh", "min_val"): lambda x, low, _: (x <= low).to(x.dtype),
+    ("hard_tanh", "max_val"): lambda x, _, high: (x >= high).to(x.dtype),
+}
+
+# The activation of the gate of a gated unit, for its second derivatives.
+ACTIVATION_OF = {"swiglu": "silu", "geglu": "gelu", "reglu": "relu"}
+
+
+def _add_elementwise(name: str, arguments: Sequence[str], tensors: int, results: int, model: int) -> Any:
+    """The operator of an elementwise function, whose first arguments are tensors; results are laid out as number `model`."""
+    function = _core.functions().get(name.partition(".")[0]) or getattr(_core, name.partition(".")[0])
+
+    def kernel(*values: Any) -> Any:
+        given, like = _arrays(values), values[model]
+        shape = like.shape
+        if all(value.shape == shape for value in values[:tensors]) and not like.is_contiguous():
+            made = [torch.empty_like(like) for _ in range(results)]
+            function(*given, out=tuple(map(_array, made)))
+            return made[0] if results == 1 else tuple(made)
+        result = function(*given)
+        return _tensor(result) if results == 1 else tuple(map(_tensor, result))
+
+    def fake(*values: Any) -> Any:
+        like = values[model]
+        shape = torch.broadcast_shapes(*(value.shape for value in values[:tensors]))
+        same = all(value.shape == like.shape for value in values[:tensors])
+        made = [torch.empty_like(like) if same else like.new_empty(shape) for _ in range(results)]
+        return made[0] if results == 1 else tuple(made)
+
+    schema = [("Tensor " if i < tensors else "float ") + argument for i, argument in enumerate(arguments)]
+    return _operator(name, schema, results, kernel, fake)
+
+
+def _add_activation(row: dict[str, Any], overload: str) -> Any:
+    """The operators of an activation; those of the overload take parameters that are tensors."""
+    name, inputs, results = row["name"], row["forward_inputs"], row["backward_outputs"]
+    tensors = len(inputs) if overload else len(inputs) - len(row["parameters"])
+    of_result = row["backward_inputs"][1] == "y"
+    forward = _add_elementwise(name + overload, inputs, tensors, 1, 0)
+    backward = _add_elementwise(f"{name}_backward{overload}", row["backward_inputs"], 1 + tensors, results, 1)
+    if results == 2:
+        _add_gated_rules(name, forward, backward)
+        return forward
+
+    def gradients(needed: list[bool], given: list[Any], grad: Tensor) -> Any:
+        yield _summed(backward(grad, *given), given[0]) if needed[0] else None
+        for i in range(1, tensors):
+            if not needed[i]:
+                yield None
+                continue
+            rule = BY_PARAMETER.get((name, inputs[i])) or _no_derivative(name, inputs[i], "first")
+            slope = rule(*(_wide(v) if isinstance(v, Tensor) else v for v in given))
+            yield _summed(grad * slope, given[i])
+
+    def seconds(needed: list[bool], given: list[Any], h: Tensor) -> Any:
+        grad, x, *parameters = given
+        yield _summed(backward(h, x, *parameters), grad) if needed[0] else None
+        if needed[1]:
+            second = SECOND.get(name) or _no_derivative(name, inputs[0])
+            values = [_wide(v) if isinstance(v, Tensor) else v for v in (x, *parameters)]
+            yield _summed(h * grad * second(*values), x)
+        else:
+            yield None
+        for i in range(2, 1 + tensors):
+            yield _no_derivative(name, inputs[i - 1]) if needed[i] else None
+
+    _differentiable(forward, gradients, range(tensors), of_result)
+    _differentiable(backward, seconds, range(1 + tensors))
+    return forward
+
+
+def _add_gated_rules(name: str, forward: Any, backward: Any) -> None:
+    def gradients(needed: list[bool], given: list[Any], grad: Tensor) -> Any:
+        return [_summed(g, v) if n else None for g, v, n in zip(backward(grad, *given), given, needed, strict=True)]
+
+    def seconds(needed: list[bool], given: list[Any], by_gate: Tensor, by_up: Tensor) -> Any:
+        """Of ``grad up act'(gate)`` and ``grad act(gate)``."""
+        activation = ACTIVATION_OF.get(name) or _no_derivative(name, "gate and up")
+        act, slope = getattr(_of, activation), getattr(_of, activation + "_backward")
+        grad, gate, up = map(_wide, given)
+        by_gate, by_up = _wide(by_gate), _wide(by_up)
+        yield _summed(slope(by_gate * up, gate) + by_up * act(gate), given[0]) if needed[0] else None
+        if needed[1]:
+            yield _summed(by_gate * grad * up * SECOND[activation](gate) + slope(by_up * grad, gate), given[1])
+        else:
+            yield None
+        yield _summed(slope(by_gate * grad, gate), given[2]) if needed[2] else None
+
+    _differentiable(forward, gradients, range(2))
+    _differentiable(backward, seconds, range(3))
+
+
+# Softmax and its family
+
+
+def _axes_of(axis: Sequence[int]) -> Any:
+    return axis[0] if len(axis) == 1 else tuple(axis)
+
+
+def _shape_without(shape: Sequence[Any], axes: Sequence[int], keepdims: bool = False) -> list[Any]:
+    if keepdims:
+        return [1 if i in axes else n for i, n in enumerate(shape)]
+    return [n for i, n in enumerate(shape) if i not in axes]
+
+
+def _kept(x: Tensor, where: Tensor | None) -> Tensor:
+    return x if where is None else torch.where(where, x, 0.0)
+
+
+def _total(x: Tensor, axis: Sequence[int]) -> Tensor:
+    return x.sum(axis, keepdim=True) if axis else x
+
+
+# Derivatives of the gradients ``y (g - sum g y)`` and ``g - exp(y) sum g``, times h: by g, then by y.
+SECOND_OF_ROWS: dict[str, tuple[Rule, Rule]] = {
+    "softmax": (
+        lambda h, y, axis: y * (h - _total(h * y, axis)),
+        lambda h, g, y, axis: h * (g - _total(g * y, axis)) - g * _total(h * y, axis),
+    ),
+    "log_softmax": (
+        lambda h, y, axis: h - _total(h * torch.exp(y), axis),
+        lambda h, g, y, axis: -h * torch.exp(y) * _total(g, axis),
+    ),
+}
+
+
+def _add_softmax(name: str) -> Any:
+    function, slope = getattr(_core, name), getattr(_core, name + "_backward")
+
+    def kernel(x: Tensor, axis: Sequence[int], scale: float, where: Tensor | None) -> Tensor:
+        array, mask = _arrays((x, where))
+        return _of_layout(x, lambda out: function(array, _axes_of(axis), scale, mask, out))
+
+    def backward_kernel(grad: Tensor, y: Tensor, axis: Sequence[int], scale: float, where: Tensor | None) -> Tensor:
+        by, array, mask = _arrays((grad, y, where))
+        return _of_layout(y, lambda out: slope(by, array, _axes_of(axis), scale, mask, out))
+
+    options = ["int[] axis", "float scale", "Tensor? where"]
+    forward = _operator(name, ["Tensor x", *options], 1, kernel, lambda x, *options: torch.empty_like(x))
+    backward = _operator(
+        name + "_backward",
+        ["Tensor grad", "Tensor y", *options],
+        1,
+        backward_kernel,
+        lambda grad, y, *options: torch.empty_like(y),
+    )
+
+    def gradients(needed: list[bool], given: list[Any], grad: Tensor) -> Any:
+        return [backward(grad, *given)]
+
+    def seconds(needed: list[bool], given: list[Any], h: Tensor) -> Any:
+        grad, y, axis, scale, where = given
+        h, g = (_kept(_wide(v), where) for v in (h, grad))
+        by_grad, by_y = SECOND_OF_ROWS[name]
+        yield _summed(_kept(scale * by_grad(h, _wide(y), axis), where), grad) if needed[0] else None
+        yield _summed(_kept(scale * by_y(h, g, _wide(y), axis), where), y) if needed[1] else None
+
+    _differentiable(forward, gradients, [0], of_result=True)
+    _differentiable(backward, seconds, [0, 1])
+    return forward
+
+
+def _add_logsumexp() -> Any:
+    def kernel(x: Tensor, axis: Sequence[int], keepdims: bool, where: Tensor | None) -> Tensor:
+        array, mask = _arrays((x, where))
+        return _tensor(nl.logsumexp(array, _axes_of(axis), keepdims=keepdims, where=mask))
+
+    def fake(x: Tensor, axis: Sequence[int], keepdims: bool, where: Tensor | None) -> Tensor:
+        return x.new_empty(_shape_without(x.shape, axis, keepdims))
+
+    def backward_kernel(grad: Tensor, x: Tensor, axis: Sequence[int], where: Tensor | None) -> Tensor:
+        by, array, mask = _arrays((grad, x, where))
+        return _of_layout(x, lambda out: nl.logsumexp_backward(by, array, _axes_of(axis), where=mask, out=out))
+
+    forward = _operator("logsumexp", ["Tensor x", "int[] axis", "bool keepdims", "Tensor? where"], 1, kernel, fake)
+    backward = _operator(
+        "logsumexp_backward",
+        ["Tensor grad", "Tensor x", "int[] axis", "Tensor? where"],
+        1,
+        backward_kernel,
+        lambda grad, x, axis, where: torch.empty_like(x),
+    )
+
+    def gradients(needed: list[bool], given: list[Any], grad: Tensor) -> Any:
+        x, axis, _, where = given
+        return [backward(grad.reshape(_shape_without(x.shape, axis)), x, axis, where)]
+
+    def seconds(needed: list[bool], given: list[Any], h: Tensor) -> Any:
+        """Of ``grad softmax(x)``."""
+        grad, x, axis, where = given
+        y = _wide(_of.softmax(x, axis, 1.0, where))
+        g, h = _wide(grad).reshape(_shape_without(x.shape, axis, True)), _wide(h)
+        yield _summed(_total(_kept(h * y, where), axis).reshape(grad.shape), grad) if needed[0] else None
+        yield _summed(_of.softmax_backward(h * g, y, axis, 1.0, where), x) if needed[1] else None
+
+    _differentiable(forward, gradients, [0])
+    _differentiable(backward, seconds, [0, 1])
+    return forward
+
+
+# Losses
+
+
+def _loss_dtype(x: Tensor) -> torch.dtype:
+    return torch.float64 if x.dtype is torch.float64 else torch.float32
+
+
+def _schema_of(signature: inspect.Signature) -> list[str]:
+    """The arguments of an operator: tensors, but for options whose annotation says otherwise."""
+    plain = {int: "int", float: "float", str: "str", float | None: "float?", int | None: "int?"}
+    return [
+        f"{'Tensor' if p.kind is p.POSITIONAL_OR_KEYWORD else plain.get(p.annotation, 'Tensor?')} {p.name}"
+        for p in signature.parameters.values()
+    ]
+
+
+def _losses_shape(x: Tensor, axis: int | None, reduction: str) -> Sequence[Any]:
+    if reduction != "none":
+        return ()
+    return x.shape if axis is None else _shape_without(x.shape, [axis % x.ndim])
+
+
+def _rows_of(g: Tensor, x: Tensor, options: dict[str, Any]) -> Tensor:
+    """What belongs to losses, one for all or one for each, as it broadcasts to their argument."""
+    if g.ndim == 0 or "axis" not in options:
+        return g
+    return g.unsqueeze(options["axis"] % x.ndim)
+
+
+# The derivative of a loss's gradient by the same argument, times h: rule(h, g, x, other, backward, options), where backward(g)
+# is that gradient. Factors of classes, rows and targets stand nowhere here: losses at logits of zero tell them.
+
+
+def _at_zero(loss: str, x: Tensor, other: Tensor, options: dict[str, Any]) -> Tensor:
+    """The losses for logits of zero, divided as the reduction does; they broadcast to the logits."""
+    call, zero = getattr(_of, loss), torch.zeros_like(x, dtype=_loss_dtype(x))
+    losses = call(zero, other, **options | {"reduction": "none"})
+    if options["reduction"] == "mean":  # a loss of 0 at zero has no mean but itself
+        total = losses.sum()
+        losses = losses * torch.where(total == 0, 1.0, call(zero, other, **options) / total)
+    return _rows_of(losses, x, options)
+
+
+def _second_of_cross_entropy(
+    h: Tensor, g: Tensor, x: Tensor, targets: Tensor, backward: Rule, options: dict[str, Any]
+) -> Tensor:
+    """Of ``a p - y + 2 c r lse p``: a is the sum of a row's targets with all factors, r the row's factor, c the z_loss."""
+    axis, z_loss = [options["axis"] % x.ndim], options["z_loss"]
+    log = math.log(max(2, x.shape[axis[0]]))  # of one class, p is 1 whatever the factors
+    y = _of.softmax(x, axis, 1.0, None)
+    plain = _at_zero("cross_entropy", x, targets, options | {"z_loss": 0.0})
+    through_p = _of.softmax_backward(h, y, axis, 1.0, None)
+    result = plain / log * through_p
+    if z_loss:
+        rows = (_at_zero("cross_entropy", x, targets, options | {"z_loss": 1.0}) - plain) / log**2
+        lse = _of.logsumexp(x, axis, True, None)
+        result = result + 2 * z_loss * rows * (lse * through_p + y * _total(y * h, axis))
+    return g * result
+
+
+def _second_of_kl_with_logits(h: Tensor, g: Tensor, x: Tensor, p: Tensor, backward: Rule, options: dict[str, Any]) -> Tensor:
+    more = {"weight": None, "ignore_index": -100, "label_smoothing": 0.0, "z_loss": 0.0}
+    return _second_of_cross_entropy(h, g, x, p, backward, options | more)  # which differs by the entropy of p
+
+
+def _second_of_binary(h: Tensor, g: Tensor, x: Tensor, targets: Tensor, backward: Rule, options: dict[str, Any]) -> Tensor:
+    """Of ``(1 - y) sigmoid(x) - q y sigmoid(-x)``, where q is pos_weight."""
+    factor = _at_zero("binary_cross_entropy_with_logits", x, targets, options) / math.log(2)
+    return h * g * factor * _of.sigmoid(x) * _of.sigmoid(-x)
+
+
+SECOND_OF_LOSSES: dict[str, Rule] = {
+    "cross_entropy": _second_of_cross_entropy,
+    "kl_divergence_with_logits": _second_of_kl_with_logits,
+    "binary_cross_entropy_with_logits": _second_of_binary,
+    "nll_loss": lambda h, g, x, other, backward, options: torch.zeros_like(x),
+    "categorical_cross_entropy": lambda h, g, x, other, backward, options: -h * backward(g) / x,  # of -y / x
+    "kl_divergence": lambda h, g, x, other, backward, options: -h * backward(g) / x,
+}
+
+
+def _add_loss(row: dict[str, Any]) -> Any:
+    name = row["name"]
+    signature = inspect.signature(getattr(nl, name))
+    schema, names, place = _schema_of(signature), list(signature.parameters), int(row["kind"] == "rows")
+    function, slope = getattr(nl, name), getattr(nl, name + "_backward")
+
+    def kernel(*values: Any) -> Tensor:
+        first, second, *options = _arrays(values)
+        return _tensor(function(first, second, **dict(zip(names[2:], options, strict=True))))
+
+    def fake(*values: Any) -> Tensor:
+        x, options = values[place], dict(zip(names, values, strict=True))
+        return x.new_empty(_losses_shape(x, options.get("axis"), options["reduction"]), dtype=_loss_dtype(x))
+
+    def backward_kernel(*values: Any) -> Tensor:
+        by, first, second, *given = _arrays(values)
+        options = dict(zip(names[2:], given, strict=True))
+        return _of_layout(values[1 + place], lambda out: slope(by, first, second, out=out, **options))
+
+    forward = _operator(name, schema, 1, kernel, fake)
+    backward = _operator(
+        name + "_backward", ["Tensor grad", *schema], 1, backward_kernel, lambda *values: torch.empty_like(values[1 + place])
+    )
+
+    def gradients(needed: list[bool], given: list[Any], grad: Tensor) -> Any:
+        return [backward(grad, *given)]
+
+    def seconds(needed: list[bool], given: list[Any], h: Tensor) -> Any:
+        grad, *values = given
+        options = dict(zip(names[2:], values[2:], strict=True))
+        x, other = values[place], values[1 - place]
+        if needed[0]:  # the gradient is linear in it
+            product = _wide(h) * _wide(backward(torch.ones_like(grad), *values))
+            if grad.ndim == 0:
+                product = product.sum()
+            elif "axis" in options:
+                product = product.sum(options["axis"])
+            yield product.to(grad.dtype)
+        else:
+            yield None
+        if needed[1]:
+            second = SECOND_OF_LOSSES.get(name) or _no_derivative(name, names[place])
+            g = _rows_of(grad, x, options)
+            yield _summed(second(_wide(h), g, _wide(x), other, lambda g: _wide(backward(grad, *values)), options), x)
+        else:
+            yield None
+
+    _differentiable(forward, gradients, [place])
+    _differentiable(backward, seconds, [0, 1 + place])
+    return forward
+
+
+def _add_linear_cross_entropy() -> Any:
+    signature = inspect.signature(nl.linear_cross_entropy)
+    schema, names = _schema_of(signature), list(signature.parameters)
+    places = [names.index(name) for name in ("x", "weight", "bias")]
+
+    def kernel(*values: Any) -> Tensor:
+        x, weight, targets, *options = _arrays(values)
+        return _tensor(nl.linear_cross_entropy(x, weight, targets, **dict(zip(names[3:], options, strict=True))))
+
+    def fake(x: Tensor, *values: Any) -> Tensor:
+        options = dict(zip(names[1:], values, strict=True))
+        return x.new_empty(_losses_shape(x, -1, options["reduction"]), dtype=_loss_dtype(x))
+
+    def backward_kernel(*values: Any) -> tuple[Tensor, ...]:
+        grad, x, weight, targets, *options = _arrays(values)
+        made = nl.linear_cross_entropy_backward(grad, x, weight, targets, **dict(zip(names[3:], options, strict=True)))
+        return tuple(_tensor(np.zeros(0, made[0].dtype) if g is None else g) for g in made)
+
+    def backward_fake(grad: Tensor, *values: Any) -> tuple[Tensor, ...]:
+        given = [values[i] for i in places]
+        return tuple(values[0].new_empty(0 if v is None else v.shape, dtype=_loss_dtype(values[0])) for v in given)
+
+    forward = _operator("linear_cross_entropy", schema, 1, kernel, fake)
+    backward = _operator("linear_cross_entropy_backward", ["Tensor grad", *schema], 3, backward_kernel, backward_fake)
+
+    def gradients(needed: list[bool], given: list[Any], grad: Tensor) -> Any:
+        made = backward(grad, *given)
+        return [_summed(g, given[i]) if n else None for g, i, n in zip(made, places, needed, strict=True)]
+
+    def seconds(needed: list[bool], given: list[Any], *h: Tensor) -> Any:
+        return [_no_derivative("linear_cross_entropy", "its arguments")]
+
+    _differentiable(forward, gradients, places)
+    _differentiable(backward, seconds, [0, *(i + 1 for i in places)])
+    return forward
+
+
+# The functions: they check arguments, and bring tensors to one type
+
+
+def _is_tensor(name: str, value: Any) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} is a {type(value).__name__}; nonlin.torch takes tensors: torch.as_tensor({name})")
+    return value
+
+
+def _float(name: str, value: Any) -> Tensor:
+    """A tensor of floats; integers and booleans become float64."""
+    tensor = _is_tensor(name, value)
+    if tensor.dtype in FLOATS:
+        return tensor
+    if tensor.dtype in WHOLE:
+        return tensor.to(torch.float64)
+    raise TypeError(f"{name} has dtype {tensor.dtype}; it takes float16, bfloat16, float32, float64, booleans or integers")
+
+
+def _floats(names: Sequence[str], values: Sequence[Any]) -> list[Tensor]:
+    """Tensors of floats of one type, that of NumPy's result."""
+    tensors = [_float(name, value) for name, value in zip(names, values, strict=True)]
+    dtypes = {t.dtype for t in tensors}
+    if len(dtypes) == 1:
+        return tensors
+    if dtypes >= {torch.float16, torch.bfloat16}:
+        raise TypeError(f"{' and '.join(names)} are float16 and bfloat16, which have no common type: convert one")
+    wide = max(dtypes, key=lambda t: t.itemsize)
+    return [t.to(wide) for t in tensors]
+
+
+def _number(name: str, value: Any, taken: str = "a number") -> float:
+    if isinstance(value, (float, int)):
+        return float(value)
+    if (
+        isinstance(value, (np.generic, np.ndarray))
+        and value.ndim == 0
+        and (is_real(value.dtype) or value.dtype.kind in INTEGERS)
+    ):
+        return float(value)
+    raise TypeError(f"{name} is {value!r}; it takes {taken}")
+
+
+def _integer(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}; it takes an integer") from None
+
+
+def _axis(axis: Any, ndim: int) -> int:
+    i = _integer("axis", axis)
+    if not -ndim <= i < ndim:
+        raise np.exceptions.AxisError(i, ndim)
+    return i % ndim
+
+
+def _axes(axis: Any, ndim: int) -> list[int]:
+    if axis is None:
+        return list(range(ndim))
+    axes = [_axis(i, ndim) for i in (axis if isinstance(axis, tuple) else (axis,))]
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"axis is {axis}, which names an axis twice; it takes different ones")
+    return axes
+
+
+def _option(schema: str, value: Any) -> Any:
+    """An option of a loss, of the type that the operator takes."""
+    kind, name = schema.split()
+    if name == "reduction" and value not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction is {value!r}; it takes 'mean', 'sum' or 'none'")
+    if isinstance(value, Tensor) and kind != "Tensor?":
+        raise TypeError(f"{name} is a tensor; it takes a number")
+    if kind == "str" or isinstance(value, Tensor) or (value is None and kind.endswith("?")):
+        return value
+    if kind.startswith("int"):
+        return _integer(name, value)
+    if kind.startswith("float"):
+        return _number(name, value)
+    return torch.tensor(_number(name, value, "a tensor or a number"), dtype=torch.float64)
+
+
+def _where(where: Any) -> Tensor | None:
+    if where is None:
+        return None
+    if _is_tensor("where", where).dtype is not torch.bool:
+        raise TypeError(f"where has dtype {where.dtype}; it takes booleans")
+    return where
+
+
+_NOTES = """
+
+    `nonlin.{name}` on tensors of the CPU, with the same arguments and bits; {by}.
+
+    Parameters
+    ----------
+    {parameters}
+        As for `nonlin.{name}`: tensors for arrays, Python's numbers for numbers.
+
+    Returns
+    -------
+    torch.Tensor
+        What `nonlin.{name}` returns, in memory that is nonlin's.
+
+    Raises
+    ------
+    TypeError
+        As `nonlin.{name}`; for what is no tensor, and for tensors that are sparse or on another device.
+    ValueError
+        As `nonlin.{name}`.
+    NotImplementedError
+        By a second differentiation for which there is no rule.
+    """
+
+
+def _public(name: str, parameters: list[inspect.Parameter], call: Callable[..., Any], by: str) -> None:
+    """A function of this module, which hands its arguments on in their order."""
+    parameters = [p.replace(annotation=p.empty) for p in parameters]
+    signature = inspect.Signature(parameters)
+    names = [p.name for p in parameters]
+    positional = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
+    required = sum(p.default is p.empty for p in parameters)
+    defaults = [p.default for p in parameters]
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        values = [*args, *defaults[len(args) :]]
+        for key, value in kwargs.items():
+            if key in names[len(args) :]:
+                values[names.index(key)] = value
+            else:
+                signature.bind(*args, **kwargs)  # says what is wrong
+        if len(args) > positional or any(n not in kwargs for n in names[len(args) : required]):
+            signature.bind(*args, **kwargs)
+        return call(*values)
+
+    function.__name__ = function.__qualname__ = name
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    lines = (getattr(nl, name).__doc__ or name).splitlines()
+    summary = next(line for line in lines if line.strip() and not line.startswith(name + "("))  # which ufuncs begin with
+    function.__doc__ = summary.strip() + _NOTES.format(name=name, by=by, parameters=", ".join(names))
+    globals()[name] = function
+    __all__.append(name)
+
+
+def _parameters_of(name: str, without: Sequence[str] = ()) -> list[inspect.Parameter]:
+    return [p for p in inspect.signature(getattr(nl, name)).parameters.values() if p.name not in without]
+
+
+def _add_activations() -> None:
+    rows = _core.activations()
+    for row in rows:
+        ops = [_add_activation(row, overload) for overload in ("", ".parameters")[: 1 + bool(row["parameters"])]]
+        if not row["form_of"]:
+            forms = {o: value for other in rows if other["form_of"] == row["name"] for o, value in other["option"].items()}
+            _add_public_activation(row, forms, *ops)
+
+
+def _add_public_activation(row: dict[str, Any], forms: dict[str, str], plain: Any, by_tensors: Any = None) -> None:
+    name, inputs, count = row["name"], row["forward_inputs"], len(row["forward_inputs"]) - len(row["parameters"])
+    signature = [p for p in _parameters_of(name) if p.name in inputs or p.name in forms]
+
+    def call(*values: Any) -> Any:
+        tensors = _floats(inputs[:count], values[:count]) if count > 1 else [_float(inputs[0], values[0])]
+        return plain(*tensors)
+
+    def call_with_parameters(*values: Any) -> Any:
+        x, parameters = _float(inputs[0], values[0]), list(values[1:])
+        if not any(isinstance(value, Tensor) for value in parameters):
+            numbers = zip(inputs[1:], parameters, strict=True)
+            return plain(x, *(_number(n, value, "a number or a tensor") for n, value in numbers))
+        for i, value in enumerate(parameters):  # numbers and tensors of no dimensions are of the type of x
+            if not isinstance(value, Tensor):
+                parameters[i] = torch.tensor(_number(inputs[1 + i], value), dtype=x.dtype)
+            elif value.ndim == 0:
+                parameters[i] = value.to(x.dtype)
+        return by_tensors(*_floats(inputs, [x, *parameters]))
+
+    def call_of_form(x: Any, choice: Any) -> Any:
+        ((option, usual),) = ((p.name, p.default) for p in signature[count:])
+        if choice == usual:
+            return plain(_float(inputs[0], x))
+        if choice != forms[option]:
+            raise ValueError(f"{option} is {choice!r}; it takes {usual!r} or {forms[option]!r}")
+        return OPERATORS[f"{name}_{choice}"](_float(inputs[0], x))
+
+    by = "differentiable by " + " and ".join(f"`{n}`" for n in inputs)
+    if row["parameters"]:
+        _public(name, signature, call_with_parameters, by + ", those that are tensors")
+    else:
+        _public(name, signature, call_of_form if forms else call, by)
+
+
+def _add_all_rows() -> None:
+    for name in ("softmax", "log_softmax"):
+        op = _add_softmax(name)
+
+        def call(x: Any, axis: Any, scale: Any, where: Any, op: Any = op) -> Any:
+            x = _float("x", x)
+            return op(x, _axes(axis, x.ndim), _number("scale", scale), _where(where))
+
+        _public(name, _parameters_of(name, ["out"]), call, "differentiable by `x`")
+    logsumexp = _add_logsumexp()
+
+    def call_logsumexp(x: Any, axis: Any, keepdims: Any, where: Any) -> Any:
+        x = _float("x", x)
+        return logsumexp(x, _axes(axis, x.ndim), bool(keepdims), _where(where))
+
+    by = "differentiable by `x`; without factors `b` and their sign"
+    _public("logsumexp", _parameters_of("logsumexp", ["out", "b", "return_sign"]), call_logsumexp, by)
+
+
+def _add_losses() -> None:
+    for row in _core.losses():
+        operand = row["arguments"][row["kind"] == "rows"]
+        _add_public_loss(row["name"], _add_loss(row), row["arguments"], [operand])
+    arguments = ["x", "weight", "targets"]
+    _add_public_loss("linear_cross_entropy", _add_linear_cross_entropy(), arguments, ["x", "weight", "bias"])
+
+
+def _add_public_loss(name: str, op: Any, arguments: list[str], differentiable: list[str]) -> None:
+    parameters, count = _parameters_of(name), len(arguments)
+    schema = _schema_of(inspect.Signature(parameters))[count:]
+    defaults = [p.default for p in parameters[count:]]
+    checks = [_float if a in differentiable else _is_tensor for a in arguments]
+
+    def call(*values: Any) -> Any:
+        tensors = [check(a, value) for check, a, value in zip(checks, arguments, values, strict=False)]
+        options = zip(schema, values[count:], defaults, strict=True)
+        return op(*tensors, *(value if value is default else _option(s, value) for s, value, default in options))
+
+    _public(name, parameters, call, "differentiable by " + " and ".join(f"`{n}`" for n in differentiable))
+
+
+_add_activations()
+_add_all_rows()
+_add_losses()
+__all__.sort()
