@@ -102,7 +102,7 @@ valgrind: $(BUILT)
 
 # The tests that compare with torch, JAX and the benchmark's other contenders, where these can be installed.
 peers: $(BUILT)
-	tools/with_peers.sh $(SUITE) tests/test_bench.py tests/test_fuzz.py tests/test_linear_cross_entropy.py tests/test_loss_values.py $(ARGS)
+	tools/with_peers.sh $(SUITE) tests/test_bench.py tests/test_fuzz.py tests/test_linear_cross_entropy.py tests/test_loss_values.py tests/test_torch.py $(ARGS)
 
 # The checks of all promises, one after another, in some hours; ARGS=--list shows them.
 check-all: $(DEPS)

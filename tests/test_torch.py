@@ -1,10 +1,11 @@
 """nonlin.torch: operators that torch's own checks pass, with nonlin's bits, gradients and errors."""
 
+import functools
 import inspect
 import itertools
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,15 @@ all_activations = pytest.mark.parametrize("function", FORWARD, ids=lambda f: f.n
 all_rows = pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
 all_losses = pytest.mark.parametrize("loss", LOSSES, ids=str)
 Call = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread_of_torch() -> Iterator[None]:
+    """On a busy machine its threads, which wait for each other, take a hundred times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def tensor(a: Any) -> Any:
@@ -328,8 +338,8 @@ def test_second_derivatives_of_far_arguments(dtype: np.dtype) -> None:
 
 def test_a_new_activation_has_first_derivatives(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands in no table of this module raises by the second derivative only."""
-    monkeypatch.delitem(nlt.SECOND, "silu")
-    monkeypatch.delitem(nlt.BY_PARAMETER, ("elu", "alpha"))
+    monkeypatch.delitem(nlt._SECOND, "silu")
+    monkeypatch.delitem(nlt._BY_PARAMETER, ("elu", "alpha"))
     x = torch.ones(3, dtype=torch.float64, requires_grad=True)
     (first,) = torch.autograd.grad(nlt.silu(x).sum(), x, create_graph=True)
     with pytest.raises(NotImplementedError, match=r"silu of nonlin\.torch has no second derivative by x"):
@@ -370,23 +380,23 @@ def sample(name: str, rng: np.random.Generator) -> list[Any]:
     values = values_of(forward, overload, rng)
     values = {n: tensor(v) if isinstance(v, np.ndarray) else v for n, v in values.items()}
     if base != forward:
-        op = nlt.OPERATORS[forward + dot + overload]
+        op = nlt._OPERATORS[forward + dot + overload]
         values["y"] = op(*(values[a.name] for a in op._schema.arguments))
         values["grad"] = torch.ones_like(values["y"])
     by = BY | ({"weight", "bias"} if forward == "linear_cross_entropy" else set())
-    given = [values[a.name] for a in nlt.OPERATORS[name]._schema.arguments]
+    given = [values[a.name] for a in nlt._OPERATORS[name]._schema.arguments]
     if base != forward and forward in NO_SECOND:
         return given
-    names = [a.name for a in nlt.OPERATORS[name]._schema.arguments]
+    names = [a.name for a in nlt._OPERATORS[name]._schema.arguments]
     return [v.requires_grad_() if n in by else v for n, v in zip(names, given, strict=True)]
 
 
 NO_SECOND = {"binary_cross_entropy", "focal_loss", "binary_focal_loss_with_logits", "linear_cross_entropy"}
 
 
-@pytest.mark.parametrize("name", sorted(nlt.OPERATORS))
+@pytest.mark.parametrize("name", sorted(nlt._OPERATORS))
 def test_opcheck(name: str, rng: np.random.Generator) -> None:
-    results = torch.library.opcheck(nlt.OPERATORS[name], tuple(sample(name, rng)))
+    results = torch.library.opcheck(nlt._OPERATORS[name], tuple(sample(name, rng)))
     assert set(results.values()) == {"SUCCESS"}, results
 
 
@@ -399,10 +409,8 @@ def every_call(rng: np.random.Generator) -> list[tuple[str, Call, list[Any]]]:
     for f in FORWARD:
         calls.append((f.name, public(f), leaves(*f.points(rng, (4, 5), np.float32))))
         if f.parameters:
-            given = tensors(parameters(f, rng, (5,), np.float32))
-            calls.append(
-                (f.name, lambda x, f=f, given=given: public(f)(x, **given), leaves(*f.points(rng, (4, 5), np.float32)))
-            )
+            by_tensors = functools.partial(public(f), **tensors(parameters(f, rng, (5,), np.float32)))
+            calls.append((f.name, by_tensors, leaves(*f.points(rng, (4, 5), np.float32))))
     (x,) = leaves(rng.standard_normal((4, 5)).astype(np.float32))
     calls.append(("softmax", lambda x: nlt.softmax(x, 0, scale=0.5), [x]))
     calls.append(("log_softmax", lambda x: nlt.log_softmax(x, axis=(0, 1)), [x]))

@@ -7,7 +7,7 @@ They have the names and arguments of nonlin's own functions (``axis``, not ``dim
 >>> x = torch.tensor([-1.0, 0.0, 2.0], requires_grad=True)
 >>> nlt.gelu(x, approximate="tanh").sum().backward()
 >>> x.grad
-tensor([-0.0829,  0.5000,  1.0861])
+tensor([-0.0830,  0.5000,  1.0861])
 >>> nlt.cross_entropy(torch.tensor([[2.0, 1.0, 0.1]]), torch.tensor([0]), label_smoothing=0.1)
 tensor(0.5137)
 
@@ -35,15 +35,15 @@ try:
 except ImportError as error:
     raise ImportError("nonlin.torch needs PyTorch, 2.6 or newer: pip install nonlin[torch]") from error
 
-BFLOAT16: np.dtype | None  # which NumPy has from another package
+_BFLOAT16: np.dtype | None  # which NumPy has from another package
 try:
     from ml_dtypes import bfloat16
 
-    BFLOAT16 = np.dtype(bfloat16)
+    _BFLOAT16 = np.dtype(bfloat16)
 except ImportError:
-    BFLOAT16 = None
+    _BFLOAT16 = None
 
-Rule = Callable[..., Any]
+_Rule = Callable[..., Any]
 
 __all__: list[str] = []
 
@@ -52,8 +52,8 @@ if TYPE_CHECKING:  # functions come from the tables
     def __getattr__(name: str) -> Any: ...
 
 
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-WHOLE = (
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_WHOLE = (
     torch.bool,
     torch.uint8,
     torch.int8,
@@ -72,9 +72,9 @@ WHOLE = (
 def _array(tensor: Tensor) -> np.ndarray:
     tensor = tensor.detach()
     if tensor.dtype is torch.bfloat16:  # which tensor.numpy() refuses
-        if BFLOAT16 is None:
+        if _BFLOAT16 is None:
             raise TypeError("a tensor has dtype bfloat16, which NumPy has from the package ml_dtypes: pip install ml_dtypes")
-        return tensor.view(torch.int16).numpy().view(BFLOAT16)  # type: ignore[no-any-return]
+        return tensor.view(torch.int16).numpy().view(_BFLOAT16)  # type: ignore[no-any-return]
     return tensor.numpy()  # type: ignore[no-any-return]
 
 
@@ -84,7 +84,7 @@ def _arrays(values: Iterable[Any]) -> list[Any]:
 
 def _tensor(result: Any) -> Tensor:
     array = np.asarray(result, order="C")
-    if BFLOAT16 is not None and array.dtype == BFLOAT16:
+    if _BFLOAT16 is not None and array.dtype == _BFLOAT16:
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
 
@@ -126,10 +126,10 @@ def _refuse(*values: Any) -> Any:
 
 
 _library = torch.library.Library("nonlin", "DEF")
-OPERATORS: dict[str, Any] = {}  # all of them, those of gradients too, by name
+_OPERATORS: dict[str, Any] = {}  # all of them, those of gradients too, by name
 
 
-def _operator(name: str, arguments: Sequence[str], results: int, kernel: Rule, fake: Rule) -> Any:
+def _operator(name: str, arguments: Sequence[str], results: int, kernel: _Rule, fake: _Rule) -> Any:
     """A new operator on the CPU's tensors; what it would give for fake ones is an empty tensor of that shape and layout."""
     returned = "Tensor" if results == 1 else f"({', '.join(['Tensor'] * results)})"
     _library.define(f"{name}({', '.join(arguments)}) -> {returned}", tags=(torch.Tag.pt2_compliant_tag,))
@@ -137,11 +137,11 @@ def _operator(name: str, arguments: Sequence[str], results: int, kernel: Rule, f
     _library.impl(name, _refuse, "CompositeExplicitAutograd")  # all other kinds of tensors
     torch.library.register_fake(f"nonlin::{name}", fake, lib=_library)
     base, _, overload = name.partition(".")
-    OPERATORS[name] = getattr(getattr(torch.ops.nonlin, base), overload or "default")
-    return OPERATORS[name]
+    _OPERATORS[name] = getattr(getattr(torch.ops.nonlin, base), overload or "default")
+    return _OPERATORS[name]
 
 
-def _differentiable(op: Any, rule: Rule, by: Sequence[int], of_result: bool = False) -> None:
+def _differentiable(op: Any, rule: _Rule, by: Sequence[int], of_result: bool = False) -> None:
     """Register ``rule(needed, arguments, *grads)``, which gives the gradients by the arguments whose places are `by`.
 
     `needed` says for each of them whether it is wanted. With `of_result` the rule gets the result for the first argument.
@@ -229,13 +229,13 @@ def _second_of_mish(x: Tensor) -> Tensor:
 
 
 # The derivative of the first one: by x, or by the result y where the first one is computed from that.
-SECOND: dict[str, Rule] = {
+_SECOND: dict[str, _Rule] = {
     "relu": _zero,
     "relu6": _zero,
     "leaky_relu": _zero,
     "hard_sigmoid": _zero,
     "hard_tanh": _zero,
-    "hard_swish": lambda x: torch.where(x.abs() < 3, 1 / 3, torch.zeros_like(x)),
+    "hard_swish": lambda x: _of.hard_sigmoid_backward(torch.full_like(x, 2.0), x, 1 / 6, 0.5),
     "elu": lambda x, alpha: _where_negative(x, _slope("elu", x, alpha)),
     "celu": lambda x, alpha: _where_negative(x, _slope("celu", x, alpha) / alpha),
     "selu": lambda x: _where_negative(x, _slope("selu", x)),
@@ -255,14 +255,23 @@ def _inside(x: Tensor, slope: Any, offset: Any) -> Tensor:
     return (slope * x + offset > 0) & (slope * x + offset < 1)
 
 
+def _celu_by_alpha(x: Tensor, alpha: Tensor) -> Tensor:
+    z = _near(-_of.relu(-x) / alpha)
+    return torch.expm1(z) - z * torch.exp(z)
+
+
+def _softplus_by_beta(x: Tensor, beta: Tensor) -> Tensor:
+    """``(y sigmoid(y) - log(1 + exp(y))) / beta^2`` of y = beta x, which is even: below 0 nothing cancels."""
+    y = -_near(beta * x).abs()
+    return (y * _of.sigmoid(y) - _of.softplus(y, 1.0)) / (beta * beta)
+
+
 # Derivatives by parameters that are tensors.
-BY_PARAMETER: dict[tuple[str, str], Rule] = {
+_BY_PARAMETER: dict[tuple[str, str], _Rule] = {
     ("leaky_relu", "negative_slope"): lambda x, _: _where_negative(x, x),
     ("elu", "alpha"): lambda x, _: _where_negative(x, _of.elu(x, 1.0)),
-    ("celu", "alpha"): lambda x, alpha: _where_negative(
-        x, _of.elu(_near(x / alpha), 1.0) - _near(x / alpha) * torch.exp(-_near(x / alpha).abs())
-    ),
-    ("softplus", "beta"): lambda x, beta: (x * _of.sigmoid(beta * x) - _of.softplus(x, beta)) / beta,
+    ("celu", "alpha"): _celu_by_alpha,
+    ("softplus", "beta"): _softplus_by_beta,
     ("hard_sigmoid", "slope"): lambda x, slope, offset: torch.where(_inside(x, slope, offset), x, 0.0),
     ("hard_sigmoid", "offset"): lambda x, slope, offset: _inside(x, slope, offset).to(x.dtype),
     ("hard_tanh", "min_val"): lambda x, low, _: (x <= low).to(x.dtype),
@@ -270,7 +279,7 @@ BY_PARAMETER: dict[tuple[str, str], Rule] = {
 }
 
 # The activation of the gate of a gated unit, for its second derivatives.
-ACTIVATION_OF = {"swiglu": "silu", "geglu": "gelu", "reglu": "relu"}
+_ACTIVATION_OF = {"swiglu": "silu", "geglu": "gelu", "reglu": "relu"}
 
 
 def _add_elementwise(name: str, arguments: Sequence[str], tensors: int, results: int, model: int) -> Any:
@@ -315,7 +324,7 @@ def _add_activation(row: dict[str, Any], overload: str) -> Any:
             if not needed[i]:
                 yield None
                 continue
-            rule = BY_PARAMETER.get((name, inputs[i])) or _no_derivative(name, inputs[i], "first")
+            rule = _BY_PARAMETER.get((name, inputs[i])) or _no_derivative(name, inputs[i], "first")
             slope = rule(*(_wide(v) if isinstance(v, Tensor) else v for v in given))
             yield _summed(grad * slope, given[i])
 
@@ -323,7 +332,7 @@ def _add_activation(row: dict[str, Any], overload: str) -> Any:
         grad, x, *parameters = given
         yield _summed(backward(h, x, *parameters), grad) if needed[0] else None
         if needed[1]:
-            second = SECOND.get(name) or _no_derivative(name, inputs[0])
+            second = _SECOND.get(name) or _no_derivative(name, inputs[0])
             values = [_wide(v) if isinstance(v, Tensor) else v for v in (x, *parameters)]
             yield _summed(h * grad * second(*values), x)
         else:
@@ -342,13 +351,13 @@ def _add_gated_rules(name: str, forward: Any, backward: Any) -> None:
 
     def seconds(needed: list[bool], given: list[Any], by_gate: Tensor, by_up: Tensor) -> Any:
         """Of ``grad up act'(gate)`` and ``grad act(gate)``."""
-        activation = ACTIVATION_OF.get(name) or _no_derivative(name, "gate and up")
+        activation = _ACTIVATION_OF.get(name) or _no_derivative(name, "gate and up")
         act, slope = getattr(_of, activation), getattr(_of, activation + "_backward")
         grad, gate, up = map(_wide, given)
         by_gate, by_up = _wide(by_gate), _wide(by_up)
         yield _summed(slope(by_gate * up, gate) + by_up * act(gate), given[0]) if needed[0] else None
         if needed[1]:
-            yield _summed(by_gate * grad * up * SECOND[activation](gate) + slope(by_up * grad, gate), given[1])
+            yield _summed(by_gate * grad * up * _SECOND[activation](gate) + slope(by_up * grad, gate), given[1])
         else:
             yield None
         yield _summed(slope(by_gate * grad, gate), given[2]) if needed[2] else None
@@ -379,7 +388,7 @@ def _total(x: Tensor, axis: Sequence[int]) -> Tensor:
 
 
 # Derivatives of the gradients ``y (g - sum g y)`` and ``g - exp(y) sum g``, times h: by g, then by y.
-SECOND_OF_ROWS: dict[str, tuple[Rule, Rule]] = {
+_SECOND_OF_ROWS: dict[str, tuple[_Rule, _Rule]] = {
     "softmax": (
         lambda h, y, axis: y * (h - _total(h * y, axis)),
         lambda h, g, y, axis: h * (g - _total(g * y, axis)) - g * _total(h * y, axis),
@@ -418,7 +427,7 @@ def _add_softmax(name: str) -> Any:
     def seconds(needed: list[bool], given: list[Any], h: Tensor) -> Any:
         grad, y, axis, scale, where = given
         h, g = (_kept(_wide(v), where) for v in (h, grad))
-        by_grad, by_y = SECOND_OF_ROWS[name]
+        by_grad, by_y = _SECOND_OF_ROWS[name]
         yield _summed(_kept(scale * by_grad(h, _wide(y), axis), where), grad) if needed[0] else None
         yield _summed(_kept(scale * by_y(h, g, _wide(y), axis), where), y) if needed[1] else None
 
@@ -494,8 +503,8 @@ def _rows_of(g: Tensor, x: Tensor, options: dict[str, Any]) -> Tensor:
     return g.unsqueeze(options["axis"] % x.ndim)
 
 
-# The derivative of a loss's gradient by the same argument, times h: rule(h, g, x, other, backward, options), where backward(g)
-# is that gradient. Factors of classes, rows and targets stand nowhere here: losses at logits of zero tell them.
+# The derivative of a loss's gradient by the same argument, times h: rule(h, g, x, other, backward, options); backward(g) is
+# that gradient. Factors of classes, rows and targets stand nowhere here: losses at logits of zero tell them.
 
 
 def _at_zero(loss: str, x: Tensor, other: Tensor, options: dict[str, Any]) -> Tensor:
@@ -509,7 +518,7 @@ def _at_zero(loss: str, x: Tensor, other: Tensor, options: dict[str, Any]) -> Te
 
 
 def _second_of_cross_entropy(
-    h: Tensor, g: Tensor, x: Tensor, targets: Tensor, backward: Rule, options: dict[str, Any]
+    h: Tensor, g: Tensor, x: Tensor, targets: Tensor, backward: _Rule, options: dict[str, Any]
 ) -> Tensor:
     """Of ``a p - y + 2 c r lse p``: a is the sum of a row's targets with all factors, r the row's factor, c the z_loss."""
     axis, z_loss = [options["axis"] % x.ndim], options["z_loss"]
@@ -525,18 +534,20 @@ def _second_of_cross_entropy(
     return g * result
 
 
-def _second_of_kl_with_logits(h: Tensor, g: Tensor, x: Tensor, p: Tensor, backward: Rule, options: dict[str, Any]) -> Tensor:
+def _second_of_kl_with_logits(
+    h: Tensor, g: Tensor, x: Tensor, p: Tensor, backward: _Rule, options: dict[str, Any]
+) -> Tensor:
     more = {"weight": None, "ignore_index": -100, "label_smoothing": 0.0, "z_loss": 0.0}
     return _second_of_cross_entropy(h, g, x, p, backward, options | more)  # which differs by the entropy of p
 
 
-def _second_of_binary(h: Tensor, g: Tensor, x: Tensor, targets: Tensor, backward: Rule, options: dict[str, Any]) -> Tensor:
+def _second_of_binary(h: Tensor, g: Tensor, x: Tensor, targets: Tensor, backward: _Rule, options: dict[str, Any]) -> Tensor:
     """Of ``(1 - y) sigmoid(x) - q y sigmoid(-x)``, where q is pos_weight."""
     factor = _at_zero("binary_cross_entropy_with_logits", x, targets, options) / math.log(2)
     return h * g * factor * _of.sigmoid(x) * _of.sigmoid(-x)
 
 
-SECOND_OF_LOSSES: dict[str, Rule] = {
+_SECOND_OF_LOSSES: dict[str, _Rule] = {
     "cross_entropy": _second_of_cross_entropy,
     "kl_divergence_with_logits": _second_of_kl_with_logits,
     "binary_cross_entropy_with_logits": _second_of_binary,
@@ -587,7 +598,7 @@ def _add_loss(row: dict[str, Any]) -> Any:
         else:
             yield None
         if needed[1]:
-            second = SECOND_OF_LOSSES.get(name) or _no_derivative(name, names[place])
+            second = _SECOND_OF_LOSSES.get(name) or _no_derivative(name, names[place])
             g = _rows_of(grad, x, options)
             yield _summed(second(_wide(h), g, _wide(x), other, lambda g: _wide(backward(grad, *values)), options), x)
         else:
@@ -647,9 +658,9 @@ def _is_tensor(name: str, value: Any) -> Tensor:
 def _float(name: str, value: Any) -> Tensor:
     """A tensor of floats; integers and booleans become float64."""
     tensor = _is_tensor(name, value)
-    if tensor.dtype in FLOATS:
+    if tensor.dtype in _FLOATS:
         return tensor
-    if tensor.dtype in WHOLE:
+    if tensor.dtype in _WHOLE:
         return tensor.to(torch.float64)
     raise TypeError(f"{name} has dtype {tensor.dtype}; it takes float16, bfloat16, float32, float64, booleans or integers")
 
@@ -818,7 +829,7 @@ def _add_public_activation(row: dict[str, Any], forms: dict[str, str], plain: An
             return plain(_float(inputs[0], x))
         if choice != forms[option]:
             raise ValueError(f"{option} is {choice!r}; it takes {usual!r} or {forms[option]!r}")
-        return OPERATORS[f"{name}_{choice}"](_float(inputs[0], x))
+        return _OPERATORS[f"{name}_{choice}"](_float(inputs[0], x))
 
     by = "differentiable by " + " and ".join(f"`{n}`" for n in inputs)
     if row["parameters"]:
