@@ -177,6 +177,16 @@ def test_types_are_those_of_numpy() -> None:
         assert array(y).dtype == nl.swiglu(np.ones(2, gate), np.ones(2, up)).dtype
     for dtype in (torch.int8, torch.int32, torch.uint8):
         assert nlt.cross_entropy(torch.zeros(2, 3), torch.ones(2, dtype=dtype)).dtype == torch.float32
+    for one, other in itertools.product(("float16", "float32", "float64"), repeat=2):
+        arrays = np.full((2, 3), 0.25, one), np.full((2, 3), 0.5, other)
+        inputs = leaves(*arrays)
+        value = nlt.kl_divergence(inputs[0].detach(), inputs[1])
+        assert_same_bits(array(value), np.asarray(nl.kl_divergence(*arrays)))
+        assert torch.autograd.grad(value, inputs[1])[0].dtype == inputs[1].dtype
+        o: dict[str, Any] = {"bias": np.ones(2)} if one == "float16" else {}
+        value = nlt.linear_cross_entropy(*inputs, torch.tensor([0, 1]), **tensors(o))
+        assert_same_bits(array(value), np.asarray(nl.linear_cross_entropy(*arrays, [0, 1], **o)))
+        assert [g.dtype for g in torch.autograd.grad(value, inputs)] == [x.dtype for x in inputs]
     x = torch.ones(3)
     assert nlt.elu(x, torch.tensor(0.5, dtype=torch.float64)).dtype == torch.float32  # as NumPy's 0-d arrays
     assert nlt.elu(x, np.float64(0.5)).dtype == nlt.elu(x, np.int8(1)).dtype == torch.float32
@@ -392,6 +402,23 @@ def sample(name: str, rng: np.random.Generator) -> list[Any]:
 
 
 NO_SECOND = {"binary_cross_entropy", "focal_loss", "binary_focal_loss_with_logits", "linear_cross_entropy"}
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_fake_results(dtype: str, rng: np.random.Generator) -> None:
+    """Shapes, types and layouts are known before anything is computed, for others than opcheck's float32 in rows too."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    for name, op in nlt._OPERATORS.items():
+        given = [v.detach() if isinstance(v, torch.Tensor) else v for v in sample(name, rng)]
+        given = [v.to(getattr(torch, dtype)) if isinstance(v, torch.Tensor) and v.is_floating_point() else v for v in given]
+        by_columns = [v.mT.contiguous().mT if isinstance(v, torch.Tensor) and v.ndim == 2 else v for v in given]
+        for values in (given, by_columns):
+            results = op(*values)
+            with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+                fakes = op(*(mode.from_tensor(v) if isinstance(v, torch.Tensor) else v for v in values))
+            for fake, made in zip(*((r if isinstance(r, tuple) else (r,)) for r in (fakes, results)), strict=True):
+                assert (fake.shape, fake.dtype, fake.stride()) == (made.shape, made.dtype, made.stride()), name
 
 
 @pytest.mark.parametrize("name", sorted(nlt._OPERATORS))

@@ -105,13 +105,6 @@ def _wide(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype.itemsize == 2 else tensor
 
 
-def _summed(gradient: Tensor, model: Tensor) -> Tensor:
-    """A gradient, summed over what was broadcast, in the type of what it belongs to."""
-    if gradient.shape != model.shape:
-        gradient = gradient.sum_to_size(model.shape)
-    return gradient if gradient.dtype == model.dtype else gradient.to(model.dtype)
-
-
 # Operators
 
 
@@ -145,6 +138,7 @@ def _differentiable(op: Any, rule: _Rule, by: Sequence[int], of_result: bool = F
     """Register ``rule(needed, arguments, *grads)``, which gives the gradients by the arguments whose places are `by`.
 
     `needed` says for each of them whether it is wanted. With `of_result` the rule gets the result for the first argument.
+    Autograd itself sums gradients over what was broadcast, and rounds them to the type of what they belong to.
     """
     schema = op._schema
     names = [argument.name for argument in schema.arguments]
@@ -319,22 +313,22 @@ def _add_activation(row: dict[str, Any], overload: str) -> Any:
         return forward
 
     def gradients(needed: list[bool], given: list[Any], grad: Tensor) -> Any:
-        yield _summed(backward(grad, *given), given[0]) if needed[0] else None
+        yield backward(grad, *given) if needed[0] else None
         for i in range(1, tensors):
             if not needed[i]:
                 yield None
                 continue
             rule = _BY_PARAMETER.get((name, inputs[i])) or _no_derivative(name, inputs[i], "first")
             slope = rule(*(_wide(v) if isinstance(v, Tensor) else v for v in given))
-            yield _summed(grad * slope, given[i])
+            yield grad * slope
 
     def seconds(needed: list[bool], given: list[Any], h: Tensor) -> Any:
         grad, x, *parameters = given
-        yield _summed(backward(h, x, *parameters), grad) if needed[0] else None
+        yield backward(h, x, *parameters) if needed[0] else None
         if needed[1]:
             second = _SECOND.get(name) or _no_derivative(name, inputs[0])
             values = [_wide(v) if isinstance(v, Tensor) else v for v in (x, *parameters)]
-            yield _summed(h * grad * second(*values), x)
+            yield h * grad * second(*values)
         else:
             yield None
         for i in range(2, 1 + tensors):
@@ -347,7 +341,7 @@ def _add_activation(row: dict[str, Any], overload: str) -> Any:
 
 def _add_gated_rules(name: str, forward: Any, backward: Any) -> None:
     def gradients(needed: list[bool], given: list[Any], grad: Tensor) -> Any:
-        return [_summed(g, v) if n else None for g, v, n in zip(backward(grad, *given), given, needed, strict=True)]
+        return [g if n else None for g, n in zip(backward(grad, *given), needed, strict=True)]
 
     def seconds(needed: list[bool], given: list[Any], by_gate: Tensor, by_up: Tensor) -> Any:
         """Of ``grad up act'(gate)`` and ``grad act(gate)``."""
@@ -355,12 +349,12 @@ def _add_gated_rules(name: str, forward: Any, backward: Any) -> None:
         act, slope = getattr(_of, activation), getattr(_of, activation + "_backward")
         grad, gate, up = map(_wide, given)
         by_gate, by_up = _wide(by_gate), _wide(by_up)
-        yield _summed(slope(by_gate * up, gate) + by_up * act(gate), given[0]) if needed[0] else None
+        yield slope(by_gate * up, gate) + by_up * act(gate) if needed[0] else None
         if needed[1]:
-            yield _summed(by_gate * grad * up * _SECOND[activation](gate) + slope(by_up * grad, gate), given[1])
+            yield by_gate * grad * up * _SECOND[activation](gate) + slope(by_up * grad, gate)
         else:
             yield None
-        yield _summed(slope(by_gate * grad, gate), given[2]) if needed[2] else None
+        yield slope(by_gate * grad, gate) if needed[2] else None
 
     _differentiable(forward, gradients, range(2))
     _differentiable(backward, seconds, range(3))
@@ -428,8 +422,8 @@ def _add_softmax(name: str) -> Any:
         grad, y, axis, scale, where = given
         h, g = (_kept(_wide(v), where) for v in (h, grad))
         by_grad, by_y = _SECOND_OF_ROWS[name]
-        yield _summed(_kept(scale * by_grad(h, _wide(y), axis), where), grad) if needed[0] else None
-        yield _summed(_kept(scale * by_y(h, g, _wide(y), axis), where), y) if needed[1] else None
+        yield _kept(scale * by_grad(h, _wide(y), axis), where) if needed[0] else None
+        yield _kept(scale * by_y(h, g, _wide(y), axis), where) if needed[1] else None
 
     _differentiable(forward, gradients, [0], of_result=True)
     _differentiable(backward, seconds, [0, 1])
@@ -466,8 +460,8 @@ def _add_logsumexp() -> Any:
         grad, x, axis, where = given
         y = _wide(_of.softmax(x, axis, 1.0, where))
         g, h = _wide(grad).reshape(_shape_without(x.shape, axis, True)), _wide(h)
-        yield _summed(_total(_kept(h * y, where), axis).reshape(grad.shape), grad) if needed[0] else None
-        yield _summed(_of.softmax_backward(h * g, y, axis, 1.0, where), x) if needed[1] else None
+        yield _total(_kept(h * y, where), axis).reshape(grad.shape) if needed[0] else None
+        yield _of.softmax_backward(h * g, y, axis, 1.0, where) if needed[1] else None
 
     _differentiable(forward, gradients, [0])
     _differentiable(backward, seconds, [0, 1])
@@ -600,7 +594,7 @@ def _add_loss(row: dict[str, Any]) -> Any:
         if needed[1]:
             second = _SECOND_OF_LOSSES.get(name) or _no_derivative(name, names[place])
             g = _rows_of(grad, x, options)
-            yield _summed(second(_wide(h), g, _wide(x), other, lambda g: _wide(backward(grad, *values)), options), x)
+            yield second(_wide(h), g, _wide(x), other, lambda g: _wide(backward(grad, *values)), options)
         else:
             yield None
 
@@ -625,18 +619,17 @@ def _add_linear_cross_entropy() -> Any:
     def backward_kernel(*values: Any) -> tuple[Tensor, ...]:
         grad, x, weight, targets, *options = _arrays(values)
         made = nl.linear_cross_entropy_backward(grad, x, weight, targets, **dict(zip(names[3:], options, strict=True)))
-        return tuple(_tensor(np.zeros(0, made[0].dtype) if g is None else g) for g in made)
+        return tuple(_tensor(np.zeros(0, made[0].dtype) if g is None else g).to(values[1].dtype) for g in made)
 
     def backward_fake(grad: Tensor, *values: Any) -> tuple[Tensor, ...]:
         given = [values[i] for i in places]
-        return tuple(values[0].new_empty(0 if v is None else v.shape, dtype=_loss_dtype(values[0])) for v in given)
+        return tuple(values[0].new_empty(0 if v is None else v.shape) for v in given)
 
     forward = _operator("linear_cross_entropy", schema, 1, kernel, fake)
     backward = _operator("linear_cross_entropy_backward", ["Tensor grad", *schema], 3, backward_kernel, backward_fake)
 
     def gradients(needed: list[bool], given: list[Any], grad: Tensor) -> Any:
-        made = backward(grad, *given)
-        return [_summed(g, given[i]) if n else None for g, i, n in zip(made, places, needed, strict=True)]
+        return [g if n else None for g, n in zip(backward(grad, *given), needed, strict=True)]
 
     def seconds(needed: list[bool], given: list[Any], *h: Tensor) -> Any:
         return [_no_derivative("linear_cross_entropy", "its arguments")]
@@ -667,7 +660,7 @@ def _float(name: str, value: Any) -> Tensor:
 
 def _floats(names: Sequence[str], values: Sequence[Any]) -> list[Tensor]:
     """Tensors of floats of one type, that of NumPy's result."""
-    tensors = [_float(name, value) for name, value in zip(names, values, strict=True)]
+    tensors = [_float(name, value) for name, value in zip(names, values, strict=False)]
     dtypes = {t.dtype for t in tensors}
     if len(dtypes) == 1:
         return tensors
@@ -860,23 +853,34 @@ def _add_all_rows() -> None:
 def _add_losses() -> None:
     for row in _core.losses():
         operand = row["arguments"][row["kind"] == "rows"]
-        _add_public_loss(row["name"], _add_loss(row), row["arguments"], [operand])
-    arguments = ["x", "weight", "targets"]
-    _add_public_loss("linear_cross_entropy", _add_linear_cross_entropy(), arguments, ["x", "weight", "bias"])
+        alike = row["arguments"] if row["kind"] == "rows" else [operand]
+        _add_public_loss(row["name"], _add_loss(row), row["arguments"], alike, f"`{operand}`")
+    op, alike = _add_linear_cross_entropy(), ["x", "weight", "bias"]
+    _add_public_loss("linear_cross_entropy", op, ["x", "weight", "targets"], alike, "`x`, `weight` and `bias`")
 
 
-def _add_public_loss(name: str, op: Any, arguments: list[str], differentiable: list[str]) -> None:
-    parameters, count = _parameters_of(name), len(arguments)
-    schema = _schema_of(inspect.Signature(parameters))[count:]
-    defaults = [p.default for p in parameters[count:]]
-    checks = [_float if a in differentiable else _is_tensor for a in arguments]
+def _add_public_loss(name: str, op: Any, arguments: list[str], alike: list[str], by: str) -> None:
+    """A loss whose `arguments` are tensors; those of `alike`, if given, are floats of one type."""
+    parameters = _parameters_of(name)
+    schema = _schema_of(inspect.Signature(parameters))
+    names = [p.name for p in parameters]
+    defaults = [p.default for p in parameters]
+    places = [names.index(a) for a in alike]
 
     def call(*values: Any) -> Any:
-        tensors = [check(a, value) for check, a, value in zip(checks, arguments, values, strict=False)]
-        options = zip(schema, values[count:], defaults, strict=True)
-        return op(*tensors, *(value if value is default else _option(s, value) for s, value, default in options))
+        given = [i for i in places if i < len(arguments) or values[i] is not None]
+        floats = dict(zip(given, _floats(alike, [values[i] for i in given]), strict=True))
+        checked = []
+        for i, value in enumerate(values):
+            if i in floats:
+                checked.append(floats[i])
+            elif i < len(arguments):
+                checked.append(_is_tensor(names[i], value))
+            else:
+                checked.append(value if value is defaults[i] else _option(schema[i], value))
+        return op(*checked)
 
-    _public(name, parameters, call, "differentiable by " + " and ".join(f"`{n}`" for n in differentiable))
+    _public(name, parameters, call, f"differentiable by {by}")
 
 
 _add_activations()
