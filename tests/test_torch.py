@@ -648,7 +648,7 @@ def test_import_without_torch() -> None:
     program = "import sys; sys.modules['torch'] = None; import nonlin; import nonlin.torch"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.stderr.rstrip().endswith(
-        "ImportError: nonlin.torch needs PyTorch, 2.6 or newer: pip install nonlin[torch]"
+        "ImportError: nonlin.torch needs PyTorch, 2.4 or newer: pip install nonlin[torch]"
     )
     program = "import sys, nonlin; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -33,7 +33,7 @@ try:
     import torch
     from torch import Tensor
 except ImportError as error:
-    raise ImportError("nonlin.torch needs PyTorch, 2.6 or newer: pip install nonlin[torch]") from error
+    raise ImportError("nonlin.torch needs PyTorch, 2.4 or newer: pip install nonlin[torch]") from error
 
 _BFLOAT16: np.dtype | None  # which NumPy has from another package
 try:
@@ -142,27 +142,29 @@ def _differentiable(op: Any, rule: _Rule, by: Sequence[int], of_result: bool = F
     """
     schema = op._schema
     names = [argument.name for argument in schema.arguments]
-    function = schema.name.partition("::")[2]
+    tensors = [i for i, argument in enumerate(schema.arguments) if "Tensor" in str(argument.type)]
+    others = [i for i in range(len(names)) if i not in tensors]
+    without = [i for i in tensors if i not in by]
 
     def setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        for i, needed in enumerate(ctx.needs_input_grad):
-            if needed and i not in by:
-                taken = " and ".join(names[k] for k in by)
+        for i in without:
+            if ctx.needs_input_grad[i]:
                 raise TypeError(
-                    f"{names[i]} requires a gradient; {function} of nonlin.torch has one by {taken}: "
-                    f"pass {names[i]}.detach()"
+                    f"{names[i]} requires a gradient; {schema.name.partition('::')[2]} of nonlin.torch has one by "
+                    f"{' and '.join(names[k] for k in by)}: pass {names[i]}.detach()"
                 )
-        given = [output, *inputs[1:]] if of_result else inputs
-        ctx.others = [None if isinstance(value, Tensor) else value for value in given]
-        ctx.places = [i for i, value in enumerate(given) if isinstance(value, Tensor)]
-        ctx.save_for_backward(*(given[i] for i in ctx.places))
+        given = (output, *inputs[1:]) if of_result else inputs
+        ctx.save_for_backward(*[given[i] for i in tensors])
+        ctx.others = [given[i] for i in others]
 
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        given = list(ctx.others)
-        for i, tensor in zip(ctx.places, ctx.saved_tensors, strict=True):
-            given[i] = tensor
-        gradients = dict(zip(by, rule([ctx.needs_input_grad[i] for i in by], given, *grads), strict=True))
-        return tuple(gradients.get(i) for i in range(len(given)))
+        given: list[Any] = [None] * len(names)
+        gradients: list[Any] = [None] * len(names)
+        for i, value in zip([*tensors, *others], [*ctx.saved_tensors, *ctx.others], strict=True):
+            given[i] = value
+        for i, gradient in zip(by, rule([ctx.needs_input_grad[i] for i in by], given, *grads), strict=True):
+            gradients[i] = gradient
+        return tuple(gradients)
 
     name = f"{schema.name}.{schema.overload_name}".rstrip(".")
     torch.library.register_autograd(name, backward, setup_context=setup, lib=_library)
