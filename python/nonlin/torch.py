@@ -500,31 +500,34 @@ def _rows_of(g: Tensor, x: Tensor, options: dict[str, Any]) -> Tensor:
 
 
 # The derivative of a loss's gradient by the same argument, times h: rule(h, g, x, other, backward, options); backward(g) is
-# that gradient. Factors of classes, rows and targets stand nowhere here: losses at logits of zero tell them.
+# that gradient. Factors of classes, rows and targets stand nowhere here: losses for logits that are all alike tell them.
 
 
-def _at_zero(loss: str, x: Tensor, other: Tensor, options: dict[str, Any]) -> Tensor:
-    """The losses for logits of zero, divided as the reduction does; they broadcast to the logits."""
-    call, zero = getattr(_of, loss), torch.zeros_like(x, dtype=_loss_dtype(x))
-    losses = call(zero, other, **options | {"reduction": "none"})
-    if options["reduction"] == "mean":  # a loss of 0 at zero has no mean but itself
+def _losses_for(logit: float, loss: str, x: Tensor, other: Tensor, options: dict[str, Any]) -> Tensor:
+    """The losses where all logits are that, divided as the reduction does; they broadcast to the logits."""
+    call, logits = getattr(_of, loss), torch.full_like(x, logit, dtype=_loss_dtype(x))
+    losses = call(logits, other, **options | {"reduction": "none"})
+    if options["reduction"] == "mean":
         total = losses.sum()
-        losses = losses * torch.where(total == 0, 1.0, call(zero, other, **options) / total)
+        losses = losses * torch.where(total == 0, 1.0, call(logits, other, **options) / total)
     return _rows_of(losses, x, options)
 
 
 def _second_of_cross_entropy(
     h: Tensor, g: Tensor, x: Tensor, targets: Tensor, backward: _Rule, options: dict[str, Any]
 ) -> Tensor:
-    """Of ``a p - y + 2 c r lse p``: a is the sum of a row's targets with all factors, r the row's factor, c the z_loss."""
+    """Of ``a p - y + 2 c r lse p``: a is the sum of a row's targets with all factors, r the row's factor, c the z_loss.
+
+    Where all logits are 1, the loss is ``a log(C) + c r (1 + log(C))^2``.
+    """
     axis, z_loss = [options["axis"] % x.ndim], options["z_loss"]
-    log = math.log(max(2, x.shape[axis[0]]))  # of one class, p is 1 whatever the factors
+    log = math.log(x.shape[axis[0]])
     y = _of.softmax(x, axis, 1.0, None)
-    plain = _at_zero("cross_entropy", x, targets, options | {"z_loss": 0.0})
+    plain = _losses_for(1.0, "cross_entropy", x, targets, options | {"z_loss": 0.0})
     through_p = _of.softmax_backward(h, y, axis, 1.0, None)
-    result = plain / log * through_p
+    result = plain / (log or 1.0) * through_p  # of one class, nothing goes through p
     if z_loss:
-        rows = (_at_zero("cross_entropy", x, targets, options | {"z_loss": 1.0}) - plain) / log**2
+        rows = (_losses_for(1.0, "cross_entropy", x, targets, options | {"z_loss": 1.0}) - plain) / (1 + log) ** 2
         lse = _of.logsumexp(x, axis, True, None)
         result = result + 2 * z_loss * rows * (lse * through_p + y * _total(y * h, axis))
     return g * result
@@ -539,7 +542,7 @@ def _second_of_kl_with_logits(
 
 def _second_of_binary(h: Tensor, g: Tensor, x: Tensor, targets: Tensor, backward: _Rule, options: dict[str, Any]) -> Tensor:
     """Of ``(1 - y) sigmoid(x) - q y sigmoid(-x)``, where q is pos_weight."""
-    factor = _at_zero("binary_cross_entropy_with_logits", x, targets, options) / math.log(2)
+    factor = _losses_for(0.0, "binary_cross_entropy_with_logits", x, targets, options) / math.log(2)
     return h * g * factor * _of.sigmoid(x) * _of.sigmoid(-x)
 
 
