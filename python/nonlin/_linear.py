@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from . import _core
 from ._core import float_array
 from ._dtypes import INTEGERS, is_real, working_dtype
-from ._others import plain
+from ._others import engine_of, plain
 
 __all__ = ["linear_cross_entropy", "linear_cross_entropy_backward", "linear_cross_entropy_with_grad"]
 
@@ -281,6 +281,19 @@ def linear_cross_entropy(
     Kernel, arXiv:2410.10989, and Wijmans et al. (2024), Cut your losses in large-vocabulary language models,
     arXiv:2411.09009.
     """
+    engine = engine_of((x, weight, targets, bias, class_weight, sample_weight))
+    if engine is not None:
+        operands = {"x": x, "weight": weight, "targets": targets, "bias": bias}
+        options = {
+            "class_weight": class_weight,
+            "sample_weight": sample_weight,
+            "ignore_index": ignore_index,
+            "label_smoothing": label_smoothing,
+            "z_loss": z_loss,
+            "reduction": reduction,
+            "chunk_rows": chunk_rows,
+        }
+        return engine("linear_cross_entropy", operands, options)
     loss, _ = _linear_cross_entropy(
         x,
         weight,

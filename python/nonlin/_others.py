@@ -5,7 +5,7 @@ The functions of `_core` come here where an argument is nothing that NumPy or Py
 
 import operator
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,19 @@ from . import _core
 
 _GUFUNCS = _core.gufuncs()
 _PYTHONS = {type(None), bool, int, float, str, list, tuple}
+
+Engine = Callable[[str, dict[str, Any], dict[str, Any]], Any]
+_ENGINES: dict[type, Engine] = {}
+
+
+def register(kind: type, engine: Engine) -> None:
+    """Let `engine(name, operands, options)` compute the row functions and losses that have an argument of a type."""
+    _ENGINES[kind] = engine
+
+
+def engine_of(values: Iterable[Any]) -> Engine | None:
+    """What computes a call with these arguments, where a type was registered."""
+    return next((_ENGINES[type(value)] for value in values if type(value) in _ENGINES), None)
 
 
 def _package(value: Any) -> str:
@@ -59,6 +72,11 @@ def plain(name: str, value: Any) -> Any:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; it takes one without a mask: fill it ({name}.filled(0))")
     package = _package(value)
+    if type(value) in _ENGINES or package == "autograd":
+        raise TypeError(
+            f"{name} is of type {type(value).__name__} of {package}; activations, row functions and losses take it where "
+            f"nonlin.{package} is imported, and this function takes NumPy's arrays alone"
+        )
     if _has_unit(value):
         numbers = "magnitude" if hasattr(value, "magnitude") else "value"
         raise TypeError(f"{name} is a quantity of {package}; it takes numbers without a unit: pass {name}.{numbers}")
@@ -119,6 +137,9 @@ def rows(name: str, arguments: tuple[str, ...], operands: tuple[Any, ...], optio
     """Call a row function on arrays that are not all NumPy's own; options come in the order in which it takes them."""
     function: Callable[..., Any] = getattr(_core, name)
     where = options.get("where")
+    engine = engine_of((*operands, where))
+    if engine is not None:
+        return engine(name, dict(zip(arguments, operands, strict=True)), options)
     for argument, value in zip((*arguments, "where"), (*operands, where), strict=True):
         if _is_dispatched(value):
             return _dispatched(name, operands, type(value).__name__, **options)
@@ -206,6 +227,9 @@ def _masked(
 def losses(name: str, operand: str, target: str, operands: dict[str, Any], options: dict[str, Any]) -> Any:
     """Call a function of a loss on arrays that are not all NumPy's own; `operand` is what gradients are taken by."""
     function: Callable[..., Any] = getattr(_core, name)
+    engine = engine_of((*operands.values(), *options.values()))
+    if engine is not None:
+        return engine(name, operands, options)
     axis = options.get("axis", -1)
     rows_first = isinstance(axis, (int, np.integer)) and axis in (-1, 1)
     _check_labels(list(operands), list(operands.values()), rows_first)

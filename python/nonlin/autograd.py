@@ -1,0 +1,704 @@
+"""Derivatives of nonlin's functions for HIPS autograd, 1.9 or newer: they are there once this module is imported.
+
+The functions themselves take autograd's boxes then, as those of ``autograd.numpy`` do: activations and their parameters,
+softmax, log_softmax and logsumexp with all options, and the losses. Gradients have the bits of nonlin's own ``_backward``
+functions, and can be differentiated again. There is nothing else to call.
+
+>>> import autograd
+>>> import numpy as np
+>>> import nonlin as nl
+>>> import nonlin.autograd
+>>> print(autograd.grad(nl.silu)(0.0))
+0.5
+>>> autograd.grad(nl.cross_entropy)(np.array([2.0, 1.0, 0.1]), 0).round(3)
+array([-0.341,  0.242,  0.099])
+
+What has no derivative raises a TypeError, which names the argument.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+import nonlin as nl
+
+from . import _core, _others
+
+_NEEDED = "nonlin.autograd needs HIPS autograd, 1.9 or newer: pip install nonlin[autograd]"
+try:
+    import autograd.numpy as anp
+    from autograd.builtins import tuple as boxed_tuple
+    from autograd.extend import defjvp_argnum, defvjp_argnum, defvjp_argnums, primitive
+    from autograd.numpy.numpy_boxes import ArrayBox
+    from autograd.tracer import getval, isbox
+except ImportError as error:
+    raise ImportError(_NEEDED) from error
+if not hasattr(ArrayBox, "__array_ufunc__"):
+    raise ImportError(_NEEDED)
+
+__all__: list[str] = []
+
+Rule = Callable[..., Any]  # rule(h, ans, *arguments, **options): h times the Jacobian by one argument
+Rules = Mapping[int, Rule]  # by the place of the argument
+
+_quiet = np.errstate(all="ignore")  # as a decorator
+
+
+# What rules are made of
+
+
+def _like(x: Any, grad: Any) -> Any:
+    """A gradient, summed over the axes along which `x` was broadcast, in the type of `x`."""
+    x, value = getval(x), getval(grad)
+    if type(x) is type(value) is np.ndarray and x.shape == value.shape and x.dtype == value.dtype:
+        return grad
+    shape, wanted, dtype = np.shape(value), np.shape(x), np.result_type(x)
+    if shape != wanted:
+        more = len(shape) - len(wanted)
+        axes = tuple(i for i, n in enumerate(shape) if i < more or n != wanted[i - more])
+        grad = anp.reshape(anp.sum(grad, axis=axes), wanted)
+    return grad if anp.result_type(grad) == dtype or dtype.kind in "biu" else grad.astype(dtype)
+
+
+def _wide(x: Any) -> Any:
+    """16-bit floats as float32: what is composed of several functions is rounded to 16 bits once."""
+    return x.astype(np.float32) if anp.result_type(x).itemsize == 2 else x
+
+
+def _zero(h: Any, ans: Any, *arguments: Any, **options: Any) -> Any:
+    return np.zeros(anp.shape(ans), anp.result_type(ans))
+
+
+def _check(name: str, options: Mapping[str, Any], taken: Sequence[str]) -> None:
+    for option in options:
+        if option not in taken:
+            raise TypeError(f"{option} is given to {name}, which has no derivatives with that argument")
+
+
+def _define(
+    function: Callable[..., Any],
+    name: str,
+    arguments: Sequence[str],
+    vjps: Rules,
+    jvps: Rules,
+    options: Sequence[str] = (),
+) -> None:
+    """Register rules for the reverse and the forward mode. Other arguments and options raise, where they are needed."""
+
+    def rule(rules: Rules, i: int) -> Rule:
+        if i not in rules:
+            others = " and ".join(arguments[k] for k in sorted(rules))
+            raise TypeError(f"nonlin.autograd has no derivative of {name} by {arguments[i]}, only by {others or 'nothing'}")
+        return rules[i]
+
+    def vjp(i: int, ans: Any, given: Sequence[Any], keywords: dict[str, Any]) -> Callable[[Any], Any]:
+        _check(name, keywords, options)
+        return lambda h: _like(given[i], rule(vjps, i)(h, ans, *given, **keywords))
+
+    def jvp(i: int, h: Any, ans: Any, given: Sequence[Any], keywords: dict[str, Any]) -> Any:
+        _check(name, keywords, options)
+        tangent = rule(jvps, i)(h, ans, *given, **keywords)
+        if isinstance(getval(ans), tuple):
+            return boxed_tuple(tuple(_like(ans[k], tangent[k]) for k in range(len(ans))))
+        return _like(ans, tangent)
+
+    defvjp_argnum(function, vjp)
+    defjvp_argnum(function, jvp)
+
+
+# Activations: f(x, *parameters), and f_backward(grad, x, *parameters), linear in grad. Their Jacobians are diagonal, so
+# that both modes have the same rules. One that the tables do not name has first derivatives by x and no others.
+
+_FAR = 1e4  # where what an exponential multiplies is 0, and no power of x overflows
+
+
+def _near(x: Any) -> Any:
+    return nl.hard_tanh(x, min_val=-_FAR, max_val=_FAR)
+
+
+def _gelu(x: Any) -> Any:
+    """``phi(x) (2 - x**2)``."""
+    x = _near(x)
+    return math.sqrt(0.5 / math.pi) * anp.exp(-0.5 * x * x) * (2 - x * x)
+
+
+def _x_times_sigmoid(x: Any, v: Any, slope: Any, curve: Any) -> Any:
+    """Of ``x sigmoid(v)``, v a function of x with that slope and curvature: ``1 - 2 sigmoid(v)`` is ``-tanh(v / 2)``."""
+    return nl.sigmoid(v) * nl.sigmoid(-v) * (2 * slope + x * (curve - slope * slope * nl.tanh(0.5 * v)))
+
+
+def _silu(x: Any) -> Any:
+    x = _near(x)
+    return _x_times_sigmoid(x, x, 1.0, 0.0)
+
+
+def _gelu_tanh(x: Any) -> Any:
+    x, c = _near(x), math.sqrt(8 / math.pi)
+    return _x_times_sigmoid(x, c * (x + 0.044715 * x * x * x), c * (1 + 0.134145 * x * x), c * 0.26829 * x)
+
+
+def _mish(x: Any) -> Any:
+    """``d (2 + x (1 - s - 2 t s))``, ``d = (1 - t**2) s`` the slope of ``t = tanh(softplus(x))``, s the sigmoid."""
+    x = _near(x)
+    u, s = nl.softplus(x), nl.sigmoid(x)
+    d = 4 * nl.sigmoid(2 * u) * nl.sigmoid(-2 * u) * s
+    return d * (2 + x * (nl.sigmoid(-x) - 2 * nl.tanh(u) * s))
+
+
+# Second derivatives of f, from what f_backward takes besides grad; None stands for 0. From y = f(x) it is that of f_backward
+# by y: of y (1 - y) and 1 - y**2. Of gated units it is that by gate, where up is 1.
+_SECOND: dict[str, Callable[..., Any] | None] = {
+    "relu": None,
+    "relu6": None,
+    "leaky_relu": None,
+    "elu": lambda x, alpha: (x <= 0) * nl.elu_backward(1.0, x, alpha),
+    "celu": lambda x, alpha: (x <= 0) * nl.celu_backward(1.0, x, alpha) / alpha,
+    "selu": lambda x: (x <= 0) * nl.selu_backward(1.0, x),
+    "sigmoid": lambda y: 1 - 2 * y,
+    "log_sigmoid": lambda x: -nl.sigmoid(x) * nl.sigmoid(-x),
+    "tanh": lambda y: -2 * y,
+    "softplus": lambda x, beta: beta * nl.sigmoid(beta * x) * nl.sigmoid(-beta * x),
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+    "silu": _silu,
+    "mish": _mish,
+    "hard_sigmoid": None,
+    "hard_swish": lambda x: nl.hard_sigmoid_backward(2.0, x),
+    "hard_tanh": None,
+    "softsign": lambda x: -2 * anp.sign(x) * nl.softsign_backward(1 / (1 + anp.abs(x)), x),
+    "swiglu": _silu,
+    "geglu": _gelu,
+    "reglu": None,
+}
+
+
+def _is_sloping(x: Any, slope: Any, offset: Any) -> Any:
+    y = getval(nl.hard_sigmoid(x, slope, offset))
+    return (y > 0) & (y < 1)
+
+
+def _celu_by_alpha(x: Any, alpha: Any) -> Any:
+    z = _near(-nl.relu(-x) / alpha)
+    return anp.expm1(z) - z * anp.exp(z)
+
+
+def _celu_slope_by_alpha(x: Any, alpha: Any) -> Any:
+    z = _near(-nl.relu(-x) / alpha)
+    return -z * anp.exp(z) / alpha
+
+
+def _softplus_by_beta(x: Any, beta: Any) -> Any:
+    """``(y sigmoid(y) - log(1 + exp(y))) / beta**2`` of ``y = beta x``, which is even: below 0 nothing cancels."""
+    y = -anp.abs(_near(beta * x))
+    return (y * nl.sigmoid(y) - nl.softplus(y)) / (beta * beta)
+
+
+def _softplus_slope_by_beta(x: Any, beta: Any) -> Any:
+    y = _near(beta * x)
+    return y * nl.sigmoid(y) * nl.sigmoid(-y) / beta
+
+
+# Derivatives of f by its parameters, and those of its slope; None stands for 0.
+_BY_PARAMETER: dict[tuple[str, str], tuple[Callable[..., Any], Callable[..., Any] | None]] = {
+    ("leaky_relu", "negative_slope"): (lambda x, slope: -nl.relu(-x), lambda x, slope: x <= 0),
+    ("elu", "alpha"): (lambda x, alpha: nl.elu(-nl.relu(-x)), lambda x, alpha: (x <= 0) * nl.elu_backward(1.0, x)),
+    ("celu", "alpha"): (_celu_by_alpha, _celu_slope_by_alpha),
+    ("softplus", "beta"): (_softplus_by_beta, _softplus_slope_by_beta),
+    ("hard_sigmoid", "slope"): (lambda x, a, b: anp.where(_is_sloping(x, a, b), x, 0.0), _is_sloping),
+    ("hard_sigmoid", "offset"): (_is_sloping, None),
+    ("hard_tanh", "min_val"): (lambda x, low, high: (x <= low) & (low < high), None),
+    ("hard_tanh", "max_val"): (lambda x, low, high: (x >= high) | (low >= high), None),
+}
+
+
+def _of_value(factor: Callable[..., Any]) -> Rule:
+    @_quiet
+    def rule(h: Any, ans: Any, *given: Any) -> Any:
+        return h * factor(*map(_wide, given))
+
+    return rule
+
+
+def _of_slope(factor: Callable[..., Any] | None) -> Rule:
+    if factor is None:
+        return _zero
+
+    @_quiet
+    def rule(h: Any, ans: Any, grad: Any, *given: Any) -> Any:
+        return _wide(h) * grad * factor(*map(_wide, given))
+
+    return rule
+
+
+def _define_activation(row: dict[str, Any], f: np.ufunc, backward: np.ufunc) -> None:
+    name, inputs = row["name"], row["forward_inputs"]
+    takes_y = row["backward_inputs"][1] == "y"
+    rules: dict[int, Rule] = {0: lambda h, ans, x, *parameters: backward(h, ans if takes_y else x, *parameters)}
+    slopes: dict[int, Rule] = {0: lambda h, ans, grad, *given: backward(h, *given)}
+    if name in _SECOND:
+        slopes[1] = _of_slope(_SECOND[name])
+    for i, parameter in enumerate(inputs[1:], 1):
+        if (name, parameter) in _BY_PARAMETER:
+            by_parameter, slope_by_parameter = _BY_PARAMETER[name, parameter]
+            rules[i], slopes[i + 1] = _of_value(by_parameter), _of_slope(slope_by_parameter)
+    _define(primitive(f), name, inputs, rules, rules)
+    _define(primitive(backward), name + "_backward", row["backward_inputs"], slopes, slopes)
+
+
+def _define_gated(row: dict[str, Any], f: np.ufunc, backward: np.ufunc) -> None:
+    """Of ``f(gate, up) = a(gate) up``, whose backward function gives ``grad up a'(gate)`` and ``grad a(gate)``."""
+    name, inputs, gated = row["name"], row["forward_inputs"], primitive(f)
+
+    def vjp(argnums: Sequence[int], ans: Any, given: Sequence[Any], keywords: dict[str, Any]) -> Callable[[Any], Any]:
+        """Both gradients in one pass."""
+        _check(name, keywords, ())
+
+        def products(h: Any) -> Any:
+            grads = backward(h, *given)
+            return tuple(_like(given[i], grads[i]) for i in argnums)
+
+        return products
+
+    def slope(grad: Any, gate: Any) -> Any:
+        return backward(grad, gate, 1.0)[0]
+
+    tangents: Rules = {0: lambda h, ans, gate, up: backward(h, gate, up)[0], 1: lambda h, ans, gate, up: f(gate, h)}
+    vjps: dict[int, Rule] = {
+        0: lambda h, ans, grad, gate, up: backward(h[0], gate, up)[0] + f(gate, h[1]),
+        2: lambda h, ans, grad, gate, up: slope(h[0] * grad, gate),
+    }
+    jvps: dict[int, Rule] = {
+        0: lambda h, ans, grad, gate, up: backward(h, gate, up),
+        2: lambda h, ans, grad, gate, up: (slope(h * grad, gate), _zero(h, ans[1])),
+    }
+    if name in _SECOND:
+        curve = _of_slope(_SECOND[name])
+        vjps[1] = lambda h, ans, grad, gate, up: curve(h[0] * up, ans[0], grad, gate) + slope(h[1] * grad, gate)
+        jvps[1] = lambda h, ans, grad, gate, up: (curve(h * up, ans[0], grad, gate), slope(h * grad, gate))
+    _define(gated, name, inputs, {}, tangents)
+    defvjp_argnums(gated, vjp)
+    _define(primitive(backward), name + "_backward", row["backward_inputs"], vjps, jvps)
+
+
+# Rows: the operands of a function of _core, and its options by name.
+
+
+def _of_rows(a: Any, shape: tuple[int, ...], axis: Any, *, keepdims: bool) -> Any:
+    """A number of each row of an array of that shape, with the axes of the rows or without."""
+    axes = normalize_axis_tuple(range(len(shape)) if axis is None else axis, len(shape))
+    batch = tuple(n for i, n in enumerate(shape) if i not in axes)
+    if anp.size(a) != math.prod(batch):
+        a = a * np.ones(batch, anp.result_type(a))
+    return anp.reshape(a, tuple(1 if i in axes else n for i, n in enumerate(shape)) if keepdims else batch)
+
+
+def _total(a: Any, axis: Any) -> Any:
+    return anp.sum(a, axis=axis, keepdims=True)
+
+
+def _only(where: Any, a: Any, like: Any) -> Any:
+    """`a` in the shape of another array, and 0 for what `where` leaves out."""
+    shape, dtype = anp.shape(like), anp.result_type(a)
+    if where is not None:
+        return anp.where(np.broadcast_to(where, shape), a, np.zeros((), dtype))
+    return a if anp.shape(a) == shape else a * np.ones(shape, dtype)
+
+
+def _softmax(h: Any, y: Any, x: Any, *, axis: Any, scale: float, where: Any, **_: Any) -> Any:
+    return nl.softmax_backward(h, y, axis, scale=scale, where=where)
+
+
+def _log_softmax(h: Any, y: Any, x: Any, *, axis: Any, scale: float, where: Any, **_: Any) -> Any:
+    return nl.log_softmax_backward(h, y, axis, scale=scale, where=where)
+
+
+@_quiet
+def _log_softmax_tangent(h: Any, y: Any, x: Any, *, axis: Any, scale: float, where: Any, **_: Any) -> Any:
+    """``h - sum(h exp(y))``."""
+    h = _only(where, h, y)
+    return _only(where, scale * (h - _total(h * anp.exp(y), axis)), y)
+
+
+def _logsumexp(h: Any, ans: Any, x: Any, *, axis: Any, where: Any, **_: Any) -> Any:
+    return nl.logsumexp_backward(_of_rows(h, anp.shape(x), axis, keepdims=False), x, axis, where=where)
+
+
+@_quiet
+def _logsumexp_tangent(h: Any, ans: Any, x: Any, *, axis: Any, where: Any, keepdims: bool = False, **_: Any) -> Any:
+    return anp.sum(_only(where, h, x) * nl.softmax(x, axis, where=where), axis=axis, keepdims=keepdims)
+
+
+def _share(ans: Any, x: Any, b: Any, axis: Any, where: Any) -> Any:
+    """``exp(x) / sum(b exp(x))``, the derivative of ``log(abs(sum(b exp(x))))`` by b."""
+    shape = np.broadcast_shapes(anp.shape(x), anp.shape(b))
+    log, sign = (_of_rows(a, shape, axis, keepdims=True) for a in (ans[0], getval(ans)[1]))
+    share = sign * anp.exp(x - log)
+    return _only(where, share, share)
+
+
+def _share_times_b(ans: Any, x: Any, b: Any, axis: Any, where: Any) -> Any:
+    return anp.where(anp.equal(b, 0), 0.0, b * _share(ans, x, b, axis, where))
+
+
+def _signed(slope_of: Callable[..., Any]) -> tuple[Rule, Rule]:
+    """Rules for both modes; the sign has no derivative."""
+
+    @_quiet
+    def vjp(h: Any, ans: Any, x: Any, b: Any, *, axis: Any, where: Any, **_: Any) -> Any:
+        slope = slope_of(ans, x, b, axis, where)
+        return _of_rows(h[0], anp.shape(slope), axis, keepdims=True) * slope
+
+    @_quiet
+    def jvp(h: Any, ans: Any, x: Any, b: Any, *, axis: Any, where: Any, keepdims: bool = False, **_: Any) -> Any:
+        return anp.sum(h * slope_of(ans, x, b, axis, where), axis=axis, keepdims=keepdims), _zero(h, ans[1])
+
+    return vjp, jvp
+
+
+# The gradients of rows, which are linear in grad.
+
+
+@_quiet
+def _softmax_slope(h: Any, ans: Any, grad: Any, y: Any, *, axis: Any, scale: float, where: Any, **_: Any) -> Any:
+    """By y: ``h (grad - sum(grad y)) - grad sum(h y)``."""
+    h, grad, y = (_only(where, a, ans) for a in (h, grad, y))
+    return scale * (h * (grad - _total(grad * y, axis)) - grad * _total(h * y, axis))
+
+
+@_quiet
+def _softmax_slope_tangent(h: Any, ans: Any, grad: Any, y: Any, *, axis: Any, scale: float, where: Any, **_: Any) -> Any:
+    h, grad, y = (_only(where, a, ans) for a in (h, grad, y))
+    return scale * (h * (grad - _total(grad * y, axis)) - y * _total(h * grad, axis))
+
+
+@_quiet
+def _log_softmax_slope(h: Any, ans: Any, grad: Any, y: Any, *, axis: Any, scale: float, where: Any, **_: Any) -> Any:
+    """By y: ``-h exp(y) sum(grad)``."""
+    h, grad = (_only(where, a, ans) for a in (h, grad))
+    return -scale * h * anp.exp(y) * _total(grad, axis)
+
+
+def _logsumexp_slope(h: Any, ans: Any, grad: Any, x: Any, *, axis: Any, where: Any, **_: Any) -> Any:
+    grad = _of_rows(grad, anp.shape(ans), axis, keepdims=True)
+    return nl.softmax_backward(grad * h, nl.softmax(x, axis, where=where), axis, where=where)
+
+
+_signed_by_x, _signed_by_b = _signed(_share_times_b), _signed(_share)
+_by_grad: dict[str, Rule] = {
+    "softmax": lambda h, ans, grad, y, **o: _softmax(h, y, None, **o),
+    "log_softmax": lambda h, ans, grad, y, **o: _log_softmax(h, y, None, **o),
+    "log_softmax_vjp": lambda h, ans, grad, y, **o: _log_softmax_tangent(h, _only(None, y, ans), None, **o),
+    "logsumexp": lambda h, ans, grad, x, **o: _logsumexp(h, ans, x, **o),
+    "logsumexp_vjp": lambda h, ans, grad, x, **o: _logsumexp_tangent(h, ans, x, **o),
+}
+# Names of the operands, rules of the reverse and of the forward mode.
+_ROWS: dict[str, tuple[Sequence[str], Rules, Rules]] = {
+    "softmax": (["x"], {0: _softmax}, {0: _softmax}),
+    "log_softmax": (["x"], {0: _log_softmax}, {0: _log_softmax_tangent}),
+    "logsumexp": (["x"], {0: _logsumexp}, {0: _logsumexp_tangent}),
+    "logsumexp_signed": (["x", "b"], {0: _signed_by_x[0], 1: _signed_by_b[0]}, {0: _signed_by_x[1], 1: _signed_by_b[1]}),
+    "softmax_backward": (
+        ["grad", "y"],
+        {0: _by_grad["softmax"], 1: _softmax_slope},
+        {0: _by_grad["softmax"], 1: _softmax_slope_tangent},
+    ),
+    "log_softmax_backward": (
+        ["grad", "y"],
+        {0: _by_grad["log_softmax_vjp"], 1: _log_softmax_slope},
+        {0: _by_grad["log_softmax"], 1: _log_softmax_slope},
+    ),
+    "logsumexp_backward": (
+        ["grad", "x"],
+        {0: _by_grad["logsumexp_vjp"], 1: _logsumexp_slope},
+        {0: _by_grad["logsumexp"], 1: _logsumexp_slope},
+    ),
+}
+
+
+# Losses: both operands, and the options by name. Products with the Hessian, by (h, grad, *operands, **options), which is
+# symmetric, so that both modes have the same. Weights, targets and divisors are in what nonlin's functions give.
+
+
+def _of_softmax(
+    h: Any, grad: Any, logits: Any, targets: Any, *, axis: int, reduction: str, z_loss: float = 0.0, **options: Any
+) -> Any:
+    """Of rows of ``t log - sum(t_j x_j) + c log**2``, log being logsumexp(x): ``t J h + 2 c (log J h + p sum(p h))``.
+
+    J is softmax's Jacobian. The sum t of a row's targets is in the loss of equal logits, ``t log(classes)``; c is that of
+    equal logits whose logsumexp is 1, without targets.
+    """
+    logits = _wide(logits)
+    shape, dtype = anp.shape(logits), anp.result_type(logits)
+    classes = shape[axis]
+    equal = np.broadcast_to(dtype.type(1 - math.log(classes)), shape)
+    options |= {"axis": axis}
+    rows = nl.cross_entropy(equal, targets, reduction="none", **options) / (math.log(classes) or 1.0)
+    t = np.expand_dims(rows, axis)
+    p = nl.softmax(logits, axis)
+    curve = nl.softmax_backward(h, p, axis)
+    product, counts = t * curve, t != 0
+    if z_loss:
+        alone = options | {"weight": np.zeros(classes, dtype), "label_smoothing": 0.0}
+        c = np.expand_dims(nl.cross_entropy(equal, targets, z_loss=z_loss, reduction="none", **alone), axis)
+        log = nl.logsumexp(logits, axis, keepdims=True)
+        product, counts = product + 2 * c * (log * curve + p * _total(p * h, axis)), counts | (c != 0)
+    if reduction == "mean":
+        product = product / _core.cross_entropy_divisor(equal, targets, **(_CLASSES | options), reduction="mean")
+    grad = _of_rows(grad, shape, axis, keepdims=True) if reduction == "none" else grad
+    return grad * anp.where(counts, product, 0.0)
+
+
+_CLASSES = {"weight": None, "sample_weight": None, "ignore_index": -100, "label_smoothing": 0.0, "z_loss": 0.0}
+
+
+def _of_logarithm(name: str) -> Callable[..., Any]:
+    """Of ``-t log(x)``, whose gradient is ``-t / x``."""
+    backward, place = getattr(nl, name + "_backward"), _operand(name)
+
+    def hessian(h: Any, grad: Any, *operands: Any, **options: Any) -> Any:
+        slope = backward(grad, *operands, **options)
+        return -h * anp.where(slope == 0, 0.0, slope / operands[place])
+
+    return hessian
+
+
+def _of_both_targets(backward: Callable[..., Any], grad: Any, x: Any, targets: Any, options: Any) -> tuple[Any, Any, Any]:
+    """The targets y, and the slopes ``y slope(1)`` and ``(1 - y) slope(0)``."""
+    y = np.asarray(targets)
+    one, zero = (backward(grad, x, np.full(y.shape, float(k)), **options) for k in (1, 0))
+    return y, y * one, (1 - y) * zero
+
+
+def _of_binary(h: Any, grad: Any, probs: Any, targets: Any, **options: Any) -> Any:
+    """``y / x**2 + (1 - y) / (1 - x)**2``."""
+    x = _wide(probs)
+    y, one, zero = _of_both_targets(nl.binary_cross_entropy_backward, grad, x, targets, options)
+    return h * (anp.where(y == 1, 0.0, zero / (1 - x)) - anp.where(y == 0, 0.0, one / x))
+
+
+def _of_binary_logits(h: Any, grad: Any, logits: Any, targets: Any, **options: Any) -> Any:
+    """``s'`` for both targets, s being the sigmoid: the slopes are s and ``s - 1``."""
+    x = _wide(logits)
+    _, one, zero = _of_both_targets(nl.binary_cross_entropy_with_logits_backward, grad, x, targets, options)
+    return h * (zero * nl.sigmoid(-x) - one * nl.sigmoid(x))
+
+
+def _divisible(q: Any) -> Any:
+    return anp.maximum(q, math.sqrt(np.finfo(anp.result_type(q)).tiny))
+
+
+def _of_focal(h: Any, grad: Any, logits: Any, targets: Any, *, gamma: float, axis: int, **options: Any) -> Any:
+    """Of ``sum(t_j u(l_j))``: ``l = log_softmax(x)``, ``u = -q**gamma l``, ``p = exp(l)``, ``q = 1 - p``."""
+    log = nl.log_softmax(_wide(logits), axis)
+    p, q = anp.exp(log), _divisible(-anp.expm1(log))
+    t = -nl.nll_loss_backward(grad, log, targets, axis=axis, **options)
+    slope = gamma * q ** (gamma - 1) * p * log - q**gamma
+    curve = gamma * q ** (gamma - 1) * p * (2 + log) - gamma * (gamma - 1) * q ** (gamma - 2) * p * p * log
+    tangent = nl.log_softmax_backward(t * curve * (h - _total(p * h, axis)), log, axis)
+    product = tangent - _total(t * slope, axis) * nl.softmax_backward(h, p, axis)
+    return anp.where(anp.any(t != 0, axis=axis, keepdims=True), product, 0.0)
+
+
+def _of_binary_focal(h: Any, grad: Any, logits: Any, targets: Any, *, gamma: float, reduction: str, **options: Any) -> Any:
+    """Of ``q**gamma l``, by ``r = q' / q``; ``q'' / q`` is ``-r tanh(x / 2)``. The factors are in the loss of 0, gamma 0."""
+    x, y = _near(_wide(logits)), np.asarray(targets)
+    s, other = nl.sigmoid(x), nl.sigmoid(-x)
+    q, loss = (1 - y) * s + y * other, (1 - y) * nl.softplus(x) + y * nl.softplus(-x)
+    r = (1 - 2 * y) * s * other / _divisible(q)
+    curve = gamma * loss * ((gamma - 1) * r * r - r * nl.tanh(0.5 * x)) + 2 * gamma * r * (s - y) + s * other
+    zero = np.zeros(y.shape, anp.result_type(x))
+    factor = nl.binary_focal_loss_with_logits(zero, y, gamma=0.0, reduction="none", **options) / math.log(2)
+    return h * grad * factor * q**gamma * curve / (y.size if reduction == "mean" else 1)
+
+
+_LOSSES = {row["name"]: row for row in _core.losses()}
+
+
+def _operand(name: str) -> int:
+    """The place of the operand that a loss is differentiated by."""
+    return 1 if _LOSSES[name]["kind"] == "rows" else 0
+
+
+# None stands for 0.
+_HESSIANS: dict[str, Callable[..., Any] | None] = {
+    "cross_entropy": _of_softmax,
+    "nll_loss": None,
+    "categorical_cross_entropy": _of_logarithm("categorical_cross_entropy"),
+    "binary_cross_entropy": _of_binary,
+    "binary_cross_entropy_with_logits": _of_binary_logits,
+    "kl_divergence": _of_logarithm("kl_divergence"),
+    "kl_divergence_with_logits": lambda h, grad, p, logits, **options: _of_softmax(h, grad, logits, p, **options),
+    "focal_loss": _of_focal,
+    "binary_focal_loss_with_logits": _of_binary_focal,
+}
+
+
+def _define_loss(row: dict[str, Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Primitives of a loss and its gradient.
+
+    `known` is what a pass over the operands gave already: the loss, and its gradient for whom it serves, once.
+    """
+    name, arguments, place = row["name"], row["arguments"], _operand(row["name"])
+    loss, backward = getattr(_core, name), getattr(_core, name + "_backward")
+
+    value: Callable[..., Any] = primitive(lambda *given, known, **options: known[0] if known else loss(*given, **options))
+    gradient: Callable[..., Any] = primitive(lambda *given, **options: backward(*given, **options))
+
+    def by_operand(h: Any, ans: Any, *operands: Any, known: list[Any], **options: Any) -> Any:
+        made = known.pop() if len(known) == 2 else None
+        if made is not None and not isbox(operands[place]) and not isbox(h) and h == 1:
+            return made
+        return gradient(h, *operands, **options)
+
+    @_quiet
+    def inner(h: Any, ans: Any, *operands: Any, known: Sequence[Any] = (), **options: Any) -> Any:
+        """The product with the gradient, summed as the losses are."""
+        product = _wide(h) * _wide(gradient(1.0, *operands, **options))
+        if options["reduction"] != "none":
+            return anp.sum(product)
+        return anp.sum(product, axis=options["axis"]) if "axis" in options else product
+
+    vjps: dict[int, Rule] = {0: lambda h, ans, grad, *operands, **options: inner(h, ans, *operands, **options)}
+    jvps: dict[int, Rule] = {0: lambda h, ans, grad, *operands, **options: gradient(h, *operands, **options)}
+    if name in _HESSIANS:
+        hessian = _HESSIANS[name]
+        product = _zero if hessian is None else _quiet(lambda h, ans, *given, **options: hessian(h, *given, **options))
+        vjps[1 + place] = jvps[1 + place] = product
+    _define(value, name, arguments, {place: by_operand}, {place: inner}, [*row["options"], "known"])
+    _define(gradient, f"{name}_backward", ["grad", *arguments], vjps, jvps, row["options"])
+    return value, gradient
+
+
+# The loss of a linear layer, whose gradients are made in the forward pass, while there are logits.
+
+
+def _linear_value(x: Any, weight: Any, targets: Any, bias: Any, *, known: Any, **options: Any) -> Any:
+    return known[0] if known else nl.linear_cross_entropy(x, weight, targets, bias=bias, **options)
+
+
+_linear: Callable[..., Any] = primitive(_linear_value)
+
+
+def _linear_gradients(h: Any, given: Sequence[Any], known: Any, options: dict[str, Any]) -> dict[int, Any]:
+    if any(map(isbox, given)):
+        raise TypeError(
+            "linear_cross_entropy has first derivatives in nonlin.autograd and no second ones; "
+            "cross_entropy(x @ weight.T + bias, targets) has them"
+        )
+    x, weight, targets, bias = given
+    if known:
+        grads = tuple(None if grad is None else h * grad for grad in known[1])
+    else:
+        grads = nl.linear_cross_entropy_backward(h, x, weight, targets, bias=bias, **options)
+    return dict(zip((0, 1, 3), grads, strict=True))
+
+
+def _linear_vjp(argnums: Sequence[int], ans: Any, given: Sequence[Any], options: dict[str, Any]) -> Callable[[Any], Any]:
+    known = options["known"]
+    others = {name: value for name, value in options.items() if name != "known"}
+
+    def products(h: Any) -> Any:
+        grads = _linear_gradients(h, given, known, others)
+        return tuple(_like(given[i], grads[i]) for i in argnums)
+
+    return products
+
+
+def _linear_jvp(i: int, h: Any, ans: Any, given: Sequence[Any], options: dict[str, Any]) -> Any:
+    if not options["known"]:
+        raise TypeError("reduction is 'none'; the forward mode of linear_cross_entropy takes 'mean' or 'sum'")
+    return _like(ans, anp.sum(h * _linear_gradients(1.0, given, options["known"], {})[i]))
+
+
+# Calls with boxes, which nonlin's functions hand on, by name.
+
+_CALLS: dict[str, Callable[[list[Any], dict[str, Any]], Any]] = {}
+
+
+def _engine(name: str, operands: dict[str, Any], options: dict[str, Any]) -> Any:
+    """Compute a row function or a loss that has a box among its arguments."""
+    if options.get("out") is not None:
+        raise TypeError(f"out is given to {name}, which has no derivatives with that argument")
+    if name not in _CALLS:
+        raise TypeError(f"{name} has no derivatives in nonlin.autograd; it takes values that are not differentiated by")
+    return _CALLS[name](list(operands.values()), {o: value for o, value in options.items() if o != "out"})
+
+
+def _check_boxes(
+    name: str, arguments: Sequence[str], places: Sequence[int], given: list[Any], options: dict[str, Any]
+) -> None:
+    """Raise for a box among the arguments that a loss is not differentiated by."""
+    taken = [arguments[i] for i in places]
+    for argument, value in [*zip(arguments, given, strict=True), *options.items()]:
+        if isbox(value) and argument not in taken:
+            raise TypeError(f"nonlin.autograd has no derivative of {name} by {argument}, only by {' and '.join(taken)}")
+
+
+def _add_rows(name: str, arguments: Sequence[str], vjps: Rules, jvps: Rules) -> None:
+    function = getattr(_core, name)
+
+    def value(*operands: Any, axis: Any, scale: Any, where: Any, **keepdims: bool) -> Any:
+        return function(*operands, axis, scale, where, None, *keepdims.values())
+
+    of_rows: Callable[..., Any] = primitive(value)
+
+    def call(operands: list[Any], options: dict[str, Any]) -> Any:
+        scale, where = options["scale"], getval(options["where"])
+        if isbox(scale):
+            operands[-1], scale = operands[-1] * scale, 1.0
+        result = of_rows(*operands, **(options | {"scale": scale, "where": where}))
+        return (result[0], getval(result)[1]) if name == "logsumexp_signed" else result
+
+    _define(of_rows, name, arguments, vjps, jvps, ["axis", "scale", "where", "keepdims"])
+    _CALLS[name] = call
+
+
+def _add_loss(row: dict[str, Any]) -> None:
+    name, arguments, place = row["name"], row["arguments"], _operand(row["name"])
+    value, gradient = _define_loss(row)
+
+    def call(operands: list[Any], options: dict[str, Any]) -> Any:
+        _check_boxes(name, arguments, [place], operands, options)
+        known = []
+        if row["with_grad"] and options["reduction"] != "none":  # in one pass, as this is what comes next
+            known = list(getattr(_core, name + "_with_grad")(*map(getval, operands), **options))
+        return value(*operands, known=known, **options)
+
+    def call_backward(operands: list[Any], options: dict[str, Any]) -> Any:
+        _check_boxes(f"{name}_backward", ["grad", *arguments], [0, 1 + place], operands, options)
+        return gradient(*operands, **options)
+
+    def call_with_grad(operands: list[Any], options: dict[str, Any]) -> Any:
+        _check_boxes(f"{name}_with_grad", arguments, [place], operands, options)
+        return value(*operands, known=[], **options), gradient(1.0, *operands, **options)
+
+    _CALLS.update({name: call, f"{name}_backward": call_backward, f"{name}_with_grad": call_with_grad})
+
+
+def _call_linear(operands: list[Any], options: dict[str, Any]) -> Any:
+    _check_boxes("linear_cross_entropy", ["x", "weight", "targets", "bias"], [0, 1, 3], operands, options)
+    known = None
+    if options["reduction"] != "none":
+        x, weight, targets, bias = map(getval, operands)
+        known = nl.linear_cross_entropy_with_grad(x, weight, targets, bias=bias, **options)
+    return _linear(*operands, known=known, **options)
+
+
+def _register() -> None:
+    for row in _core.activations():
+        define = _define_activation if row["backward_outputs"] == 1 else _define_gated
+        define(row, getattr(_core, row["name"]), getattr(_core, row["name"] + "_backward"))
+    for name, rules in _ROWS.items():
+        _add_rows(name, *rules)
+    for row in _LOSSES.values():
+        _add_loss(row)
+    defvjp_argnums(_linear, _linear_vjp)
+    defjvp_argnum(_linear, _linear_jvp)
+    _CALLS["linear_cross_entropy"] = _call_linear
+    _others.register(ArrayBox, _engine)
+
+
+_register()
