@@ -17,6 +17,7 @@ What has no derivative raises a TypeError, which names the argument.
 """
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -33,7 +34,8 @@ try:
     from autograd.builtins import tuple as boxed_tuple
     from autograd.extend import defjvp_argnum, defvjp_argnum, defvjp_argnums, primitive
     from autograd.numpy.numpy_boxes import ArrayBox
-    from autograd.tracer import getval, isbox
+    from autograd.numpy.numpy_vspaces import ArrayVSpace
+    from autograd.tracer import getval, isbox, trace_primitives_map
 except ImportError as error:
     raise ImportError(_NEEDED) from error
 if not hasattr(ArrayBox, "__array_ufunc__"):
@@ -233,19 +235,27 @@ def _of_slope(factor: Callable[..., Any] | None) -> Rule:
     return rule
 
 
+def _primitive_of(f: np.ufunc, function: Callable[..., Any]) -> Callable[..., Any]:
+    """What boxes call in place of a ufunc: the function in front of it, which rounds numbers to the type of x."""
+    value: Callable[..., Any] = primitive(f if function is f else lambda *given, **keywords: function(*given, **keywords))
+    trace_primitives_map[f] = value
+    return value
+
+
 def _define_activation(row: dict[str, Any], f: np.ufunc, backward: np.ufunc) -> None:
-    name, inputs = row["name"], row["forward_inputs"]
+    name, inputs, functions = row["name"], row["forward_inputs"], _core.functions()
+    slope = functions.get(f"{name}_backward", backward)
     takes_y = row["backward_inputs"][1] == "y"
-    rules: dict[int, Rule] = {0: lambda h, ans, x, *parameters: backward(h, ans if takes_y else x, *parameters)}
-    slopes: dict[int, Rule] = {0: lambda h, ans, grad, *given: backward(h, *given)}
+    rules: dict[int, Rule] = {0: lambda h, ans, x, *parameters: slope(h, ans if takes_y else x, *parameters)}
+    slopes: dict[int, Rule] = {0: lambda h, ans, grad, *given: slope(h, *given)}
     if name in _SECOND:
         slopes[1] = _of_slope(_SECOND[name])
     for i, parameter in enumerate(inputs[1:], 1):
         if (name, parameter) in _BY_PARAMETER:
             by_parameter, slope_by_parameter = _BY_PARAMETER[name, parameter]
             rules[i], slopes[i + 1] = _of_value(by_parameter), _of_slope(slope_by_parameter)
-    _define(primitive(f), name, inputs, rules, rules)
-    _define(primitive(backward), name + "_backward", row["backward_inputs"], slopes, slopes)
+    _define(_primitive_of(f, functions.get(name, f)), name, inputs, rules, rules)
+    _define(_primitive_of(backward, slope), f"{name}_backward", row["backward_inputs"], slopes, slopes)
 
 
 def _define_gated(row: dict[str, Any], f: np.ufunc, backward: np.ufunc) -> None:
@@ -698,6 +708,10 @@ def _register() -> None:
     defvjp_argnums(_linear, _linear_vjp)
     defjvp_argnum(_linear, _linear_jvp)
     _CALLS["linear_cross_entropy"] = _call_linear
+    if "ml_dtypes" in sys.modules:  # nonlin imports it where it is installed; autograd does not know its numbers
+        number = sys.modules["ml_dtypes"].bfloat16
+        ArrayBox.register(number)
+        ArrayVSpace.register(number)
     _others.register(ArrayBox, _engine)
 
 
