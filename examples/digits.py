@@ -54,11 +54,21 @@ class Network:
         return float((self.logits(x).argmax(axis=-1) == labels).mean())
 
 
-def train(f: ModuleType, data: list[Array], *, verbose: bool) -> tuple[float, float]:
+def load_data() -> list[Array]:
+    """Pixels and labels, those to train with and those to test with."""
+    digits = load_digits()
+    pixels = (digits.data / 8 - 1).astype(np.float32)  # from 0 to 16
+    x, x_test, labels, labels_test = train_test_split(
+        pixels, digits.target, test_size=0.25, random_state=0, stratify=digits.target
+    )
+    return [x, x_test, labels, labels_test]
+
+
+def train(f: ModuleType, data: list[Array], *, verbose: bool, kind: type[Network] = Network) -> tuple[float, float]:
     """Train from a fixed seed; returns the accuracy on the test set and the seconds spent in training."""
     x, x_test, labels, labels_test = data
     rng = np.random.default_rng(0)
-    network = Network(f, rng)
+    network = kind(f, rng)
     seconds = 0.0
     for epoch in range(1, EPOCHS + 1):
         batches = np.array_split(rng.permutation(len(x)), len(x) // BATCH)
@@ -71,10 +81,7 @@ def train(f: ModuleType, data: list[Array], *, verbose: bool) -> tuple[float, fl
 
 
 def main() -> None:
-    digits = load_digits()
-    pixels = (digits.data / 8 - 1).astype(np.float32)  # from 0 to 16
-    data = train_test_split(pixels, digits.target, test_size=0.25, random_state=0, stratify=digits.target)
-
+    data = load_data()
     accuracy, seconds = train(nonlin, data, verbose=True)
     accuracy_numpy, seconds_numpy = train(nonlin.reference, data, verbose=False)
     print(f"nonlin         test accuracy {accuracy:.2%}  training {seconds:.2f} s")
