@@ -170,6 +170,24 @@ def test_losses(loss: Loss, chosen: tuple[str, ...], reduction: str, rng: np.ran
         check_grads(gradient, (0, 1), order=1)(upstream, x)
 
 
+@all_losses
+def test_hessians_of_losses(loss: Loss, rng: np.random.Generator) -> None:
+    """Gradients of gradients of the loss alone, whose first gradient one pass makes."""
+    f, backward, *_ = loss.functions()
+    given = loss.problem(rng, (3, 2))
+    x = given[loss.operand]
+    if loss.arguments[loss.operand] in ("probs", "q"):
+        x = 0.1 + 0.8 * x
+
+    def operands(x: Any) -> list[Any]:
+        return [x if i == loss.operand else a for i, a in enumerate(given)]
+
+    step = 1e-6 * np.eye(6).reshape(6, 3, 2)
+    differences = [(backward(1.0, *operands(x + e)) - backward(1.0, *operands(x - e))) / 2e-6 for e in step]
+    got = hessian(lambda x: f(*operands(x)))(x).reshape(6, 3, 2)
+    np.testing.assert_allclose(got, differences, rtol=1e-6, atol=1e-8)
+
+
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("bias", [False, True])
 def test_linear_cross_entropy(bias: bool, reduction: str, rng: np.random.Generator) -> None:

@@ -16,17 +16,17 @@ _GUFUNCS = _core.gufuncs()
 _PYTHONS = {type(None), bool, int, float, str, list, tuple}
 
 Engine = Callable[[str, dict[str, Any], dict[str, Any]], Any]
-_ENGINES: dict[type, Engine] = {}
+_REGISTERED: dict[type, Engine] = {}
 
 
 def register(kind: type, engine: Engine) -> None:
     """Let `engine(name, operands, options)` compute the row functions and losses that have an argument of a type."""
-    _ENGINES[kind] = engine
+    _REGISTERED[kind] = engine
 
 
 def engine_of(values: Iterable[Any]) -> Engine | None:
     """What computes a call with these arguments, where a type was registered."""
-    return next((_ENGINES[type(value)] for value in values if type(value) in _ENGINES), None)
+    return next((_REGISTERED[type(value)] for value in values if type(value) in _REGISTERED), None)
 
 
 def _package(value: Any) -> str:
@@ -72,7 +72,7 @@ def plain(name: str, value: Any) -> Any:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; it takes one without a mask: fill it ({name}.filled(0))")
     package = _package(value)
-    if type(value) in _ENGINES or package == "autograd":
+    if type(value) in _REGISTERED or package == "autograd":
         raise TypeError(
             f"{name} is of type {type(value).__name__} of {package}; activations, row functions and losses take it where "
             f"nonlin.{package} is imported, and this function takes NumPy's arrays alone"

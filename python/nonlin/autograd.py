@@ -237,7 +237,7 @@ def _of_slope(factor: Callable[..., Any] | None) -> Rule:
 
 def _primitive_of(f: np.ufunc, function: Callable[..., Any]) -> Callable[..., Any]:
     """What boxes call in place of a ufunc: the function in front of it, which rounds numbers to the type of x."""
-    value: Callable[..., Any] = primitive(f if function is f else lambda *given, **keywords: function(*given, **keywords))
+    value: Callable[..., Any] = primitive(function)
     trace_primitives_map[f] = value
     return value
 
@@ -554,8 +554,12 @@ def _define_loss(row: dict[str, Any]) -> tuple[Callable[..., Any], Callable[...,
     name, arguments, place = row["name"], row["arguments"], _operand(row["name"])
     loss, backward = getattr(_core, name), getattr(_core, name + "_backward")
 
-    value: Callable[..., Any] = primitive(lambda *given, known, **options: known[0] if known else loss(*given, **options))
-    gradient: Callable[..., Any] = primitive(lambda *given, **options: backward(*given, **options))
+    def value_of(*operands: Any, known: Sequence[Any], **options: Any) -> Any:
+        return known[0] if known else loss(*operands, **options)
+
+    value_of.__name__ = name
+    value: Callable[..., Any] = primitive(value_of)
+    gradient: Callable[..., Any] = primitive(backward)
 
     def by_operand(h: Any, ans: Any, *operands: Any, known: list[Any], **options: Any) -> Any:
         made = known.pop() if len(known) == 2 else None
@@ -589,6 +593,7 @@ def _linear_value(x: Any, weight: Any, targets: Any, bias: Any, *, known: Any, *
     return known[0] if known else nl.linear_cross_entropy(x, weight, targets, bias=bias, **options)
 
 
+_linear_value.__name__ = "linear_cross_entropy"
 _linear: Callable[..., Any] = primitive(_linear_value)
 
 
@@ -653,6 +658,7 @@ def _add_rows(name: str, arguments: Sequence[str], vjps: Rules, jvps: Rules) -> 
     def value(*operands: Any, axis: Any, scale: Any, where: Any, **keepdims: bool) -> Any:
         return function(*operands, axis, scale, where, None, *keepdims.values())
 
+    value.__name__ = name
     of_rows: Callable[..., Any] = primitive(value)
 
     def call(operands: list[Any], options: dict[str, Any]) -> Any:
