@@ -565,6 +565,7 @@ def _define_loss(row: dict[str, Any]) -> tuple[Callable[..., Any], Callable[...,
         made = known.pop() if len(known) == 2 else None
         if made is not None and not isbox(operands[place]) and not isbox(h) and h == 1:
             return made
+        del made  # its memory may serve the other gradient
         return gradient(h, *operands, **options)
 
     @_quiet
