@@ -397,13 +397,17 @@ def _logsumexp_slope(h: Any, ans: Any, grad: Any, x: Any, *, axis: Any, where: A
 
 
 _signed_by_x, _signed_by_b = _signed(_share_times_b), _signed(_share)
-_by_grad: dict[str, Rule] = {
-    "softmax": lambda h, ans, grad, y, **o: _softmax(h, y, None, **o),
-    "log_softmax": lambda h, ans, grad, y, **o: _log_softmax(h, y, None, **o),
-    "log_softmax_vjp": lambda h, ans, grad, y, **o: _log_softmax_tangent(h, _only(None, y, ans), None, **o),
-    "logsumexp": lambda h, ans, grad, x, **o: _logsumexp(h, ans, x, **o),
-    "logsumexp_vjp": lambda h, ans, grad, x, **o: _logsumexp_tangent(h, ans, x, **o),
-}
+
+
+def _by_grad_of_y(rule: Rule) -> Rule:
+    """A rule of f as one of f_backward by grad, which is linear in it."""
+    return lambda h, ans, grad, y, **options: rule(h, _only(None, y, ans), None, **options)
+
+
+def _by_grad_of_x(rule: Rule) -> Rule:
+    return lambda h, ans, grad, x, **options: rule(h, ans, x, **options)
+
+
 # Names of the operands, rules of the reverse and of the forward mode.
 _ROWS: dict[str, tuple[Sequence[str], Rules, Rules]] = {
     "softmax": (["x"], {0: _softmax}, {0: _softmax}),
@@ -412,18 +416,18 @@ _ROWS: dict[str, tuple[Sequence[str], Rules, Rules]] = {
     "logsumexp_signed": (["x", "b"], {0: _signed_by_x[0], 1: _signed_by_b[0]}, {0: _signed_by_x[1], 1: _signed_by_b[1]}),
     "softmax_backward": (
         ["grad", "y"],
-        {0: _by_grad["softmax"], 1: _softmax_slope},
-        {0: _by_grad["softmax"], 1: _softmax_slope_tangent},
+        {0: _by_grad_of_y(_softmax), 1: _softmax_slope},
+        {0: _by_grad_of_y(_softmax), 1: _softmax_slope_tangent},
     ),
     "log_softmax_backward": (
         ["grad", "y"],
-        {0: _by_grad["log_softmax_vjp"], 1: _log_softmax_slope},
-        {0: _by_grad["log_softmax"], 1: _log_softmax_slope},
+        {0: _by_grad_of_y(_log_softmax_tangent), 1: _log_softmax_slope},
+        {0: _by_grad_of_y(_log_softmax), 1: _log_softmax_slope},
     ),
     "logsumexp_backward": (
         ["grad", "x"],
-        {0: _by_grad["logsumexp_vjp"], 1: _logsumexp_slope},
-        {0: _by_grad["logsumexp"], 1: _logsumexp_slope},
+        {0: _by_grad_of_x(_logsumexp_tangent), 1: _logsumexp_slope},
+        {0: _by_grad_of_x(_logsumexp), 1: _logsumexp_slope},
     ),
 }
 
