@@ -3,7 +3,7 @@
 import functools
 import itertools
 import math
-import subprocess
+import pathlib
 import sys
 from typing import Any
 
@@ -16,7 +16,7 @@ from nonlin import _linear as linear
 from nonlin import reference
 from nonlin.testing import check_gradient
 
-from .fresh import INSTRUMENTED, PATIENCE
+from .fresh import INSTRUMENTED, printed
 from .oracle import FLOATS, assert_rounded, assert_same_bits, wide, working_dtype
 
 INF, NAN = np.inf, np.nan
@@ -224,7 +224,7 @@ def test_blocks_of_classes(rng: np.random.Generator, monkeypatch: pytest.MonkeyP
     x, weight, targets = problem(rng, (7,), soft=False)
     expected = reference.linear_cross_entropy_with_grad(x, weight, targets)
     for rows in (0, 1, 2, 3, 5, 8):
-        monkeypatch.setattr(linear, "_BLOCK_BYTES", rows * 8 * FEATURES)
+        monkeypatch.setattr(linear, "_BLOCK_BYTES", rows * 8 * linear._BLAS_ROWS)
         assert_close(nl.linear_cross_entropy_with_grad(x, weight, targets, chunk_rows=3), expected, 16)
 
 
@@ -336,9 +336,28 @@ def test_blas_copies_only_what_it_must(rng: np.random.Generator) -> None:
     c_order = rng.standard_normal((3, 4))
     f_order, _, _, wider, unaligned, read_only = layouts(c_order)
     for a in (c_order, f_order, wider, read_only):
-        assert linear._for_blas(a) is a
-    for a in (unaligned, c_order[::-1], c_order[:, ::2], np.broadcast_to(1.0, (3, 4))):
-        assert linear._for_blas(a).flags.c_contiguous
+        assert linear._for_blas(a, a.dtype) is a
+    for a in (unaligned, c_order[::-1], c_order[:, ::2], np.broadcast_to(1.0, (3, 4)), c_order.astype("f4")):
+        assert linear._for_blas(a, c_order.dtype).flags.c_contiguous
+
+
+@dtypes
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_files(dtype: Any, order: str, rng: np.random.Generator, tmp_path: pathlib.Path) -> None:
+    if order == ">" and dtype == bfloat16:
+        pytest.skip("has no byte order")
+    x, weight, targets = problem(rng, (7,), soft=True, dtype=dtype)
+    files = []
+    for name, a in (("x", x), ("weight", weight), ("targets", targets)):
+        file = np.memmap(tmp_path / name, a.dtype.newbyteorder(order), "w+", shape=a.shape)
+        file[:] = a
+        files.append(file)
+    expected = nl.linear_cross_entropy_with_grad(x, weight, targets, chunk_rows=3)
+    loss, grads = nl.linear_cross_entropy_with_grad(*files, chunk_rows=3)
+    assert_same_bits(loss, expected[0])
+    for grad, expected_grad in zip(grads[:2], expected[1][:2], strict=True):
+        assert type(grad) is np.ndarray
+        assert_same_bits(grad, expected_grad)
 
 
 def test_no_features() -> None:
@@ -474,32 +493,62 @@ def test_no_references_are_kept(rng: np.random.Generator) -> None:
     assert sys.getrefcount(dtype) - before < 20
 
 
-@pytest.mark.skipif(INSTRUMENTED, reason="measures memory, of which a sanitizer takes more")
-@pytest.mark.parametrize("function", ["linear_cross_entropy", "linear_cross_entropy_with_grad"])
-def test_logits_never_exist_whole(function: str) -> None:
-    """The process's peak resident size beyond inputs and results, once BLAS has its own memory."""
-    if not sys.platform.startswith("linux"):
-        pytest.skip("the resident size is read from /proc")
-    code = rf"""
+# Prints by how much a call's peak exceeds what there was and what it returns, BLAS's own buffers counted in. In a fresh
+# process, and not by getrusage, whose peak starts with that of the parent process.
+MEASURED = """
 import re
 import numpy as np
 import nonlin as nl
 
-def resident(which):  # not of getrusage, whose peak starts with that of the parent process
+def resident(which):
     with open("/proc/self/status") as f:
-        return 1024 * int(re.search(which + r":\s*(\d+) kB", f.read())[1])
+        return 1024 * int(re.search(which + r":\\s*(\\d+) kB", f.read())[1])
 
-rows, features, classes = 2048, 64, 20000
-rng = np.random.default_rng(0)
-x = rng.standard_normal((rows, features), np.float32)
-weight = rng.standard_normal((classes, features), np.float32)
-targets = rng.integers(0, classes, rows)
-nl.{function}(x[:400], weight, targets[:400])
-before = resident("VmRSS")
-result = nl.{function}(x, weight, targets)
-results = sum(a.nbytes for a in result[1][:2]) if isinstance(result, tuple) else 0
-print((resident("VmHWM") - before - results) / (rows * classes * 4))
+def print_extra(function, *arguments):
+    before = resident("VmRSS")
+    result = getattr(nl, function)(*arguments)
+    results = sum(a.nbytes for a in result[1][:2]) if isinstance(result, tuple) else 0
+    print(resident("VmHWM") - before - results)
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300 * PATIENCE)
-    share = float(run.stdout)
-    assert 0.05 < share < 0.15  # less than one chunk would mean that the peak is not seen
+
+measures_memory = pytest.mark.skipif(
+    INSTRUMENTED or not sys.platform.startswith("linux"), reason="reads the resident size from /proc; a sanitizer adds to it"
+)
+with_and_without_gradients = pytest.mark.parametrize("function", ["linear_cross_entropy", "linear_cross_entropy_with_grad"])
+
+
+@measures_memory
+@with_and_without_gradients
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_takes_5_percent_of_the_logits(function: str, threads: str) -> None:
+    rows, classes = 4096, 32000
+    code = f"""
+rng = np.random.default_rng(0)
+x = rng.standard_normal(({rows}, 16), np.float32)
+weight = rng.standard_normal(({classes}, 16), np.float32)
+print_extra("{function}", x, weight, rng.integers(0, {classes}, {rows}))
+"""
+    extra = printed(MEASURED + code, OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads, NONLIN_NUM_THREADS=threads)
+    assert 0.035 < float(extra) / (rows * classes * 4) < 0.05  # less than one chunk would mean that the peak is not seen
+
+
+@measures_memory
+@with_and_without_gradients
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "f2", "i2"])
+def test_files_are_not_read_into_memory(function: str, dtype: str, tmp_path: pathlib.Path) -> None:
+    """Of a type that products take, or one that has to be converted; their pages are there before."""
+    rows, features, classes = 60_000, 128, 500
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "x.npy", rng.integers(-2, 3, (rows, features)).astype(dtype))
+    np.save(tmp_path / "weight.npy", rng.standard_normal((classes, features), np.float32))
+    code = f"""
+x, weight = (np.load(rf"{tmp_path}/{{name}}.npy", mmap_mode="r") for name in ("x", "weight"))
+for array in (x, weight):
+    np.frombuffer(array._mmap, np.uint8)[::4096].max()
+targets = np.arange({rows}) % {classes}
+nl.{function}(x[:8], weight, targets[:8])
+print_extra("{function}", x, weight, targets)
+"""
+    extra = printed(MEASURED + code, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", NONLIN_NUM_THREADS="1")
+    copy_of_x = rows * features * (8 if dtype == "i2" else 4)
+    assert 3e6 < float(extra) < copy_of_x / 3  # a chunk of logits, 4 MB, and one of x

@@ -15,16 +15,17 @@ from ._others import engine_of, plain
 
 __all__ = ["linear_cross_entropy", "linear_cross_entropy_backward", "linear_cross_entropy_with_grad"]
 
-_MIN_ROWS = 172  # of a chunk of wide rows
+_MIN_ROWS = 160  # of a chunk of wide rows
 _CHUNK_BYTES = 4 << 20  # of a chunk of narrow rows
-_BLOCK_BYTES = 4 << 20  # of the scratch for products that are then added to grad_weight
+_BLOCK_BYTES = 2 << 20  # of the scratch for products that are then added to grad_weight
+_BLAS_ROWS = 512  # of a factor's columns, which a thread of BLAS copies at once, at most
 
 
 def _chunk_rows(rows: int, row_bytes: int) -> int:
     """Return how many rows of logits to hold at once, when the caller leaves it open.
 
     Every chunk reads `weight` twice and adds to all of grad_weight, at the price of the arithmetic of some 20 rows: hence up
-    to `_MIN_ROWS`, 1/24 of 4096. A chunk of narrow rows takes as many as stay in the cache, so that its fixed cost is
+    to `_MIN_ROWS`, 1/26 of 4096. A chunk of narrow rows takes as many as stay in the cache, so that its fixed cost is
     negligible. All chunks have the same size, but for rounding.
     """
     most = max(_MIN_ROWS, _CHUNK_BYTES // row_bytes)
@@ -53,8 +54,17 @@ def _per_class(name: str, value: ArrayLike | None, classes: int) -> np.ndarray |
     return array
 
 
-def _for_blas(a: np.ndarray) -> np.ndarray:
-    """Return `a`, or a contiguous copy of it if every product would otherwise make its own."""
+def _as_given(name: str, value: ArrayLike) -> tuple[np.ndarray, np.dtype]:
+    """Return an array, in memory or in a file, without a copy, and the float dtype that it becomes."""
+    if type(value) not in (np.ndarray, np.memmap):
+        value = float_array(name, value)
+    array = np.asarray(value)
+    return array, float_array(name, np.empty(0, array.dtype)).dtype
+
+
+def _for_blas(a: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return `a` in this dtype: itself, or a contiguous copy if every product would otherwise make its own."""
+    a = a.astype(dtype, copy=False)
     for matrix in (a, a.T):
         row, entry = matrix.strides
         if a.flags.aligned and entry == a.itemsize and row >= matrix.shape[1] * entry and row % entry == 0:
@@ -63,11 +73,13 @@ def _for_blas(a: np.ndarray) -> np.ndarray:
 
 
 # Tried and slower: the first rows' logits, transposed, in grad_weight instead of a buffer. The strided axis costs 6 %.
-def _add_product(total: np.ndarray, a: np.ndarray, b: np.ndarray, scratch: np.ndarray) -> None:
-    """``total += a @ b`` by blocks of rows: NumPy's products cannot add to their output."""
+def _add_product(total: np.ndarray, a: np.ndarray, b: np.ndarray, scratch: np.ndarray, first: bool) -> None:
+    """``total += a @ b`` by blocks of rows, or ``total = a @ b``: NumPy's products cannot add to their output."""
     for start in range(0, len(total), len(scratch)):
         block = total[start : start + len(scratch)]
-        block += np.matmul(a[start : start + len(scratch)], b, out=scratch[: len(block)])
+        product = np.matmul(a[start : start + len(scratch)], b, out=block if first else scratch[: len(block)])
+        if not first:
+            block += product
 
 
 def _chunks(
@@ -79,23 +91,26 @@ def _chunks(
     grad: Any,
     chunk_rows: int,
     with_grad: bool,
+    kept: np.dtype,
     options: dict[str, Any],
 ) -> tuple[np.ndarray, Any]:
     """Return the losses of rows and, if wanted, the gradients of sum(grad losses) / divisor for x, weight and bias.
 
-    With a `grad`, a number or one for each row, there are no losses. They are without the sample weights.
+    With a `grad`, a number or one for each row, there are no losses. They are without the sample weights. `x` may have any
+    type and layout: only chunks of it are converted. Its gradient has the dtype `kept`.
     """
-    (rows, features), classes, dtype = x.shape, len(weight), x.dtype
+    (rows, features), classes, dtype = x.shape, len(weight), weight.dtype
     losses = np.empty(rows, dtype)
     buffer = np.empty((min(chunk_rows, rows), classes), dtype)
     if with_grad:
-        grad_x, grad_weight = np.empty_like(x), np.zeros((classes, features), dtype)
+        grad_x, grad_weight = np.empty((rows, features), kept), np.zeros((classes, features), dtype)
         grad_bias = None if bias is None else np.zeros(classes, dtype)
-        block = min(classes, max(1, _BLOCK_BYTES // max(1, features * dtype.itemsize)))
+        block = min(classes, max(1, _BLOCK_BYTES // (max(features, _BLAS_ROWS) * dtype.itemsize)))
         scratch = np.empty((block, features), dtype)
     for start in range(0, rows, chunk_rows):
         chunk = slice(start, start + chunk_rows)
-        logits = np.matmul(x[chunk], weight.T, out=buffer[: rows - start])
+        inputs = _for_blas(x[chunk], dtype)
+        logits = np.matmul(inputs, weight.T, out=buffer[: rows - start])
         if bias is not None:
             logits += bias
         if sample_weight is not None:
@@ -108,11 +123,11 @@ def _chunks(
         else:
             by = grad[chunk] if np.ndim(grad) else grad
             g = _core.cross_entropy_backward(by, logits, targets[chunk], out=logits, **options)
-        np.matmul(g, weight, out=grad_x[chunk])
-        if start == 0:
-            np.matmul(g.T, x[chunk], out=grad_weight)
+        if kept == dtype:
+            np.matmul(g, weight, out=grad_x[chunk])
         else:
-            _add_product(grad_weight, g.T, x[chunk], scratch)
+            grad_x[chunk] = np.matmul(g, weight)
+        _add_product(grad_weight, g.T, inputs, scratch, first=start == 0)
         if grad_bias is not None:
             grad_bias += np.sum(g, axis=0)
     return losses, (grad_x, grad_weight, grad_bias) if with_grad else None
@@ -158,7 +173,7 @@ def _linear_cross_entropy(
 
     All arguments are checked before anything is computed.
     """
-    a, w = float_array("x", x), float_array("weight", weight)
+    (a, x_dtype), w = _as_given("x", x), float_array("weight", weight)
     if a.ndim == 0:
         raise ValueError(f"x has shape {a.shape}; it takes an axis of features, shape (..., features)")
     *batch, features = a.shape
@@ -168,7 +183,7 @@ def _linear_cross_entropy(
         )
     classes = len(w)
     b = _per_class("bias", bias, classes)
-    kept = np.result_type(a.dtype, w.dtype, *(() if b is None else (b.dtype,)))
+    kept = np.result_type(x_dtype, w.dtype, *(() if b is None else (b.dtype,)))
     dtype = working_dtype(kept)
     factors = _per_class("class_weight", class_weight, classes)
     options["weight"] = None if factors is None else factors.astype(dtype, copy=False)
@@ -189,14 +204,15 @@ def _linear_cross_entropy(
     size = _chunk_rows(rows, classes * dtype.itemsize) if chunk_rows is None else _checked_chunk_rows(chunk_rows)
 
     losses, grads = _chunks(
-        _for_blas(a.astype(dtype, copy=False).reshape(rows, features)),
-        _for_blas(w.astype(dtype, copy=False)),
+        a.reshape(rows, features),
+        _for_blas(w, dtype),
         None if b is None else b.astype(dtype, copy=False),
         target.reshape(rows, *target.shape[len(batch) :]),
         by_row,
         grad,
         size,
         with_grad,
+        kept,
         {**options, "axis": -1, "reduction": "none", "divisor": divisor},
     )
     loss = None if grad is not None else _reduced(losses, by_row, divisor, batch, reduction)
@@ -245,7 +261,7 @@ def linear_cross_entropy(
     ignore_index, label_smoothing, z_loss, reduction
         As for `cross_entropy`.
     chunk_rows : int, optional
-        How many rows of logits there are at once, 1 or more. By default enough for fast products: 172, more where there are
+        How many rows of logits there are at once, 1 or more. By default enough for fast products: 160, more where there are
         few classes. The result is the same for every number but for rounding.
 
     Returns
@@ -265,6 +281,11 @@ def linear_cross_entropy(
 
     Notes
     -----
+    Beyond inputs and results it takes the memory of `chunk_rows` rows of logits, and little more: less than 5 % of 4096 rows
+    of some 50,000 logits (4.2 % measured, 34 MB of 823, BLAS's buffers counted in). `x`, `weight` and `targets` may be
+    memory-mapped files: of `x` and `targets` only chunks are read at a time, and converted where their type or layout asks
+    for it. `weight` is copied as a whole where it does not have the type or layout that products take.
+
     The number of threads of nonlin does not change the result. That of the BLAS library behind NumPy's products may change
     its last bits, and so may `chunk_rows`.
 
@@ -416,7 +437,9 @@ def linear_cross_entropy_with_grad(
 
     Notes
     -----
-    Beyond inputs and results it takes the memory of `chunk_rows` rows of logits and about 4 MB.
+    Beyond inputs and results it takes the memory of `chunk_rows` rows of logits, 2 MB, and what BLAS copies: less than 5 %
+    of 4096 rows of some 50,000 logits (4.5 % measured, 37 MB of 823, with 512 features and 2 threads). Memory-mapped files
+    are read as by `linear_cross_entropy`; gradients are ordinary arrays.
 
     Examples
     --------
