@@ -20,10 +20,14 @@ CXX_SOURCES := $(shell find cpp tests -name "*.h" -o -name "*.cc" -o -name "*.de
 # Prints the dependencies, and the requirements of the groups that follow: build, or extras of pyproject.toml.
 REQUIREMENTS := $(BIN)/python tools/requirements.py
 
+# Run Python with packages beside its own, in build/peers and build/recipes.
+WITH_PEERS   := tools/with_packages.sh peers "torch==2.13.0 jax numexpr numba onnxruntime ai-edge-litert"
+WITH_RECIPES := tools/with_packages.sh recipes "mpi4py mpich onnx pyarrow pyspark ray thinc"
+
 # Some machines set these to make OpenBLAS take them for another CPU; benchmarks beside its products run without them.
 unexport OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 
-.PHONY: all bench bench-peers benchmarks test fuzz fuzz-calls ulp asan clang openmp tsan stress valgrind peers check-all lint format stubs docs
+.PHONY: all bench bench-peers benchmarks test fuzz fuzz-calls ulp asan clang openmp tsan stress valgrind peers recipes check-all lint format stubs docs
 .PHONY: wheel clean distclean
 .PHONY: test-arm test-x86 test-Haswell test-EPYC test-Westmere test-Nehalem
 
@@ -34,11 +38,11 @@ bench: $(BUILT)
 
 # Some cases beside all contenders that can be installed, with their errors, in one table.
 bench-peers: $(BUILT)
-	tools/with_peers.sh $(BIN)/python -m nonlin.bench --peers $(ARGS)
+	$(WITH_PEERS) $(BIN)/python -m nonlin.bench --peers $(ARGS)
 
 # Writes docs/benchmarks.md, its pictures, and the README's tables, from a run of everything without a time limit.
 benchmarks: $(BUILT)
-	tools/with_peers.sh $(BIN)/python -m nonlin.bench --full --compile --save build/benchmarks.json --plot docs/roofline.png --bars docs/benchmark.png $(ARGS)
+	$(WITH_PEERS) $(BIN)/python -m nonlin.bench --full --compile --save build/benchmarks.json --plot docs/roofline.png --bars docs/benchmark.png $(ARGS)
 	$(BIN)/python tools/benchmark_page.py build/benchmarks.json
 
 test: $(BUILT)
@@ -102,7 +106,12 @@ valgrind: $(BUILT)
 
 # The tests that compare with torch, JAX and the benchmark's other contenders, where these can be installed.
 peers: $(BUILT)
-	tools/with_peers.sh $(SUITE) tests/test_bench.py tests/test_fuzz.py tests/test_linear_cross_entropy.py tests/test_loss_values.py tests/test_torch.py $(ARGS)
+	$(WITH_PEERS) $(SUITE) tests/test_bench.py tests/test_fuzz.py tests/test_linear_cross_entropy.py tests/test_loss_values.py tests/test_torch.py $(ARGS)
+
+# The recipes of the documentation, with the packages that they are for; Spark's needs Java too.
+recipes: $(BUILT)
+	command -v java >/dev/null || tools/apt_install.sh default-jre-headless || echo "Spark's recipe is left out: there is no Java"
+	$(WITH_RECIPES) $(SUITE) tests/test_recipes.py $(ARGS)
 
 # The checks of all promises, one after another, in some hours; ARGS=--list shows them.
 check-all: $(DEPS)

@@ -34,6 +34,7 @@ CHECKS = [
     Check("test", "every function keeps the contract, on every instruction set", "NONLIN_EVERY_TARGET=all make test"),
     Check("docs", "the documentation builds without a warning", "make docs"),
     Check("peers", "results agree with torch, JAX and others", "make peers"),
+    Check("recipes", "every recipe runs, and scikit-learn's and ONNX's own tests pass", "make recipes"),
     Check("clang", "clang's build passes the suite", "make clang"),
     Check("openmp", "the tests of threads pass with OpenMP too", "make openmp ARGS=tests/test_threads.py"),
     Check("tsan", "no data race", "make tsan"),
