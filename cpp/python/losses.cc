@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <deque>
 #include <iterator>
 #include <limits>
@@ -18,6 +17,7 @@
 #include "python/module.h"
 #include "python/rows.h"
 #include "runtime/float_status.h"
+#include "runtime/losses.h"
 #include "runtime/threads.h"
 #include "tuning.h"
 
@@ -25,98 +25,6 @@ namespace py = pybind11;
 
 namespace nonlin {
 namespace {
-
-// ---------------------------------------------------------------- class targets
-
-struct CheckedTargets {
-  double total;   // sum of the weights of those that count, times those of their rows
-  bool ignores;   // whether there are others
-  ptrdiff_t bad;  // position of the first one that is no class, or -1
-};
-
-// A class that counts, one that is ignored, or neither.
-struct ClassRange {
-  int64_t count;
-  std::optional<int64_t> ignored;
-  bool Has(int64_t target) const { return static_cast<uint64_t>(target) < static_cast<uint64_t>(count); }
-  bool Ignores(int64_t target) const { return ignored && target == *ignored; }
-};
-
-template <class F>
-size_t CountIf(const int64_t* targets, size_t n, const F& is_counted) {
-  std::atomic<size_t> sum{0};
-  ParallelFor(n, 1, kTargetCycles, [&](size_t begin, size_t end) {
-    size_t counted = 0;
-    for (size_t i = begin; i < end; ++i) counted += is_counted(targets[i]);
-    sum += counted;
-  });
-  return sum;
-}
-
-// The classes' weights are of type T; none, and none of the rows, stand for 1. A row of weight 0 does not count.
-template <class T>
-CheckedTargets CheckTargets(const int64_t* targets, size_t n, const ClassRange& classes, const T* weights,
-                            const double* of_rows) {
-  const size_t outside = CountIf(targets, n, [=](int64_t target) { return !classes.Has(target); });
-  const bool ignores_class = classes.ignored && classes.Has(*classes.ignored);
-  const bool may_ignore = outside > 0 || ignores_class;  // mostly not: one pass
-  const size_t ignored = may_ignore ? CountIf(targets, n, [=](int64_t target) { return classes.Ignores(target); }) : 0;
-  if (outside > (ignores_class ? 0 : ignored)) {
-    const auto is_bad = [=](int64_t target) { return !classes.Ignores(target) && !classes.Has(target); };
-    const int64_t* bad = std::find_if(targets, targets + n, is_bad);
-    if (bad != targets + n) return {0, ignored > 0, bad - targets};  // else another thread has written to the array
-  }
-  double total = static_cast<double>(n - ignored);
-  bool ignores = ignored > 0;
-  if (weights != nullptr || of_rows != nullptr) {
-    total = 0;  // in one order, whatever the threads
-    for (size_t i = 0; i < n; ++i) {
-      const int64_t target = targets[i];
-      const double of_row = of_rows == nullptr ? 1 : of_rows[i];
-      const bool counts = !classes.Ignores(target) && classes.Has(target) && of_row != 0;
-      total += !counts ? 0 : weights == nullptr ? of_row : of_row * static_cast<double>(weights[target]);
-      ignores |= of_row == 0;
-    }
-  }
-  return {total, ignores, -1};
-}
-
-// ---------------------------------------------------------------- sums
-
-// The sum of value(i) for i in [begin, end), in halves, so that the error grows with the logarithm of their number.
-template <class F>
-double SumOf(size_t begin, size_t end, const F& value) {
-  constexpr size_t kBlock = 512, kLanes = 8;
-  const size_t n = end - begin;
-  if (n > kBlock) {
-    const size_t middle = begin + n / 2 / kLanes * kLanes;
-    return SumOf(begin, middle, value) + SumOf(middle, end, value);
-  }
-  double sums[kLanes] = {};
-  size_t i = begin;
-  for (; i + kLanes <= end; i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) sums[lane] += value(i + lane);
-  }
-  for (size_t lane = 0; i < end; ++i, ++lane) sums[lane] += value(i);
-  for (size_t step = kLanes / 2; step > 0; step /= 2) {
-    for (size_t lane = 0; lane < step; ++lane) sums[lane] += sums[lane + step];
-  }
-  return sums[0];
-}
-
-// A loss times the weight of its row: nothing, whatever it is, where that is 0.
-double Weighted(double loss, double weight) { return weight == 0 ? 0 : loss * weight; }
-
-template <class T>
-double Sum(const T* losses, const double* weights, size_t n) {
-  if (weights == nullptr) return SumOf(0, n, [=](size_t i) -> double { return losses[i]; });
-  return SumOf(0, n, [=](size_t i) { return Weighted(losses[i], weights[i]); });
-}
-
-template <class T>
-void Weigh(T* losses, const double* weights, size_t n) {
-  for (size_t i = 0; i < n; ++i) losses[i] = static_cast<T>(Weighted(losses[i], weights[i]));
-}
 
 // The quotient as a NumPy scalar.
 py::object Quotient(int number, double total, double divisor) {
@@ -131,17 +39,6 @@ py::object Quotient(int number, double total, double divisor) {
   PyArrayScalar_ASSIGN(scalar.ptr(), Double, quotient);
   return scalar;
 }
-
-// ---------------------------------------------------------------- the operations of the table
-
-// For one kind of targets.
-struct Operations {
-  RowOperation functions[kLossFunctions], count_outside;
-};
-
-struct LossOperations {
-  Operations of_class, of_row, of_piece;
-};
 
 // ---------------------------------------------------------------- arguments
 
@@ -376,7 +273,7 @@ class Arguments {
     }
     sample_weight = Cast(given.ndim() == 0 ? BroadcastTo(given, ShapeOfLosses()) : py::object(given), NPY_DOUBLE,
                          NPY_ARRAY_C_CONTIGUOUS);
-    divisor = Sum(SampleWeights(), nullptr, Losses());
+    divisor = SumOf(SampleWeights(), nullptr, Losses());
   }
 
   void BindOptions() {
@@ -393,8 +290,9 @@ class Arguments {
     if (has(kLabelSmoothing)) {
       double sum = static_cast<double>(x.shape(axis));
       if (weight) {
-        const QuietErrors quiet;
-        sum = PyFloat_AsDouble(Checked(PyArray_Sum(ArrayOf(weight->ptr()), 0, NPY_DOUBLE, nullptr)).ptr());
+        const size_t n = weight->size();
+        sum = ScalarNumber() == NPY_FLOAT ? SumOf(static_cast<const float*>(weight->data()), nullptr, n)
+                                          : SumOf(static_cast<const double*>(weight->data()), nullptr, n);
       }
       add(sum);
       add(NumberIn(kLabelSmoothingArgument, 0, 1, "a number in [0, 1]"));
@@ -487,11 +385,7 @@ class Arguments {
                     : CheckTargets(targets, n, classes, static_cast<const double*>(weights), of_rows);
       if (checked.ignores && checked.bad < 0) {
         marked.resize(n);
-        ParallelFor(n, 1, kTargetCycles, [&](size_t begin, size_t end) {
-          for (size_t i = begin; i < end; ++i) {
-            marked[i] = classes.Ignores(targets[i]) || (of_rows != nullptr && of_rows[i] == 0) ? -1 : targets[i];
-          }
-        });
+        MarkTargets(targets, n, classes, of_rows, marked.data());
       }
     }
     if (checked.bad >= 0) {
@@ -546,19 +440,6 @@ class Arguments {
 
 // ---------------------------------------------------------------- the run
 
-// One number for all rows, and all classes where it has them.
-void SetConstant(RowArrays& arrays, int k, const void* number) {
-  arrays.operands[k].data = static_cast<char*>(const_cast<void*>(number));
-  arrays.operands[k].item = 0;
-  std::fill_n(arrays.operands[k].strides, arrays.axes, 0);
-}
-
-// A number for each row, without gaps.
-void SetDense(RowArrays& arrays, int k, const void* numbers, ptrdiff_t bytes) {
-  SetConstant(arrays, k, numbers);
-  for (int i = arrays.axes; i-- > 0; bytes *= arrays.shape[i]) arrays.operands[k].strides[i] = bytes;
-}
-
 class Call {
  public:
   Call(const Function& f, const Values& values, const Arguments& arguments)
@@ -589,10 +470,10 @@ class Call {
       losses = NewArray(a_.Dims(), a_.x.shape(), a_.axis, a_.ScalarNumber());
       data = losses.mutable_data();
     } else if (has_losses) {
-      sums = RoomForSums();
+      sums.resize(RoomForSums(a_.OfEntries(), a_.Losses()));
       data = sums.data();
     }
-    const double total = RunPieces(operations_.functions[f_.function], a_.is_none, data, gradient, a_.SampleWeights());
+    const double total = Run(operations_.functions[f_.function], a_.is_none, data, has_gradient ? &gradient : nullptr, true);
     if (a_.sample_weight && has_losses && a_.is_none && IsNone(values_[kDivisor])) WeighLosses(data);
     if (a_.sample_weight && has_gradient && !a_.of_class) ClearUncounted(gradient);
     if (out && !gradient.is(*out)) {
@@ -620,20 +501,10 @@ class Call {
     numpy.attr("copyto")(gradient, 0, py::arg("where") = rows);
   }
 
-  // Rows of one length, and the entry they start at: the pieces of a loss without an axis.
-  struct Piece {
-    npy_intp start, rows, classes;
-  };
-
-  // For the losses of rows, or of pieces of entries, of either type.
-  std::vector<double> RoomForSums() const {
-    return std::vector<double>((a_.OfEntries() ? a_.Losses() / static_cast<npy_intp>(kEntriesOfRow) : a_.Losses()) + 1);
-  }
-
   // Looks at what the loss looks at: of rows with a class its entry, else all entries.
   void CheckProbabilities() const {
-    std::vector<double> counts = RoomForSums();
-    if (RunPieces(operations_.count_outside, false, counts.data(), NoArray(), nullptr) == 0) return;
+    std::vector<double> counts(RoomForSums(a_.OfEntries(), a_.Losses()));
+    if (Run(operations_.count_outside, false, counts.data(), nullptr, false) == 0) return;
     const py::array wide = Cast(a_.x, NPY_DOUBLE, NPY_ARRAY_C_CONTIGUOUS);
     const auto* const entries = static_cast<const double*>(wide.data());
     npy_intp inner = 1;
@@ -715,108 +586,49 @@ class Call {
            is_apart(upstream_);
   }
 
-  // An array with the axes of the call; or entries of a C-contiguous array as rows.
-  void SetEntries(RowArrays& arrays, int k, const py::array& array, const Piece& piece) const {
-    RowArrays::Array& operand = arrays.operands[k];
-    SetOperand(operand, array.ptr(), a_.axis);
-    if (!a_.OfEntries()) return;
-    operand.item = array.itemsize();
-    operand.data += piece.start * operand.item;
-    operand.strides[0] = piece.classes * operand.item;
-  }
+  void Bind(RowArrays::Array& operand, const py::array& array) const { SetOperand(operand, array.ptr(), a_.axis); }
 
-  void SetWeight(RowArrays& arrays, int k, const std::optional<py::array>& weight, const Piece& piece) const {
-    static const float kOne32 = 1;
-    static const double kOne64 = 1;
-    if (!weight) {
-      SetConstant(arrays, k, item_ == sizeof(float) ? static_cast<const void*>(&kOne32) : &kOne64);
-      if (piece.classes == 1) arrays.operands[k].item = item_;  // between two classes there would be no gap
-    } else if (a_.OfEntries()) {
-      SetEntries(arrays, k, *weight, piece);
-    } else {
-      SetConstant(arrays, k, weight->data());
-      arrays.operands[k].item = item_;
+  // Runs an operation, without the GIL if it is worth that. Returns the sum of the losses, each times its row's weight,
+  // where they are not wanted each.
+  double Run(const RowOperation& operation, bool each, void* losses, const py::array* gradient, bool weighs) const {
+    LossArrays arrays;
+    arrays.dtype = a_.dtype;
+    arrays.of_entries = a_.OfEntries();
+    arrays.entries = a_.x.size();
+    arrays.axes = 0;
+    arrays.classes = 0;
+    for (int i = 0; i < a_.Dims() && !a_.OfEntries(); ++i) {
+      (i == a_.axis ? arrays.classes : arrays.shape[arrays.axes++]) = a_.x.shape(i);
     }
-  }
+    Bind(arrays.x, a_.x);
+    if (!a_.of_class) Bind(arrays.target, a_.target);
+    if (gradient != nullptr) Bind(arrays.gradient, *gradient);
+    arrays.is_target_wide = NumberOf(a_.target) != NumberOf(a_.x);
+    arrays.class_targets = a_.of_class ? a_.Classes() : nullptr;
+    arrays.weight = a_.weight ? a_.weight->data() : nullptr;
+    arrays.pos_weight = a_.pos_weight ? a_.pos_weight->data() : nullptr;
+    arrays.sample_weight = weighs ? a_.SampleWeights() : nullptr;
+    std::copy_n(scalars_, 4, arrays.scalars);
+    arrays.upstream_place = upstream_place_;
+    arrays.upstream.data = nullptr;
+    if (upstream_) SetOperand(arrays.upstream, upstream_->ptr(), -1);
 
-  void RunPiece(const RowOperation& operation, const Piece& piece, void* losses, const py::array& gradient) const {
-    const OperandList& list = operation.traits.operands;
-    float floats[4];
-    std::copy_n(scalars_, 4, floats);
-    RowArrays arrays;
-    if (a_.OfEntries()) {
-      arrays.axes = 1;
-      arrays.shape[0] = piece.rows;
-      arrays.classes = piece.classes;
-    } else {
-      SetShape(arrays, a_.x.ptr(), a_.axis);
-    }
-    int weights = 0, scalars = 0;
-    for (int k = 0; k < list.count; ++k) {
-      switch (list.kinds[k]) {
-        case Operand::kRowIn:
-          SetEntries(arrays, k, k == 0 ? a_.x : a_.target, piece);
-          if (k != 0 && NumberOf(a_.target) != NumberOf(a_.x)) arrays.wide |= 1u << k;
-          break;
-        case Operand::kIndexIn:
-          SetDense(arrays, k, a_.Classes(), sizeof(int64_t));
-          break;
-        case Operand::kOptionalIn:
-          SetWeight(arrays, k, weights++ == 0 ? a_.weight : a_.pos_weight, piece);
-          break;
-        case Operand::kScalarIn:
-          if (upstream_ && scalars == upstream_place_) {
-            SetOperand(arrays.operands[k], upstream_->ptr(), -1);
-            if (a_.OfEntries()) arrays.operands[k].strides[0] = item_;
-          } else {
-            SetConstant(arrays, k, item_ == sizeof(float) ? static_cast<const void*>(&floats[scalars]) : &scalars_[scalars]);
-          }
-          ++scalars;
-          break;
-        case Operand::kScalarOut:
-          SetDense(arrays, k, losses, item_);
-          break;
-        case Operand::kSumOut:
-          SetDense(arrays, k, losses, sizeof(double));
-          break;
-        case Operand::kRowOut:
-          SetEntries(arrays, k, gradient, piece);
-          break;
-      }
-    }
-    Compute(operation, a_.dtype, arrays);
-  }
-
-  // Runs a kernel; a loss without an axis goes in rows of so many entries, or with each entry as a row. Returns the sum of
-  // the losses, each times its row's weight, where they are not wanted each.
-  double RunPieces(const RowOperation& operation, bool each, void* losses, const py::array& gradient,
-                   const double* weights) const {
-    constexpr npy_intp kEntries = kEntriesOfRow;
-    const npy_intp entries = a_.x.size(), rest = entries % kEntries;
-    Piece pieces[2] = {{0, a_.Losses(), 0}, {}};
-    if (a_.OfEntries() && each) pieces[0] = {0, entries, 1};
-    if (a_.OfEntries() && !each) {
-      pieces[0] = {0, entries / kEntries, kEntries};
-      pieces[1] = {entries - rest, rest > 0, rest};
-    }
-    const OperandList& list = operation.traits.operands;
-    const bool has_scalars = Has(list, Operand::kScalarOut) && item_ == sizeof(float);
-    const bool has_sum = (Has(list, Operand::kScalarOut) || Has(list, Operand::kSumOut)) && !each;
     double total = 0;
-    for (const Piece& piece : pieces) {
-      if (piece.rows == 0) continue;
-      RunPiece(operation, piece, losses, gradient);
-      if (!has_sum) continue;
-      total += has_scalars ? Sum(static_cast<const float*>(losses), weights, piece.rows)
-                           : Sum(static_cast<const double*>(losses), weights, piece.rows);
+    size_t bytes = 0;
+    bool done = false;
+    {
+      std::optional<py::gil_scoped_release> release;
+      if (static_cast<size_t>(a_.x.size()) > kManyEntries) release.emplace();
+      done = RunLoss(operation, arrays, each, losses, &total, &bytes);
     }
+    if (!done) Raise(PyExc_MemoryError, "%s: no memory for a buffer of %zu bytes", operation.name, bytes);
     return total;
   }
 
   const Function& f_;
   const Values& values_;
   const Arguments& a_;
-  const Operations& operations_;
+  const LossOperationsOfTargets& operations_;
   const ptrdiff_t item_;    // of scalars
   double scalars_[4] = {};  // options, and the upstream gradient behind them
   int upstream_place_ = 0;
@@ -868,28 +680,8 @@ void AddFunction(py::module_& m, const Loss& loss, const LossOperations& operati
 }
 
 void AddLoss(py::module_& m, int number) {
-  static std::deque<LossOperations>& all = *new std::deque<LossOperations>;
   const Loss& loss = kLosses[number];
-  const LossKernels* const kernels[] = {&GetLossKernels32()[number], &GetLossKernels64()[number],
-                                        &GetLossKernelsFloat16()[number], &GetLossKernelsBFloat16()[number]};
-  const auto operation_of = [&](const auto& kernel_of, double cost) {
-    RowOperation operation{loss.name, cost * kCostLanes / FloatLanes(), kernel_of(*kernels[0]).traits, {}};
-    for (int i = 0; i < kDTypes; ++i) operation.kernels[i] = kernel_of(*kernels[i]).kernels;
-    return operation;
-  };
-  const auto operations_of = [&](LossKernelsOfTargets LossKernels::* targets, double cost, double check_cost) {
-    const double costs[kLossFunctions] = {cost, cost + kGradientCost, kWithGradCost * cost};
-    Operations operations;
-    for (int i = 0; i < kLossFunctions; ++i) {
-      operations.functions[i] = operation_of([=](const LossKernels& k) { return (k.*targets).functions[i]; }, costs[i]);
-    }
-    operations.count_outside = operation_of([=](const LossKernels& k) { return (k.*targets).count_outside; }, check_cost);
-    return operations;
-  };
-  const LossOperations& operations =
-      all.emplace_back(LossOperations{operations_of(&LossKernels::of_class, loss.cost.of_class, kOwnEntryCost),
-                                      operations_of(&LossKernels::of_row, loss.cost.of_row, kCheckCost),
-                                      operations_of(&LossKernels::of_piece, loss.cost.of_row, kCheckCost)});
+  const LossOperations& operations = GetLossOperations(number);
   AddFunction(m, loss, operations, kLoss, true);
   for (const LossFunction function : {kLoss, kBackward, kWithGrad}) {
     if (function != kWithGrad || loss.with_grad) AddFunction(m, loss, operations, function, false);
