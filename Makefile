@@ -106,7 +106,7 @@ valgrind: $(BUILT)
 
 # The tests that compare with torch, JAX and the benchmark's other contenders, where these can be installed.
 peers: $(BUILT)
-	$(WITH_PEERS) $(SUITE) tests/test_bench.py tests/test_fuzz.py tests/test_linear_cross_entropy.py tests/test_loss_values.py tests/test_torch.py $(ARGS)
+	$(WITH_PEERS) $(SUITE) tests/test_bench.py tests/test_fuzz.py tests/test_jax.py tests/test_linear_cross_entropy.py tests/test_loss_values.py tests/test_torch.py $(ARGS)
 
 # The recipes of the documentation, with the packages that they are for; Spark's needs Java too.
 recipes: $(BUILT)

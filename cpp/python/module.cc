@@ -22,4 +22,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   nonlin::RegisterKeywords(m);
   nonlin::RegisterRows(m);
   nonlin::RegisterLosses(m);
+  nonlin::RegisterXla(m);
 }

@@ -33,5 +33,6 @@ pybind11::object NewUfuncOfDefaults(int row, bool backward, const std::vector<Py
 void RegisterKeywords(pybind11::module_& m);  // functions of these ufuncs
 void RegisterRows(pybind11::module_& m);      // generalised ufuncs
 void RegisterLosses(pybind11::module_& m);
+void RegisterXla(pybind11::module_& m);  // behind the others: the handler of JAX's compiler
 
 }  // namespace nonlin
