@@ -286,6 +286,31 @@ PyObject* CallQuietly(PyObject* ufunc, PyObject* const* args, size_t flags, PyOb
   });
 }
 
+// What a package makes of a call that none of its arguments took over: dask leaves ufuncs of several results to others. Else
+// the error stays as it is.
+PyObject* CallOthers(PyObject* ufunc, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
+  if (UfuncOf(ufunc)->nout == 1 || !PyErr_ExceptionMatches(PyExc_TypeError)) return nullptr;
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyObject* const result = Guarded([&]() -> py::object {
+    py::tuple inputs(given);
+    for (Py_ssize_t i = 0; i < given; ++i) inputs[i] = py::handle(args[i]);
+    py::dict options;
+    const Py_ssize_t named = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
+    for (Py_ssize_t i = 0; i < named; ++i) options[PyTuple_GET_ITEM(keywords, i)] = py::handle(args[given + i]);
+    return py::module_::import("nonlin._others").attr("of_several_results")(py::handle(ufunc), inputs, options);
+  });
+  if (result == Py_NotImplemented) {
+    Py_DECREF(result);
+    PyErr_Restore(type, value, trace);
+    return nullptr;
+  }
+  Py_XDECREF(type);
+  Py_XDECREF(value);
+  Py_XDECREF(trace);
+  return result;
+}
+
 // The inner loop of a ufunc has no GIL, for which it would have to wait: the context is asked when a call begins.
 PyObject* Call(PyObject* ufunc, PyObject* const* args, size_t flags, PyObject* keywords) {
   const auto given = static_cast<Py_ssize_t>(PyVectorcall_NARGS(flags));
@@ -302,7 +327,8 @@ PyObject* Call(PyObject* ufunc, PyObject* const* args, size_t flags, PyObject* k
       (!has_others && AreArraysOfOneType(args, given + has_out)) || CastsNothing(args, UfuncOf(ufunc)->nin, given, keywords);
   const ResultScope scope(keywords == nullptr ? LargestSize(args, given) : 0);
   PyObject* const result = (is_plain ? call_ufunc : CallQuietly)(ufunc, args, flags, keywords);
-  return result != nullptr || !refused ? result : Explained(ufunc, args, given);
+  if (result != nullptr) return result;
+  return refused ? Explained(ufunc, args, given) : CallOthers(ufunc, args, given, keywords);
 }
 
 // ---------------------------------------------------------------- methods

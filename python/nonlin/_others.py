@@ -3,6 +3,9 @@
 The functions of `_core` come here where an argument is nothing that NumPy or Python makes.
 """
 
+import functools
+import importlib
+import inspect
 import operator
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +17,7 @@ from . import _core
 
 _GUFUNCS = _core.gufuncs()
 _PYTHONS = {type(None), bool, int, float, str, list, tuple}
+_MODULES = ("xarray", "dask")  # packages whose arrays have a module here; those of the first may hold the second's
 
 Engine = Callable[[str, dict[str, Any], dict[str, Any]], Any]
 _REGISTERED: dict[type, Engine] = {}
@@ -25,8 +29,32 @@ def register(kind: type, engine: Engine) -> None:
 
 
 def engine_of(values: Iterable[Any]) -> Engine | None:
-    """What computes a call with these arguments, where a type was registered."""
-    return next((_REGISTERED[type(value)] for value in values if type(value) in _REGISTERED), None)
+    """What computes a call with these arguments, where a type was registered or a module has functions of its package."""
+    given = tuple(values)
+    registered = next((_REGISTERED[type(value)] for value in given if type(value) in _REGISTERED), None)
+    packages = {_package(value) for value in given}
+    package = next((p for p in _MODULES if p in packages), None)
+    return registered or (functools.partial(_by_module, package) if package else None)
+
+
+def _by_module(package: str, name: str, operands: dict[str, Any], options: dict[str, Any]) -> Any:
+    """What the function of that name in a package's module makes of a call."""
+    module = importlib.import_module(f".{package}", __package__)
+    given = operands | options
+    if given.pop("out", None) is not None:
+        raise TypeError(f"out is an array, beside one of {package}; there it takes None: use the result")
+    if name == "logsumexp_signed":
+        name, given = "logsumexp", given | {"return_sign": True}
+    if name not in module.__all__:
+        raise TypeError(f"{name} takes no arrays of {package}, and computes none unasked; nonlin.{package} has what takes them")
+    function = getattr(module, name)
+    if hasattr(module, "by_axis"):
+        given = module.by_axis(name, given)
+    parameters = inspect.signature(function).parameters
+    unknown = [n for n, v in given.items() if n not in parameters and v not in (None, False, 1.0)]
+    if unknown:
+        raise TypeError(f"{unknown[0]} is {given[unknown[0]]!r}; nonlin.{package}.{name} takes none")
+    return function(**{n: v for n, v in given.items() if n in parameters})
 
 
 def _package(value: Any) -> str:
@@ -35,6 +63,19 @@ def _package(value: Any) -> str:
 
 def _is_pandas(value: Any) -> bool:
     return _package(value) == "pandas" and hasattr(value, "index")
+
+
+def is_lazy(value: Any) -> bool:
+    """Whether a value is computed when it is asked for; only dask's are, and what holds them."""
+    return hasattr(value, "__dask_graph__") and value.__dask_graph__() is not None
+
+
+def of_several_results(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Call a ufunc that no argument took over, as dask takes none with several results; or NotImplemented."""
+    names = list(inspect.signature(ufunc).parameters)[: ufunc.nin]
+    given = dict(zip(names, inputs, strict=False))
+    engine = engine_of(inputs)
+    return NotImplemented if engine is None or keywords or len(inputs) != ufunc.nin else engine(ufunc.__name__, given, {})
 
 
 def _is_dispatched(value: Any) -> bool:
@@ -88,6 +129,11 @@ def plain(name: str, value: Any) -> Any:
                 f"{name} is an awkward array that is ragged or has missing entries; it takes rows of one length: pad them "
                 f"(ak.pad_none, ak.fill_none, ak.to_regular), and leave the padding out by where="
             ) from None
+    if is_lazy(value):
+        raise TypeError(
+            f"{name} is a {package}.{type(value).__name__} that is not computed yet; it takes arrays that are: nonlin.dask "
+            f"has functions of others, or pass {name}.compute()"
+        )
     if _is_pandas(value):
         return _of_pandas(name, value)
     return value if type(value) in _PYTHONS else np.asarray(value)

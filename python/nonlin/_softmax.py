@@ -208,7 +208,7 @@ def logsumexp(
     if return_sign:
         return log, sign
     with np.errstate(invalid="ignore"):  # of bfloat16's NaN
-        negative = np.asarray(sign) < 0
+        negative = sign < 0
     if out is not None:
         np.copyto(log, np.nan, where=negative)
         return log
