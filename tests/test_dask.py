@@ -9,6 +9,7 @@ import pytest
 import nonlin as nl
 from nonlin import reference
 
+from .fresh import printed
 from .loss_cases import REDUCTIONS, all_losses, losses_by_rows
 from .oracle import (
     FLOATS,
@@ -520,3 +521,38 @@ def test_pieces_are_shared() -> None:
     loss, grad = problem()
     names = [[k for k in r.dask.layers if "softmax_piece" in k] for r in (loss, grad)]
     assert names[0] == names[1] != []
+
+
+CLUSTER = """
+    import os, signal, sys
+    import dask, dask.array as da, numpy as np
+    from distributed import Client, LocalCluster
+    import nonlin.dask as nd
+
+    ROWS, CLASSES, MARK = 64, 400, {mark!r}
+    targets = np.arange(ROWS) * 7 % CLASSES
+
+    def load(dies, block_id):
+        if dies and block_id == (2, 1) and not os.path.exists(MARK):
+            open(MARK, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)  # the worker, in the middle of its work
+        return np.random.default_rng(block_id).standard_normal((16, 100), np.float32)
+
+    def result(dies):
+        logits = da.map_blocks(load, dies, chunks=((16,) * 4, (100,) * 4), dtype=np.float32, meta=np.empty((0, 0), np.float32))
+        return nd.cross_entropy_with_grad(logits, targets, label_smoothing=0.1, z_loss=1e-3)
+
+    expected = dask.compute(*result(False), scheduler="synchronous")
+    with LocalCluster(2, threads_per_worker=1, memory_limit=0, dashboard_address=None) as cluster, Client(cluster) as client:
+        assert not os.path.exists(MARK)
+        found = client.gather(client.compute(result(True)))
+        assert os.path.exists(MARK)
+    assert [f.dtype for f in found] == [np.float32] * 2
+    assert [f.tobytes() for f in found] == [e.tobytes() for e in expected]
+    print("same bits")
+"""
+
+
+def test_a_worker_that_dies_changes_no_bits(tmp_path: Any) -> None:
+    pytest.importorskip("distributed")
+    assert printed(CLUSTER.format(mark=str(tmp_path / "died"))).endswith("same bits")
