@@ -40,6 +40,13 @@ def language_model(output: str) -> None:
     assert bigram < unigram
 
 
+def out_of_core(output: str) -> None:
+    """As by whole rows."""
+    loss, expected = (float(found) for found in re.findall(r"loss (\S+?)[,;]", output))
+    assert loss == pytest.approx(expected, rel=1e-6)
+    assert float(re.findall(r"differs by (\S+) of", output)[0]) < 1e-6
+
+
 def regression(output: str) -> None:
     r2, r2_exact = (float(r2) for r2 in re.findall(r"R\^2 (\S+) .*, (\S+) by", output)[-1])
     assert r2 >= 0.3
@@ -47,12 +54,13 @@ def regression(output: str) -> None:
     assert percents(output)[-1] >= 95
 
 
-PROMISES = {check.__name__: check for check in (digits, digits_autograd, distillation, language_model, regression)}
+CHECKS = (digits, digits_autograd, distillation, language_model, out_of_core, regression)
+PROMISES = {check.__name__: check for check in CHECKS}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_example(example: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    for package in ("autograd", "sklearn"):
+    for package in ("autograd", "distributed", "sklearn"):
         if f"import {package}" in example.read_text() or f"from {package}" in example.read_text():
             pytest.importorskip(package)
     # The matrices are small: on a busy machine, BLAS's threads, which wait for each other, take ten times as long.
