@@ -74,7 +74,7 @@ def run(
     futures = client.compute([loss, stored])
     while not all(future.done() for future in futures):
         time.sleep(0.2)
-        written = np.count_nonzero(np.load(path, mmap_mode="r")[corners])
+        written = int(np.count_nonzero(np.load(path, mmap_mode="r")[corners]))
         if written != last:
             print(f"  {time.perf_counter() - start:5.1f} s: {written} of {BLOCKS**2} blocks of the gradient", flush=True)
         last = written

@@ -101,20 +101,19 @@ def test_elementwise_functions_are_lazy(f: Function, rng: np.random.Generator) -
         assert_same_bits(computed(f.public(*given, **lazy_parameters)), expected)
 
 
-@all_chunks
+@pytest.mark.parametrize("chunks", [(2, -1), (3, 3), ((1, 0, 5), (1, 0, 4))], ids=str)
 @all_rows
 def test_row_functions_are_lazy(name: str, chunks: Any, rng: np.random.Generator) -> None:
     given = arguments(name, rng.standard_normal(SHAPE))
     where = rng.random(SHAPE) < 0.7
-    f, of_module = ROWS[name], getattr(nd, name)
+    f = ROWS[name]
     lazies = [in_chunks(g, SHAPE, -1, chunks) for g in given]
     for options in ({}, {"where": where}, {"where": lazy(where, 3)}, {"where": where[0]}, {"axis": 0}):
         if options.get("axis") == 0 and name == "logsumexp_backward":
             continue
         plain = {n: v.compute(scheduler="synchronous") if isinstance(v, da.Array) else v for n, v in options.items()}
         expected = f(*given, **plain)
-        for result in (f(*lazies, **options), of_module(*lazies, **options)):
-            np.testing.assert_allclose(computed(result), expected, rtol=1e-14, atol=1e-15)
+        np.testing.assert_allclose(computed(f(*lazies, **options)), expected, rtol=1e-14, atol=1e-15)
     np.testing.assert_allclose(computed(f(*given, where=lazy(where))), f(*given, where=where), rtol=1e-14, atol=1e-15)
 
 
@@ -174,6 +173,9 @@ def test_other_collections() -> None:
         with pytest.raises(TypeError, match="not computed yet"):
             call()
     masked = np.ma.array(np.ones(6), mask=[1, 0, 0, 0, 0, 0])
+    for f in (nl.softmax, nd.softmax):
+        with pytest.raises(TypeError, match="x has blocks of type MaskedArray"):
+            f(da.from_array(masked, chunks=2))
     with pytest.raises(TypeError, match="sample_weight is a masked array"):
         nd.cross_entropy(da.ones(SHAPE, chunks=2), np.zeros(6, int), sample_weight=masked)
 
@@ -343,8 +345,8 @@ def test_split_losses_keep_their_digits(loss: Loss, dtype: Any, rng: np.random.G
     # A divergence is a difference; the others have terms of one sign.
     largest = np.ones(7) if loss.kind == "rows" else None
     bound = {2: 0.6, 4: 5, 8: 8}[np.dtype(dtype).itemsize]
-    for chunks in (7, (7, -1), 40):
-        lazies = [in_chunks(g, (7, 40), -1, (3, chunks if isinstance(chunks, int) else 7)) for g in given]
+    for chunks in ((3, 7), (7, 40)):
+        lazies = [in_chunks(g, (7, 40), -1, chunks) for g in given]
         got = computed(getattr(nd, forward.__name__)(*lazies, reduction="none"))
         assert np.max(ulp_error(got, losses, largest)) <= max(bound, 5)
         got = computed(getattr(nd, backward.__name__)(1.0, *lazies, reduction="sum"))
@@ -354,6 +356,38 @@ def test_split_losses_keep_their_digits(loss: Loss, dtype: Any, rng: np.random.G
         of_soft = None if of_soft is None else np.where(np.arange(7)[:, None] < 4, 0, of_soft)
         error = ulp_error(got, gradient, of_soft)
         assert np.max(error) <= bound + SLACK
+
+
+@all_losses
+def test_one_row(loss: Loss, rng: np.random.Generator) -> None:
+    given = loss.problem(rng, (5,))
+    grad, weight = np.float64(0.3), {"sample_weight": np.float64(0.7)} if "sample_weight" in loss.options else {}
+    for chunks in (5, 2):
+        lazies = [da.from_array(g, chunks=chunks if g.ndim else -1) for g in given]
+        for f in loss.functions():
+            first = [grad] if f.__name__.endswith("_backward") else []
+            for reduction in REDUCTIONS:
+                got = computed(getattr(nd, f.__name__)(*first, *lazies, reduction=reduction, **weight))
+                for g, e in zip(as_tuple(got), as_tuple(f(*first, *given, reduction=reduction, **weight)), strict=True):
+                    np.testing.assert_allclose(g, e, rtol=2e-14)
+
+
+def test_one_number() -> None:
+    p = da.from_array(np.float64(0.25), chunks=-1)
+    assert computed(nd.binary_cross_entropy(p, 1)) == nl.binary_cross_entropy(0.25, 1)
+    assert computed(nd.binary_cross_entropy_backward(1.0, p, 1)) == nl.binary_cross_entropy_backward(1.0, 0.25, 1)
+
+
+@all_rows
+def test_batches_broadcast(name: str, rng: np.random.Generator) -> None:
+    if not name.endswith("_backward") or name == "logsumexp_backward":
+        return
+    grad, y = arguments(name, rng.standard_normal(SHAPE))
+    for given in ([grad[0], y], [grad, y[0]]):
+        for chunks in (2, -1):
+            np.testing.assert_allclose(
+                computed(ROWS[name](*(lazy(g, chunks) for g in given))), ROWS[name](*given), rtol=1e-13
+            )
 
 
 def test_all_targets_ignored() -> None:
@@ -419,6 +453,7 @@ AT_ONCE: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     "scale": (TypeError, "scale is 'a'", lambda: nd.softmax(X, scale="a")),
     "where": (TypeError, "where has dtype float64", lambda: nd.softmax(X, where=X)),
     "shapes": (ValueError, r"grad has shape \(6, 4\)", lambda: nd.softmax_backward(X[:, :4], X)),
+    "where's shape": (ValueError, r"where has shape \(6, 5\)", lambda: nd.softmax(X[0], where=X > 0)),
     "rows": (ValueError, r"grad has shape \(5,\)", lambda: nd.logsumexp_backward(X[0], X)),
     "classes": (ValueError, r"targets has dtype int64 and shape \(5,\)", lambda: nd.cross_entropy(X, X[0].astype(int))),
     "floats": (ValueError, "targets has dtype float64 and the shape of the rows", lambda: nd.cross_entropy(X, X[:, 0])),
@@ -539,7 +574,8 @@ CLUSTER = """
         return np.random.default_rng(block_id).standard_normal((16, 100), np.float32)
 
     def result(dies):
-        logits = da.map_blocks(load, dies, chunks=((16,) * 4, (100,) * 4), dtype=np.float32, meta=np.empty((0, 0), np.float32))
+        meta = np.empty((0, 0), np.float32)
+        logits = da.map_blocks(load, dies, chunks=((16,) * 4, (100,) * 4), dtype=np.float32, meta=meta)
         return nd.cross_entropy_with_grad(logits, targets, label_smoothing=0.1, z_loss=1e-3)
 
     expected = dask.compute(*result(False), scheduler="synchronous")
@@ -556,3 +592,20 @@ CLUSTER = """
 def test_a_worker_that_dies_changes_no_bits(tmp_path: Any) -> None:
     pytest.importorskip("distributed")
     assert printed(CLUSTER.format(mark=str(tmp_path / "died"))).endswith("same bits")
+
+
+def test_imports() -> None:
+    """nonlin does without dask, and says what its module needs."""
+    code = """
+        import sys
+        import nonlin
+        assert not {"dask", "distributed", "xarray"} & set(sys.modules)
+        for package in "dask", "xarray":
+            sys.modules[package] = None
+            try:
+                __import__("nonlin." + package)
+            except ImportError as error:
+                print(error)
+    """
+    expected = [f"nonlin.{package} needs {package}: pip install nonlin[{package}]" for package in ("dask", "xarray")]
+    assert printed(code).splitlines() == expected

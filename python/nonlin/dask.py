@@ -21,6 +21,7 @@ from ._dtypes import working_dtype
 
 try:
     import dask.array as da
+    from dask.array.utils import meta_from_array
 except ImportError as error:
     raise ImportError("nonlin.dask needs dask: pip install nonlin[dask]") from error
 
@@ -41,6 +42,11 @@ _HINT = "call compute_chunk_sizes() on the dask arrays first"
 def _lazy(name: str, value: Any) -> Any:
     """A value as a dask array, an array of NumPy, or a number; nothing is computed."""
     if isinstance(value, da.Array):
+        blocks = type(meta_from_array(value))
+        if blocks is not np.ndarray:
+            raise TypeError(
+                f"{name} has blocks of type {blocks.__name__}; it takes those of NumPy: x.map_blocks(np.asarray)"
+            )
         return value
     if hasattr(type(value), "to_dask_array"):
         return value.to_dask_array()
@@ -258,18 +264,19 @@ def _axes_of(axis: Any, ndim: int) -> Any:
 
 
 def _leading(arrays: Mapping[str, Any], main: str, others: Sequence[str]) -> Any:
-    """A dask array of the shape that the operands have together, whose chunks all take."""
-    x = arrays[main]
+    """A dask array of the shape to which an operand and others broadcast, whose chunks all take."""
     full = {n: arrays[n] for n in (main, *others) if np.ndim(arrays[n])}
     known = all(not math.isnan(sum(a.shape)) for a in full.values())
     try:
-        shape = np.broadcast_shapes(*(a.shape for a in full.values())) if known else x.shape
+        shape = np.broadcast_shapes(*(a.shape for a in full.values())) if known else arrays[main].shape
     except ValueError:
         shapes = " and ".join(f"{n} has shape {a.shape}" for n, a in full.items())
         raise ValueError(f"{shapes}; they take shapes that fit together") from None
-    lazy = [a for a in full.values() if isinstance(a, da.Array) and len(a.shape) == len(shape)]
-    same = [a for a in lazy if a.shape == shape or not known]
-    return same[0] if same else da.broadcast_to(x if isinstance(x, da.Array) else da.from_array(np.asarray(x), -1), shape)
+    for a in (arrays[main], *arrays.values()):
+        if isinstance(a, da.Array) and (a.shape == shape or (not known and a.ndim == len(shape))):
+            return a
+    x = arrays[main]
+    return da.broadcast_to(x if isinstance(x, da.Array) else da.from_array(np.asarray(x), -1), shape)
 
 
 def _row_function(function: str, given: dict[str, Any]) -> Any:
@@ -277,24 +284,24 @@ def _row_function(function: str, given: dict[str, Any]) -> Any:
     options = {n: v for n, v in given.items() if n not in _OPERANDS and n != "axis"}
     main = "x" if "x" in arrays else "y"
     of_rows = _OF_ROWS.get(function, ())
-    like = _leading(arrays, main, [n for n in arrays if n not in (main, *of_rows)])
+    like = _leading(arrays, main, [n for n in arrays if n not in (main, "where", *of_rows)])
     axis = _axes_of(given["axis"], like.ndim)
     axes: Axes = axis if isinstance(axis, tuple) else (axis,)
     batch = [i for i in range(like.ndim) if i not in axes]
-    dtype = getattr(arrays[main], "dtype", np.float64)
-    stand_ins = {n: _stand_in(a) for n, a in arrays.items()} | {main: np.zeros((1,) * like.ndim, dtype)}
-    probe = getattr(_softmax, function)(**stand_ins, axis=axis, **options)  # checks options, and has the dtypes of results
     if any(like.shape[i] == 0 for i in axes):
         raise ValueError(f"{main} has shape {like.shape}, whose class axis is empty; it takes 1 class or more")
     for n, a in arrays.items():
         if n in of_rows:
             _check_shape(n, a, main, [like.shape[i] for i in batch], "the rows of", broadcasts=True)
-        elif n not in ("where", "b"):
+        else:
             _check_shape(n, a, main, like.shape, "the shape of", broadcasts=True)
-            for i in axes:
+            for i in axes if n not in ("where", "b") else ():
                 own = a.shape[i - like.ndim] if a.ndim >= like.ndim - i else 1
                 if own != like.shape[i] and not math.isnan(own + like.shape[i]):
                     raise ValueError(f"{n} has shape {a.shape}; it takes the class axis of {main}, {like.shape}")
+    dtype = getattr(arrays[main], "dtype", np.float64)
+    stand_ins = {n: _stand_in(a) for n, a in arrays.items()} | {main: np.zeros((1,) * like.ndim, dtype)}
+    probe = getattr(_softmax, function)(**stand_ins, axis=axis, **options)  # checks options, and has the dtypes of results
 
     split = any(like.numblocks[i] > 1 for i in axes) and not function.endswith("_from")
     if split and ("b" in arrays or options.get("return_sign")):
@@ -322,10 +329,9 @@ def _split_rows(
     function: str, blocks: Mapping[str, Any], like: Any, axes: Axes, scale: float, dtypes: list[Any], shape: dict[str, Any]
 ) -> tuple[Any, ...]:
     """A row function of pieces of rows."""
-    name, _, ending = function.partition("_backward")
-    ending = function[len(name) :]
+    name = function.removesuffix("_backward")
     where, kept = blocks.get("where"), dtypes[0]
-    if ending and name != "logsumexp":
+    if name != function and name != "logsumexp":
         grad, y = blocks["grad"], blocks["y"]
         products = _map(_products, (grad, y, where), like, np.float64, ones=axes, axes=axes, function=name)
         total = _tree(_sum, products, axes)
@@ -339,7 +345,7 @@ def _split_rows(
             _map(_field, (pair,), pair, d, field=f, axes=axes, kept=d, drop=axes) for f, d in zip("mr", dtypes, strict=True)
         )
     grad = blocks.get("grad")
-    kind = "softmax" if ending else name
+    kind = "softmax" if name == "logsumexp" else name
     return (_map(_finish_rows, (x, pair, where, grad), like, kept, function=kind, axes=axes, scale=scale, kept=kept),)
 
 
@@ -692,6 +698,8 @@ class _Call:
             own = axes.get(name, range(x.ndim))
             self.arrays[name] = _chunked(name, value, x, own[len(own) - np.ndim(value) :])
         self.arrays[loss.main] = x
+        if np.ndim(self.arrays[loss.target]) == 0 and x.ndim:  # the class of the only row
+            self.arrays[loss.target] = da.asarray(self.arrays[loss.target]).reshape((1,))
         self.class_weight = arrays.get("weight") if loss.axes else None
         starts = tuple(tuple(itertools.accumulate(c, initial=0)) for c in x.chunks)
         self.loss = dataclasses.replace(loss, starts=starts)
