@@ -354,6 +354,25 @@ def test_split_losses_keep_their_digits(loss: Loss, dtype: Any, rng: np.random.G
         assert np.max(ulp_error(got, gradient, most)) <= bound + SLACK
 
 
+@pytest.mark.parametrize("chunks", [(-1, 1), (5, 2)], ids=str)
+@pytest.mark.parametrize("target", [0, 1, 4, "probabilities"])
+def test_split_losses_of_corner_rows(target: Any, chunks: Any) -> None:
+    """Infinities and NaN, also as whole pieces, with the target inside or elsewhere."""
+    x = corner_rows(np.float64)
+    y = np.full(len(x), target) if isinstance(target, int) else np.where(np.arange(x.size).reshape(x.shape) % 3, 0.5, 0)
+    for f, own in ((nl.cross_entropy, nd.cross_entropy), (nl.kl_divergence_with_logits, nd.kl_divergence_with_logits)):
+        first, second = (x, y) if f is nl.cross_entropy else (y, x)
+        if first.ndim == 1:
+            continue
+        got = computed(own(lazy(first, chunks), lazy(second, chunks if second.ndim == 2 else 5), reduction="none"))
+        np.testing.assert_allclose(got, f(first, second, reduction="none"), rtol=1e-14)
+    for o in ({}, {"label_smoothing": 0.1}, {"z_loss": 0.1}):
+        for reduction in ("none", "sum"):
+            got = computed(nd.cross_entropy_with_grad(lazy(x, chunks), y, reduction=reduction, **o))
+            for g, e in zip(got, nl.cross_entropy_with_grad(x, y, reduction=reduction, **o), strict=True):
+                np.testing.assert_allclose(g, e, rtol=1e-14, atol=1e-300)
+
+
 @all_losses
 def test_one_row(loss: Loss, rng: np.random.Generator) -> None:
     given = loss.problem(rng, (5,))
@@ -540,8 +559,10 @@ def problem(rows: int = 40, classes: int = 60, chunks: Any = (8, 9)) -> tuple[An
 def test_schedulers_and_settings_change_no_bits() -> None:
     expected = computed(problem())
     assert_same_bits(computed(problem(), scheduler="threads", num_workers=4), expected)
+    tasks = len(problem()[0].dask)
     with dask.config.set(split_every=2), nl.num_threads(1):
         assert_same_bits(computed(problem(), scheduler="threads", num_workers=2), expected)
+        assert len(problem()[0].dask) == tasks  # the tree is the same
     with dask.config.set({"optimization.fuse.active": False, "array.chunk-size": "1 KiB"}):
         assert_same_bits(computed(problem()), expected)
     assert [r.name for r in problem()] == [r.name for r in problem()]
