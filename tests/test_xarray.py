@@ -116,6 +116,11 @@ def test_options_of_rows(lazy: bool, rng: np.random.Generator) -> None:
     expected = nl.logsumexp(x, AXIS, b=x[0], return_sign=True)
     assert_values(log, expected[0], lazy)
     assert_values(sign, expected[1], lazy)
+    bare = result_of(nl.logsumexp, lazy, array, AXIS, b=array)
+    assert_values(bare, nl.logsumexp(x, AXIS, b=x), lazy)
+    assert bare.dims == ("time", "place")
+    for plain in (x > 0, x[0] > 0, x[0, 0] > 0):
+        assert_values(result_of(nl.softmax, lazy, array, AXIS, where=plain), nl.softmax(x, AXIS, where=plain), lazy)
     m, r = nx.logsumexp_partial(array, "class")
     assert_values(result_of(nx.softmax_from, lazy, array, m, r, "class"), nl.softmax(x, AXIS), True)
 
@@ -172,9 +177,11 @@ def test_losses(loss: Loss, lazy: bool, rng: np.random.Generator) -> None:
         expected_value, expected = getattr(nl, name)(*given, **plain)
         np.testing.assert_allclose(value.values, expected_value, rtol=1e-13)
         np.testing.assert_allclose(got.values, expected, rtol=1e-13, atol=1e-16)
-    if loss.by_rows:
-        bare = result_of(getattr(nl, forward), lazy, *arrays, axis=AXIS)
-        np.testing.assert_allclose(bare.values, getattr(nl, forward)(*given, axis=AXIS), rtol=1e-13)
+    axis = {"axis": AXIS} if loss.by_rows else {}
+    one_plain = [a if i == loss.operand else g for i, (a, g) in enumerate(zip(arrays, given, strict=True))]
+    for mixed in (arrays, one_plain):
+        bare = result_of(getattr(nl, forward), lazy, *mixed, **axis)
+        np.testing.assert_allclose(bare.values, getattr(nl, forward)(*given, **axis), rtol=1e-13)
 
 
 def test_what_is_missing_is_broadcast(rng: np.random.Generator) -> None:
@@ -238,6 +245,13 @@ ERRORS: dict[str, tuple[type[Exception], str, Callable[[Any, Any], Any]]] = {
         lambda x, t: nx.cross_entropy(x, t.assign_coords(time=[0, 1, 2, 3]), dim="class"),
     ),
     "option": (ValueError, "label_smoothing is 2", lambda x, t: nx.cross_entropy(x, t, dim="class", label_smoothing=2)),
+    "axis": (np.exceptions.AxisError, "axis 3 is out of bounds", lambda x, t: nl.softmax(x, 3)),
+    "a dataset by axis": (TypeError, "x is a Dataset", lambda x, t: nl.softmax(x.to_dataset())),
+    "Jacobian": (
+        TypeError,
+        r"y is a xarray\.DataArray that is not computed yet",
+        lambda x, t: nl.softmax_jacobian(x.chunk()),
+    ),
     "out": (TypeError, "out is an array, beside one of xarray", lambda x, t: nl.softmax(x, out=np.empty(SHAPE))),
 }
 

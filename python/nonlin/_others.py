@@ -46,7 +46,8 @@ def _by_module(package: str, name: str, operands: dict[str, Any], options: dict[
     if name == "logsumexp_signed":
         name, given = "logsumexp", given | {"return_sign": True}
     if name not in module.__all__:
-        raise TypeError(f"{name} takes no arrays of {package}, and computes none unasked; nonlin.{package} has what takes them")
+        message = f"{name} takes no arrays of {package}, and computes none unasked; nonlin.{package} has what takes them"
+        raise TypeError(message)
     function = getattr(module, name)
     if hasattr(module, "by_axis"):
         given = module.by_axis(name, given)

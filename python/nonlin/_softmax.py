@@ -207,6 +207,8 @@ def logsumexp(
     log, sign = _core.logsumexp_signed(x, factors, axis, 1.0, where, out, keepdims)
     if return_sign:
         return log, sign
+    if hasattr(log, "where"):  # of pandas or xarray, which it stays
+        return log.where(sign >= 0)
     with np.errstate(invalid="ignore"):  # of bfloat16's NaN
         negative = sign < 0
     if out is not None:

@@ -168,6 +168,34 @@ def _loss_function(name: str, ending: str, given: dict[str, Any]) -> Any:
 # ---------------------------------------------------------------- the public functions
 
 
+def by_axis(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of one of nonlin's own functions as this module's takes them: axes have names, of plain arrays too."""
+    loss = max((n for n in _LOSSES if name.startswith(n)), key=len, default=None)
+    arguments = _LOSSES[loss]["arguments"] if loss else ["x" if "x" in given else "y"]
+    main = arguments[-1] if loss and _LOSSES[loss]["kind"] == "rows" else arguments[0]
+    array = given[main]
+    if not isinstance(array, xr.DataArray):
+        raise TypeError(f"{main} is a {type(array).__name__}; beside other arrays of xarray it takes a DataArray")
+    dims, given = list(array.dims), dict(given)
+    rows = dims
+    if "axis" in given:
+        axis = given.pop("axis")
+        if axis is None or isinstance(axis, tuple):
+            axes = range(array.ndim) if axis is None else [_core.axis_of(i, array.ndim) for i in axis]
+            given["dim"] = [dims[i] for i in axes]
+        else:
+            given["dim"] = dims[_core.axis_of(axis, array.ndim)]
+        rows = [d for d in dims if d not in (given["dim"] if isinstance(given["dim"], list) else [given["dim"]])]
+    of_rows = {"targets", "sample_weight", *_OF_ROWS, *(["grad"] if loss or name == "logsumexp_backward" else [])}
+    for n in (*arguments, "grad", *_OF_ROWS, "b", "where", "sample_weight", "pos_weight"):
+        count = np.ndim(given[n]) if given.get(n) is not None and not isinstance(given[n], xr.DataArray) else 0
+        if 0 < count <= array.ndim:
+            given[n] = xr.DataArray(
+                given[n], dims=rows if n in of_rows and count == len(rows) else dims[array.ndim - count :]
+            )
+    return given
+
+
 def _public(name: str, model: Callable[..., Any], run: Callable[[dict[str, Any]], Any]) -> Callable[..., Any]:
     """A function with the signature of nonlin's own, but for `out`, and with a dimension for the axis."""
     parameters = []
