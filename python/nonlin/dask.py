@@ -29,9 +29,10 @@ Array = Any  # NumPy's; what indexing or the extension makes of one has no type
 Axes = tuple[int, ...]
 
 _FAN_IN = 8  # of the trees
+_SLICE = 1 << 18  # entries that are a slice of a block
 _PAIR = np.dtype([("m", "f8"), ("r", "f8")])  # what logsumexp_partial gives, as one array
-# Of a cross-entropy sum(a (logsumexp(x) - x)), which weighs entries by a: sum(a (m - x)), the largest a, and the sum of the
-# others, which keeps its digits, like r beside m, where one entry has nearly all of the weight.
+# Of a cross-entropy sum(a (logsumexp(x) - x)), which weighs entries by a: sum(a (m - x)), the largest a or that of a target,
+# and the sum of the others, which keeps its digits, like r beside m, where one entry has nearly all of the weight.
 _PIECE = np.dtype([*_PAIR.descr, ("loss", "f8"), ("most", "f8"), ("rest", "f8")])
 _HINT = "call compute_chunk_sizes() on the dask arrays first"
 
@@ -184,8 +185,9 @@ def _merged(a: Array, axis: Any, keepdims: bool) -> Array:
             gaps = [np.where(p["m"] == both["m"], 0, both["m"] - p["m"]) for p in (one, other)]
             losses = [p["loss"] + _weighed(p["most"] + p["rest"], g) for p, g in zip((one, other), gaps, strict=True)]
             both["loss"] = losses[0] + losses[1]
-            both["most"] = np.maximum(one["most"], other["most"])
-            both["rest"] = one["rest"] + other["rest"] + np.minimum(one["most"], other["most"])
+            is_first = np.abs(one["most"]) >= np.abs(other["most"])
+            both["most"] = np.where(is_first, one["most"], other["most"])
+            both["rest"] = one["rest"] + other["rest"] + np.where(is_first, other["most"], one["most"])
         pieces = np.concatenate([both, last])
     return np.expand_dims(pieces[0], axes)
 
@@ -443,25 +445,20 @@ class _Loss:
         here = (targets >= start) & (targets < start + count) & ~ignored
         return np.where(here, targets, 0).astype(np.int64) - np.where(here, start, 1)
 
-    def entry_weights(self, given: dict[str, Any], rows: Array, k: Array | None) -> Array:
-        """What the entries count for in the sum that a cross-entropy is, in float64."""
+    def class_weights(self, given: dict[str, Any]) -> Array:
+        """Of the classes of a block, or 1."""
+        return given["weight"].astype(self.dtype) if "weight" in given else 1
+
+    def entry_weights(self, given: dict[str, Any]) -> Array:
+        """What the entries of probability targets count for in the sum that a cross-entropy is, in float64."""
         smoothing = self.options.get("label_smoothing", 0.0)
-        if k is None:
-            a = (1 - smoothing) * np.moveaxis(given[self.target], self.axes[0], -1).astype(np.float64)
-        else:
-            a = np.zeros(rows.shape)
-            np.put_along_axis(a, np.maximum(k, 0)[..., None], np.where(k >= 0, 1 - smoothing, 0)[..., None], -1)
-        a += smoothing / self.classes
-        if "weight" in given:
-            a *= given["weight"].astype(rows.dtype)
-        if k is not None:
-            a[given[self.target] == self.options["ignore_index"]] = 0
-        return a
+        y = np.moveaxis(given[self.target], self.axes[0], -1).astype(np.float64)
+        return ((1 - smoothing) * y + smoothing / self.classes) * self.class_weights(given)
 
     @property
-    def is_sparse(self) -> bool:
-        """Whether one entry of a row has all of the weight."""
-        return self.of_class and self.options["label_smoothing"] == 0
+    def share(self) -> float:
+        """What label smoothing gives each class."""
+        return float(self.options.get("label_smoothing", 0.0)) / self.classes
 
 
 def _whole_losses(*blocks: Any, loss: _Loss, names: Sequence[str], block_id: Any = None) -> Array:
@@ -512,26 +509,55 @@ def _sum_gradient(*blocks: Any, loss: _Loss, names: Sequence[str], kept: Any, bl
     return loss.run(loss.name + "_backward", given, block_id, **options).astype(kept, copy=False)
 
 
-@np.errstate(all="ignore")
+def _in_slices(f: Callable[..., Array], blocks: Sequence[Any], loss: _Loss, names: Sequence[str], **keywords: Any) -> Array:
+    """A function of blocks on slices of their rows that a cache holds: it makes many arrays on its way."""
+    x = blocks[names.index(loss.main)]
+    axis = next((i for i, n in enumerate(x.shape) if i not in loss.axes and n > 1), None)
+    if axis is None or x.size <= _SLICE:
+        return f(*blocks, loss=loss, names=names, **keywords)
+    count = max(1, _SLICE * x.shape[axis] // x.size)
+    result = None
+    for start in range(0, x.shape[axis], count):
+        part = (*(slice(None),) * axis, slice(start, start + count))
+        given = [b[part] if np.ndim(b) and b.shape[axis] > 1 else b for b in blocks]
+        of_part = f(*given, loss=loss, names=names, **keywords)
+        if result is None:
+            shape = [x.shape[axis] if i == axis else n for i, n in enumerate(of_part.shape)]
+            result = np.empty(shape, of_part.dtype)
+        result[part] = of_part
+    return result
+
+
 def _softmax_piece(*blocks: Any, loss: _Loss, names: Sequence[str], block_id: Any = None) -> Array:
     """A pair, and what a piece of rows adds to their cross-entropy."""
+    if loss.of_class:
+        loss.total({loss.target: loss.given(names, blocks)[loss.target]}, block_id)
+    return _in_slices(_softmax_piece_of_rows, blocks, loss, names, block_id=block_id)
+
+
+@np.errstate(all="ignore")
+def _softmax_piece_of_rows(*blocks: Any, loss: _Loss, names: Sequence[str], block_id: Any) -> Array:
     given = loss.given(names, blocks)
     rows = np.moveaxis(given[loss.main], loss.axes[0], -1).astype(loss.dtype, copy=False)
     piece = np.zeros(rows.shape[:-1], _PIECE)
-    k = None
-    if loss.of_class:
-        loss.total({loss.target: given[loss.target]}, block_id)
-        k = loss.local(given, rows.shape[-1], block_id)
     piece["m"], piece["r"] = m, _ = _pair_of_rows(rows)
     if rows.shape[-1] == 0:
         return np.expand_dims(piece, loss.axes)
-    if k is not None and loss.is_sparse:
-        at = np.maximum(k, 0)
+    if loss.of_class:  # most: of the target; rest: what label smoothing gives all
+        k = loss.local(given, rows.shape[-1], block_id)
+        at, weight = np.maximum(k, 0), np.broadcast_to(loss.class_weights(given), rows.shape[-1])
         x = np.take_along_axis(rows, at[..., None], -1)[..., 0]
-        piece["most"] = np.where(k < 0, 0, given["weight"].astype(rows.dtype)[at] if "weight" in given else 1)
+        piece["most"] = np.where(k < 0, 0, (1 - loss.options["label_smoothing"]) * weight[at])
         piece["loss"] = _weighed(piece["most"], _gap(m, x))
+        if loss.share:
+            counted = given[loss.target] != loss.options["ignore_index"]
+            gaps = np.subtract(m[..., None].astype(rows.dtype), rows)  # of one sign: no digits are lost
+            gaps[np.isneginf(m)] = np.inf
+            smooth = (gaps if "weight" not in given else _weighed(weight, gaps)).sum(-1, dtype=np.float64)
+            piece["loss"] += np.where(counted, loss.share * smooth, 0)
+            piece["rest"] = np.where(counted, loss.share * weight.sum(dtype=np.float64), 0)
     else:
-        a = loss.entry_weights(given, rows, k)
+        a = loss.entry_weights(given)
         piece["loss"] = _weighed(a, _gap(m[..., None], rows)).sum(-1)
         if loss.name == "kl_divergence_with_logits":
             piece["loss"] += _weighed(a, np.log(a)).sum(-1)
@@ -543,7 +569,7 @@ def _softmax_piece(*blocks: Any, loss: _Loss, names: Sequence[str], block_id: An
 
 
 def _gap(m: Any, x: Any) -> Any:
-    """``m - x`` in float64, 0 for equal infinities of `m` and infinite for an `x` of -inf."""
+    """``m - x`` in float64, infinite for an `x` of -inf."""
     m, x = np.asarray(m, np.float64), np.asarray(x, np.float64)
     return np.where(np.isneginf(x), np.inf, m - x)
 
@@ -560,9 +586,13 @@ def _softmax_losses(*blocks: Any, loss: _Loss, names: Sequence[str]) -> Array:
     return losses if not loss.of_class else np.where(given[loss.target] == loss.options["ignore_index"], 0, losses)
 
 
-@np.errstate(all="ignore")
 def _softmax_gradient(*blocks: Any, loss: _Loss, names: Sequence[str], kept: Any, block_id: Any = None) -> Array:
-    """``p sum(a) - a`` of each entry, its own `a` times what is left of 1 beside p, which keeps its digits."""
+    return _in_slices(_softmax_gradient_of_rows, blocks, loss, names, kept=kept, block_id=block_id)
+
+
+@np.errstate(all="ignore")
+def _softmax_gradient_of_rows(*blocks: Any, loss: _Loss, names: Sequence[str], kept: Any, block_id: Any) -> Array:
+    """``p sum(a) - a`` of each entry, as p times the others' `a` and its own times 1 - p, which keeps its digits."""
     given = loss.given(names, blocks)
     axis = loss.axes[0]
     rows = np.moveaxis(given[loss.main], axis, -1).astype(loss.dtype, copy=False)
@@ -582,17 +612,22 @@ def _softmax_gradient(*blocks: Any, loss: _Loss, names: Sequence[str], kept: Any
     z_slope = 2 * z_loss * _core.logsumexp_finish(m, r) if z_loss else np.zeros(m.shape)
     p = _softmax.softmax_from(rows, m, r)
     rest_of_1 = r / (1 + r)  # beside the largest entry
-    k = loss.local(given, rows.shape[-1], block_id) if loss.of_class else None
-    if k is not None and loss.is_sparse:
+    most, rest = piece["most"], piece["rest"]
+    if loss.of_class:
+        k = loss.local(given, rows.shape[-1], block_id)
         at = np.maximum(k, 0)[..., None]
         own_x, own_p = (np.take_along_axis(a, at, -1)[..., 0].astype(np.float64) for a in (rows, p))
-        own = z_slope * own_p - piece["most"] * np.where(own_x == m, rest_of_1, 1 - own_p)
-        result = p * ((piece["most"] + z_slope) * factor).astype(p.dtype)[..., None]
+        result = p * ((most + rest + z_slope) * factor).astype(p.dtype)[..., None]
+        own = (rest + z_slope) * own_p - most * np.where(own_x == m, rest_of_1, 1 - own_p)
+        if loss.share:
+            smooth = np.broadcast_to(loss.share * np.asarray(loss.class_weights(given), np.float64), rows.shape[-1])
+            result -= (smooth * factor[..., None]).astype(p.dtype)
+            own -= smooth[at[..., 0]]
         others = np.take_along_axis(result, at, -1)[..., 0]
         np.put_along_axis(result, at, np.where(k < 0, others, own * factor)[..., None], -1)
     else:
-        a = loss.entry_weights(given, rows, k)
-        most, rest = piece["most"][..., None], piece["rest"][..., None]
+        a = loss.entry_weights(given)
+        most, rest = most[..., None], rest[..., None]
         others = np.where(a == most, rest, (most - a) + rest)
         result = p * (others + z_slope[..., None]) - a * np.where(rows == m[..., None], rest_of_1[..., None], 1 - p)
         result *= factor[..., None]
