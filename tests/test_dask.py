@@ -366,11 +366,18 @@ def test_split_losses_of_corner_rows(target: Any, chunks: Any) -> None:
             continue
         got = computed(own(lazy(first, chunks), lazy(second, chunks if second.ndim == 2 else 5), reduction="none"))
         np.testing.assert_allclose(got, f(first, second, reduction="none"), rtol=1e-14)
-    for o in ({}, {"label_smoothing": 0.1}, {"z_loss": 0.1}):
+    for name, o in (
+        ("cross_entropy", {}),
+        ("cross_entropy", {"label_smoothing": 0.1}),
+        ("cross_entropy", {"z_loss": 0.1}),
+        ("focal_loss", {"gamma": 0.5}),
+        ("focal_loss", {"gamma": 0}),
+    ):
+        f = f"{name}_with_grad"
         for reduction in ("none", "sum"):
-            got = computed(nd.cross_entropy_with_grad(lazy(x, chunks), y, reduction=reduction, **o))
-            for g, e in zip(got, nl.cross_entropy_with_grad(x, y, reduction=reduction, **o), strict=True):
-                np.testing.assert_allclose(g, e, rtol=1e-14, atol=1e-300)
+            got = computed(getattr(nd, f)(lazy(x, chunks), y, reduction=reduction, **o))
+            for g, e in zip(got, getattr(nl, f)(x, y, reduction=reduction, **o), strict=True):
+                np.testing.assert_allclose(g, e, rtol=2e-14, atol=1e-300)
 
 
 @all_losses

@@ -1,5 +1,16 @@
 """Softmax's family and the losses on dask arrays: lazily, whatever the chunks, with a split class axis too.
 
+They have the names and arguments of nonlin's own functions, but for `out`:
+
+>>> import dask.array as da
+>>> import nonlin.dask
+>>> logits = da.ones((4, 6), chunks=(2, 3))
+>>> loss, grad = nonlin.dask.cross_entropy_with_grad(logits, [0, 1, 2, 3])
+>>> grad.chunks
+((2, 2), (3, 3))
+>>> print(loss.compute().round(3))
+1.792
+
 Blocks of whole rows go to nonlin's own functions, and have their bits. Where the class axis is split, every block gives the
 maxima and sums of its pieces of rows; these are merged, and the blocks finished with them. Sums are float64 and are added up
 in trees that the chunks alone decide, so that no scheduler, number of workers or death of one changes a bit.
@@ -547,7 +558,7 @@ def _softmax_piece_of_rows(*blocks: Any, loss: _Loss, names: Sequence[str], bloc
         k = loss.local(given, rows.shape[-1], block_id)
         at, weight = np.maximum(k, 0), np.broadcast_to(loss.class_weights(given), rows.shape[-1])
         x = np.take_along_axis(rows, at[..., None], -1)[..., 0]
-        piece["most"] = np.where(k < 0, 0, (1 - loss.options["label_smoothing"]) * weight[at])
+        piece["most"] = np.where(k < 0, 0, (1 - loss.options.get("label_smoothing", 0.0)) * weight[at])
         piece["loss"] = _weighed(piece["most"], _gap(m, x))
         if loss.share:
             counted = given[loss.target] != loss.options["ignore_index"]
@@ -574,10 +585,21 @@ def _gap(m: Any, x: Any) -> Any:
     return np.where(np.isneginf(x), np.inf, m - x)
 
 
+def _focus(piece: Array, gamma: float) -> tuple[Array, Array]:
+    """The focal losses of rows, and the factors beyond the gradient of ``l = -log(p)``, p being the target's."""
+    r, weight = piece["r"], piece["most"]
+    log_loss = np.where(np.isfinite(piece["m"]), piece["loss"] / weight + np.log1p(r), np.nan)
+    p, q = np.exp(-log_loss), np.where(piece["loss"] == 0, r / (1 + r), -np.expm1(-log_loss))
+    slope = q**gamma * (1 + gamma * _weighed(p, np.where(q == 0, 1, log_loss / q)))
+    return np.where(weight == 0, 0, weight * q**gamma * log_loss), np.where(weight == 0, 0, weight * slope)
+
+
 @np.errstate(all="ignore")
 def _softmax_losses(*blocks: Any, loss: _Loss, names: Sequence[str]) -> Array:
     given = dict(zip(names, blocks, strict=True))
     p = given["piece"]
+    if "gamma" in loss.options:
+        return _focus(p, loss.options["gamma"])[0]
     log_sum = np.where(np.isfinite(p["m"]), np.log1p(p["r"]), np.nan)
     losses = p["loss"] + _weighed(p["most"] + p["rest"], log_sum)
     z_loss = loss.options.get("z_loss", 0.0)
@@ -613,6 +635,8 @@ def _softmax_gradient_of_rows(*blocks: Any, loss: _Loss, names: Sequence[str], k
     p = _softmax.softmax_from(rows, m, r)
     rest_of_1 = r / (1 + r)  # beside the largest entry
     most, rest = piece["most"], piece["rest"]
+    if "gamma" in loss.options:
+        most = _focus(piece, loss.options["gamma"])[1]
     if loss.of_class:
         k = loss.local(given, rows.shape[-1], block_id)
         at = np.maximum(k, 0)[..., None]
@@ -719,7 +743,8 @@ class _Call:
             x = da.from_array(x, chunks=tuple(chunks))
         self.chunks = x.chunks  # of the gradient
         self.split = any(x.numblocks[i] > 1 for i in loss.axes)
-        if self.split and loss.name not in (*_OF_SOFTMAX, *_SUMS):
+        is_merged = loss.name in (*_OF_SOFTMAX, *_SUMS) or (loss.name == "focal_loss" and loss.of_class)
+        if self.split and not is_merged:
             x, self.split = _joined(x, loss.axes), False
         self.like = x
         axes: dict[str, Any] = {

@@ -1,5 +1,13 @@
 """Softmax's family and the losses on xarray's arrays: by the name of the class dimension, with coordinates and attributes.
 
+They have the names and arguments of nonlin's own functions, but for `out`, and `dim` in place of `axis`:
+
+>>> import xarray as xr
+>>> import nonlin.xarray
+>>> logits = xr.DataArray([[2.0, 1.0], [0.0, 3.0]], dims=("class", "time"), coords={"class": ["rain", "sun"]})
+>>> print(nonlin.xarray.softmax(logits, "class").sel({"class": "sun"}).values.round(3))
+[0.119 0.881]
+
 Dimensions are matched by their names, whatever their order, and coordinates have to be equal. Arrays of dask inside stay
 lazy: `nonlin.dask` has their functions.
 """
