@@ -36,6 +36,7 @@ from autograd.builtins import tuple as boxed_tuple
 from autograd.test_util import check_grads
 
 import nonlin.autograd as engine
+from nonlin._derivatives import BY_PARAMETER, HESSIANS, SECOND
 
 all_forward = pytest.mark.parametrize("f", FORWARD, ids=lambda f: f.name)
 all_rows = pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
@@ -55,12 +56,12 @@ def backward_of(f: Function) -> Function:
 
 def has_second(f: Function) -> bool:
     """Whether there is a rule for the second derivative; a new activation may have none."""
-    return f.activation in engine._SECOND
+    return f.activation in SECOND
 
 
 def has_rules(f: Function) -> bool:
     """Whether there are rules for the parameters, if there are any."""
-    return all((f.activation, name) in engine._BY_PARAMETER for name in f.parameters)
+    return all((f.activation, name) in BY_PARAMETER for name in f.parameters)
 
 
 def places(f: Function, count: int) -> tuple[int, ...]:
@@ -181,13 +182,13 @@ def test_losses(loss: Loss, chosen: tuple[str, ...], reduction: str, rng: np.ran
         def gradient(by: Any, x: Any, o: dict[str, Any] = o) -> Any:
             return backward(by, *operands(x), **o)
 
-        has_hessian = loss.name in engine._HESSIANS
+        has_hessian = loss.name in HESSIANS
         check_grads(lambda x, o=o: f(*operands(x), **o), order=2 if has_hessian else 1)(x)
         upstream = rng.standard_normal(loss.losses_shape(shape, axis) if reduction == "none" else ())
         check_grads(gradient, (0, 1) if has_hessian else 0, order=1)(upstream, x)
 
 
-@pytest.mark.parametrize("loss", [f for f in LOSSES if f.name in engine._HESSIANS], ids=str)
+@pytest.mark.parametrize("loss", [f for f in LOSSES if f.name in HESSIANS], ids=str)
 def test_hessians_of_losses(loss: Loss, rng: np.random.Generator) -> None:
     """Gradients of gradients of the loss alone, whose first gradient one pass makes."""
     f, backward, *_ = loss.functions()
@@ -283,7 +284,7 @@ def test_bits_of_losses(loss: Loss, reduction: str, dtype: Any, rng: np.random.G
             first[...] = 0
 
 
-@pytest.mark.parametrize("loss", [f for f in LOSSES if f.with_grad and f.name in engine._HESSIANS], ids=str)
+@pytest.mark.parametrize("loss", [f for f in LOSSES if f.with_grad and f.name in HESSIANS], ids=str)
 def test_losses_with_their_gradients(loss: Loss, rng: np.random.Generator) -> None:
     both = loss.functions()[2]
     given = loss.problem(rng, (4, 5))
@@ -468,10 +469,10 @@ def test_errors_are_those_of_the_functions() -> None:
 def test_rules_are_of_what_there_is() -> None:
     """Rules under another name would go unused. A function without any has first derivatives, which is for new ones."""
     rows = {row["name"]: row["parameters"] for row in _core.activations()}
-    assert {name for name in rows if name in EXACT or name in GATES} <= set(engine._SECOND) <= set(rows)
-    assert {(name, p) for name in rows if name in EXACT for p in rows[name]} <= set(engine._BY_PARAMETER)
-    assert all(parameter in rows[name] for name, parameter in engine._BY_PARAMETER)
-    assert set(engine._HESSIANS) <= {row["name"] for row in _core.losses()}
+    assert {name for name in rows if name in EXACT or name in GATES} <= set(SECOND) <= set(rows)
+    assert {(name, p) for name in rows if name in EXACT for p in rows[name]} <= set(BY_PARAMETER)
+    assert all(parameter in rows[name] for name, parameter in BY_PARAMETER)
+    assert set(HESSIANS) <= {row["name"] for row in _core.losses()}
     assert set(engine._ROWS) <= {name.removesuffix("_where") for name in _core.gufuncs()}
 
 

@@ -27,6 +27,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 import nonlin as nl
 
 from . import _core, _others
+from ._derivatives import BY_PARAMETER, HESSIANS, SECOND, Functions
 
 _NEEDED = "nonlin.autograd needs HIPS autograd, 1.9 or newer: pip install nonlin[autograd]"
 try:
@@ -111,115 +112,34 @@ def _define(
     defjvp_argnum(function, jvp)
 
 
+def _total(a: Any, axis: Any) -> Any:
+    return anp.sum(a, axis=axis, keepdims=True)
+
+
+_functions = Functions(
+    nl,
+    asarray=np.asarray,
+    exp=anp.exp,
+    expand_dims=anp.expand_dims,
+    expm1=anp.expm1,
+    full_like=lambda x, value: np.broadcast_to(anp.result_type(x).type(value), anp.shape(x)),
+    sign=anp.sign,
+    slope=lambda name, *given, **options: getattr(nl, f"{name}_backward")(1.0, *given, **options),
+    tiny=lambda x: np.finfo(anp.result_type(x)).tiny,
+    total=_total,
+    where=anp.where,
+    zeros=np.zeros,
+)
+
+
 # Activations: f(x, *parameters), and f_backward(grad, x, *parameters), linear in grad. Their Jacobians are diagonal, so
 # that both modes have the same rules. One that the tables do not name has first derivatives by x and no others.
-
-_FAR = 1e4  # where what an exponential multiplies is 0, and no power of x overflows
-
-
-def _near(x: Any) -> Any:
-    return nl.hard_tanh(x, min_val=-_FAR, max_val=_FAR)
-
-
-def _gelu(x: Any) -> Any:
-    """``phi(x) (2 - x**2)``."""
-    x = _near(x)
-    return math.sqrt(0.5 / math.pi) * anp.exp(-0.5 * x * x) * (2 - x * x)
-
-
-def _x_times_sigmoid(x: Any, v: Any, slope: Any, curve: Any) -> Any:
-    """Of ``x sigmoid(v)``, v a function of x with that slope and curvature: ``1 - 2 sigmoid(v)`` is ``-tanh(v / 2)``."""
-    return nl.sigmoid(v) * nl.sigmoid(-v) * (2 * slope + x * (curve - slope * slope * nl.tanh(0.5 * v)))
-
-
-def _silu(x: Any) -> Any:
-    x = _near(x)
-    return _x_times_sigmoid(x, x, 1.0, 0.0)
-
-
-def _gelu_tanh(x: Any) -> Any:
-    x, c = _near(x), math.sqrt(8 / math.pi)
-    return _x_times_sigmoid(x, c * (x + 0.044715 * x * x * x), c * (1 + 0.134145 * x * x), c * 0.26829 * x)
-
-
-def _mish(x: Any) -> Any:
-    """``d (2 + x (1 - s - 2 t s))``, ``d = (1 - t**2) s`` the slope of ``t = tanh(softplus(x))``, s the sigmoid."""
-    x = _near(x)
-    u, s = nl.softplus(x), nl.sigmoid(x)
-    d = 4 * nl.sigmoid(2 * u) * nl.sigmoid(-2 * u) * s
-    return d * (2 + x * (nl.sigmoid(-x) - 2 * nl.tanh(u) * s))
-
-
-# Second derivatives of f, from what f_backward takes besides grad; None stands for 0. From y = f(x) it is that of f_backward
-# by y: of y (1 - y) and 1 - y**2. Of gated units it is that by gate, where up is 1.
-_SECOND: dict[str, Callable[..., Any] | None] = {
-    "relu": None,
-    "relu6": None,
-    "leaky_relu": None,
-    "elu": lambda x, alpha: (x <= 0) * nl.elu_backward(1.0, x, alpha),
-    "celu": lambda x, alpha: (x <= 0) * nl.celu_backward(1.0, x, alpha) / alpha,
-    "selu": lambda x: (x <= 0) * nl.selu_backward(1.0, x),
-    "sigmoid": lambda y: 1 - 2 * y,
-    "log_sigmoid": lambda x: -nl.sigmoid(x) * nl.sigmoid(-x),
-    "tanh": lambda y: -2 * y,
-    "softplus": lambda x, beta: beta * nl.sigmoid(beta * x) * nl.sigmoid(-beta * x),
-    "gelu": _gelu,
-    "gelu_tanh": _gelu_tanh,
-    "silu": _silu,
-    "mish": _mish,
-    "hard_sigmoid": None,
-    "hard_swish": lambda x: nl.hard_sigmoid_backward(2.0, x),
-    "hard_tanh": None,
-    "softsign": lambda x: -2 * anp.sign(x) * nl.softsign_backward(1 / (1 + anp.abs(x)), x),
-    "swiglu": _silu,
-    "geglu": _gelu,
-    "reglu": None,
-}
-
-
-def _is_sloping(x: Any, slope: Any, offset: Any) -> Any:
-    y = getval(nl.hard_sigmoid(x, slope, offset))
-    return (y > 0) & (y < 1)
-
-
-def _celu_by_alpha(x: Any, alpha: Any) -> Any:
-    z = _near(-nl.relu(-x) / alpha)
-    return anp.expm1(z) - z * anp.exp(z)
-
-
-def _celu_slope_by_alpha(x: Any, alpha: Any) -> Any:
-    z = _near(-nl.relu(-x) / alpha)
-    return -z * anp.exp(z) / alpha
-
-
-def _softplus_by_beta(x: Any, beta: Any) -> Any:
-    """``(y sigmoid(y) - log(1 + exp(y))) / beta**2`` of ``y = beta x``, which is even: below 0 nothing cancels."""
-    y = -anp.abs(_near(beta * x))
-    return (y * nl.sigmoid(y) - nl.softplus(y)) / (beta * beta)
-
-
-def _softplus_slope_by_beta(x: Any, beta: Any) -> Any:
-    y = _near(beta * x)
-    return y * nl.sigmoid(y) * nl.sigmoid(-y) / beta
-
-
-# Derivatives of f by its parameters, and those of its slope; None stands for 0.
-_BY_PARAMETER: dict[tuple[str, str], tuple[Callable[..., Any], Callable[..., Any] | None]] = {
-    ("leaky_relu", "negative_slope"): (lambda x, slope: -nl.relu(-x), lambda x, slope: x <= 0),
-    ("elu", "alpha"): (lambda x, alpha: nl.elu(-nl.relu(-x)), lambda x, alpha: (x <= 0) * nl.elu_backward(1.0, x)),
-    ("celu", "alpha"): (_celu_by_alpha, _celu_slope_by_alpha),
-    ("softplus", "beta"): (_softplus_by_beta, _softplus_slope_by_beta),
-    ("hard_sigmoid", "slope"): (lambda x, a, b: anp.where(_is_sloping(x, a, b), x, 0.0), _is_sloping),
-    ("hard_sigmoid", "offset"): (_is_sloping, None),
-    ("hard_tanh", "min_val"): (lambda x, low, high: (x <= low) & (low < high), None),
-    ("hard_tanh", "max_val"): (lambda x, low, high: (x >= high) | (low >= high), None),
-}
 
 
 def _of_value(factor: Callable[..., Any]) -> Rule:
     @_quiet
     def rule(h: Any, ans: Any, *given: Any) -> Any:
-        return h * factor(*map(_wide, given))
+        return h * factor(_functions, *map(_wide, given))
 
     return rule
 
@@ -230,7 +150,7 @@ def _of_slope(factor: Callable[..., Any] | None) -> Rule:
 
     @_quiet
     def rule(h: Any, ans: Any, grad: Any, *given: Any) -> Any:
-        return _wide(h) * grad * factor(*map(_wide, given))
+        return _wide(h) * grad * factor(_functions, *map(_wide, given))
 
     return rule
 
@@ -248,11 +168,11 @@ def _define_activation(row: dict[str, Any], f: np.ufunc, backward: np.ufunc) -> 
     takes_y = row["backward_inputs"][1] == "y"
     rules: dict[int, Rule] = {0: lambda h, ans, x, *parameters: slope(h, ans if takes_y else x, *parameters)}
     slopes: dict[int, Rule] = {0: lambda h, ans, grad, *given: slope(h, *given)}
-    if name in _SECOND:
-        slopes[1] = _of_slope(_SECOND[name])
+    if name in SECOND:
+        slopes[1] = _of_slope(SECOND[name])
     for i, parameter in enumerate(inputs[1:], 1):
-        if (name, parameter) in _BY_PARAMETER:
-            by_parameter, slope_by_parameter = _BY_PARAMETER[name, parameter]
+        if (name, parameter) in BY_PARAMETER:
+            by_parameter, slope_by_parameter = BY_PARAMETER[name, parameter]
             rules[i], slopes[i + 1] = _of_value(by_parameter), _of_slope(slope_by_parameter)
     _define(_primitive_of(f, functions.get(name, f)), name, inputs, rules, rules)
     _define(_primitive_of(backward, slope), f"{name}_backward", row["backward_inputs"], slopes, slopes)
@@ -284,8 +204,8 @@ def _define_gated(row: dict[str, Any], f: np.ufunc, backward: np.ufunc) -> None:
         0: lambda h, ans, grad, gate, up: backward(h, gate, up),
         2: lambda h, ans, grad, gate, up: (slope(h * grad, gate), _zero(h, ans[1])),
     }
-    if name in _SECOND:
-        curve = _of_slope(_SECOND[name])
+    if name in SECOND:
+        curve = _of_slope(SECOND[name])
         vjps[1] = lambda h, ans, grad, gate, up: curve(h[0] * up, ans[0], grad, gate) + slope(h[1] * grad, gate)
         jvps[1] = lambda h, ans, grad, gate, up: (curve(h * up, ans[0], grad, gate), slope(h * grad, gate))
     _define(gated, name, inputs, {}, tangents)
@@ -303,10 +223,6 @@ def _of_rows(a: Any, shape: tuple[int, ...], axis: Any, *, keepdims: bool) -> An
     if anp.size(a) != math.prod(batch):
         a = a * np.ones(batch, anp.result_type(a))
     return anp.reshape(a, tuple(1 if i in axes else n for i, n in enumerate(shape)) if keepdims else batch)
-
-
-def _total(a: Any, axis: Any) -> Any:
-    return anp.sum(a, axis=axis, keepdims=True)
 
 
 def _only(where: Any, a: Any, like: Any) -> Any:
@@ -432,101 +348,7 @@ _ROWS: dict[str, tuple[Sequence[str], Rules, Rules]] = {
 }
 
 
-# Losses: both operands, and the options by name. Products with the Hessian, by (h, grad, *operands, **options), which is
-# symmetric, so that both modes have the same. Weights, targets and divisors are in what nonlin's functions give.
-
-
-def _of_softmax(
-    h: Any, grad: Any, logits: Any, targets: Any, *, axis: int, reduction: str, z_loss: float = 0.0, **options: Any
-) -> Any:
-    """Of rows of ``t log - sum(t_j x_j) + c log**2``, log being logsumexp(x): ``t J h + 2 c (log J h + p sum(p h))``.
-
-    J is softmax's Jacobian. The sum t of a row's targets is in the loss of equal logits, ``t log(classes)``; c is that of
-    equal logits whose logsumexp is 1, without targets.
-    """
-    logits = _wide(logits)
-    shape, dtype = anp.shape(logits), anp.result_type(logits)
-    classes = shape[axis]
-    equal = np.broadcast_to(dtype.type(1 - math.log(classes)), shape)
-    options |= {"axis": axis}
-    rows = nl.cross_entropy(equal, targets, reduction="none", **options) / (math.log(classes) or 1.0)
-    t = np.expand_dims(rows, axis)
-    p = nl.softmax(logits, axis)
-    curve = nl.softmax_backward(h, p, axis)
-    product, counts = t * curve, t != 0
-    if z_loss:
-        alone = options | {"weight": np.zeros(classes, dtype), "label_smoothing": 0.0}
-        c = np.expand_dims(nl.cross_entropy(equal, targets, z_loss=z_loss, reduction="none", **alone), axis)
-        log = nl.logsumexp(logits, axis, keepdims=True)
-        product, counts = product + 2 * c * (log * curve + p * _total(p * h, axis)), counts | (c != 0)
-    if reduction == "mean":
-        product = product / _core.cross_entropy_divisor(equal, targets, **(_CLASSES | options), reduction="mean")
-    grad = _of_rows(grad, shape, axis, keepdims=True) if reduction == "none" else grad
-    return grad * anp.where(counts, product, 0.0)
-
-
-_CLASSES = {"weight": None, "sample_weight": None, "ignore_index": -100, "label_smoothing": 0.0, "z_loss": 0.0}
-
-
-def _of_logarithm(name: str) -> Callable[..., Any]:
-    """Of ``-t log(x)``, whose gradient is ``-t / x``."""
-    backward, place = getattr(nl, name + "_backward"), _operand(name)
-
-    def hessian(h: Any, grad: Any, *operands: Any, **options: Any) -> Any:
-        slope = backward(grad, *operands, **options)
-        return -h * anp.where(slope == 0, 0.0, slope / operands[place])
-
-    return hessian
-
-
-def _of_both_targets(backward: Callable[..., Any], grad: Any, x: Any, targets: Any, options: Any) -> tuple[Any, Any, Any]:
-    """The targets y, and the slopes ``y slope(1)`` and ``(1 - y) slope(0)``."""
-    y = np.asarray(targets)
-    one, zero = (backward(grad, x, np.full(y.shape, float(k)), **options) for k in (1, 0))
-    return y, y * one, (1 - y) * zero
-
-
-def _of_binary(h: Any, grad: Any, probs: Any, targets: Any, **options: Any) -> Any:
-    """``y / x**2 + (1 - y) / (1 - x)**2``."""
-    x = _wide(probs)
-    y, one, zero = _of_both_targets(nl.binary_cross_entropy_backward, grad, x, targets, options)
-    return h * (anp.where(y == 1, 0.0, zero / (1 - x)) - anp.where(y == 0, 0.0, one / x))
-
-
-def _of_binary_logits(h: Any, grad: Any, logits: Any, targets: Any, **options: Any) -> Any:
-    """``s'`` for both targets, s being the sigmoid: the slopes are s and ``s - 1``."""
-    x = _wide(logits)
-    _, one, zero = _of_both_targets(nl.binary_cross_entropy_with_logits_backward, grad, x, targets, options)
-    return h * (zero * nl.sigmoid(-x) - one * nl.sigmoid(x))
-
-
-def _divisible(q: Any) -> Any:
-    return anp.maximum(q, math.sqrt(np.finfo(anp.result_type(q)).tiny))
-
-
-def _of_focal(h: Any, grad: Any, logits: Any, targets: Any, *, gamma: float, axis: int, **options: Any) -> Any:
-    """Of ``sum(t_j u(l_j))``: ``l = log_softmax(x)``, ``u = -q**gamma l``, ``p = exp(l)``, ``q = 1 - p``."""
-    log = nl.log_softmax(_wide(logits), axis)
-    p, q = anp.exp(log), _divisible(-anp.expm1(log))
-    t = -nl.nll_loss_backward(grad, log, targets, axis=axis, **options)
-    slope = gamma * q ** (gamma - 1) * p * log - q**gamma
-    curve = gamma * q ** (gamma - 1) * p * (2 + log) - gamma * (gamma - 1) * q ** (gamma - 2) * p * p * log
-    tangent = nl.log_softmax_backward(t * curve * (h - _total(p * h, axis)), log, axis)
-    product = tangent - _total(t * slope, axis) * nl.softmax_backward(h, p, axis)
-    return anp.where(anp.any(t != 0, axis=axis, keepdims=True), product, 0.0)
-
-
-def _of_binary_focal(h: Any, grad: Any, logits: Any, targets: Any, *, gamma: float, reduction: str, **options: Any) -> Any:
-    """Of ``q**gamma l``, by ``r = q' / q``; ``q'' / q`` is ``-r tanh(x / 2)``. The factors are in the loss of 0, gamma 0."""
-    x, y = _near(_wide(logits)), np.asarray(targets)
-    s, other = nl.sigmoid(x), nl.sigmoid(-x)
-    q, loss = (1 - y) * s + y * other, (1 - y) * nl.softplus(x) + y * nl.softplus(-x)
-    r = (1 - 2 * y) * s * other / _divisible(q)
-    curve = gamma * loss * ((gamma - 1) * r * r - r * nl.tanh(0.5 * x)) + 2 * gamma * r * (s - y) + s * other
-    zero = np.zeros(y.shape, anp.result_type(x))
-    factor = nl.binary_focal_loss_with_logits(zero, y, gamma=0.0, reduction="none", **options) / math.log(2)
-    return h * grad * factor * q**gamma * curve / (y.size if reduction == "mean" else 1)
-
+# Losses: both operands, and the options by name. Hessians are symmetric, so that both modes have the same rule.
 
 _LOSSES = {row["name"]: row for row in _core.losses()}
 
@@ -536,18 +358,18 @@ def _operand(name: str) -> int:
     return 1 if _LOSSES[name]["kind"] == "rows" else 0
 
 
-# None stands for 0.
-_HESSIANS: dict[str, Callable[..., Any] | None] = {
-    "cross_entropy": _of_softmax,
-    "nll_loss": None,
-    "categorical_cross_entropy": _of_logarithm("categorical_cross_entropy"),
-    "binary_cross_entropy": _of_binary,
-    "binary_cross_entropy_with_logits": _of_binary_logits,
-    "kl_divergence": _of_logarithm("kl_divergence"),
-    "kl_divergence_with_logits": lambda h, grad, p, logits, **options: _of_softmax(h, grad, logits, p, **options),
-    "focal_loss": _of_focal,
-    "binary_focal_loss_with_logits": _of_binary_focal,
-}
+def _of_hessian(hessian: Callable[..., Any] | None, place: int) -> Rule:
+    if hessian is None:
+        return _zero
+
+    @_quiet
+    def product(h: Any, ans: Any, grad: Any, *operands: Any, **options: Any) -> Any:
+        given = [_wide(a) if i == place else a for i, a in enumerate(operands)]
+        if "axis" in options and options["reduction"] == "none":
+            grad = _of_rows(grad, anp.shape(ans), options["axis"], keepdims=True)
+        return grad * hessian(_functions, _wide(h), *given, **options)
+
+    return product
 
 
 def _define_loss(row: dict[str, Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -582,10 +404,8 @@ def _define_loss(row: dict[str, Any]) -> tuple[Callable[..., Any], Callable[...,
 
     vjps: dict[int, Rule] = {0: lambda h, ans, grad, *operands, **options: inner(h, ans, *operands, **options)}
     jvps: dict[int, Rule] = {0: lambda h, ans, grad, *operands, **options: gradient(h, *operands, **options)}
-    if name in _HESSIANS:
-        hessian = _HESSIANS[name]
-        product = _zero if hessian is None else _quiet(lambda h, ans, *given, **options: hessian(h, *given, **options))
-        vjps[1 + place] = jvps[1 + place] = product
+    if name in HESSIANS:
+        vjps[1 + place] = jvps[1 + place] = _of_hessian(HESSIANS[name], place)
     _define(value, name, arguments, {place: by_operand}, {place: inner}, [*row["options"], "known"])
     _define(gradient, f"{name}_backward", ["grad", *arguments], vjps, jvps, row["options"])
     return value, gradient
