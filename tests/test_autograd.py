@@ -382,6 +382,13 @@ def test_rows_that_do_not_count_have_no_second_derivatives() -> None:
     assert np.isfinite(hessian(lambda p: nl.categorical_cross_entropy(p, [1.0, 0.0]))(np.array([1.0, 0.0]))).all()
 
 
+def test_second_derivatives_that_overflow_16_bits() -> None:
+    """They are infinite, and no warning leaks."""
+    p = np.array([1e-3, 0.999], np.float16)
+    product = make_jvp(grad(lambda p: nl.categorical_cross_entropy(p, 0)))(p)(-np.ones_like(p))[1]
+    assert_same_bits(product, np.array([-np.inf, 0.0], np.float16))
+
+
 def test_results_depend_on_nothing_that_is_not_differentiated(rng: np.random.Generator) -> None:
     """Plain arrays still go the direct way, and gradients of gradients are symmetric."""
     x = rng.standard_normal((2, 3))

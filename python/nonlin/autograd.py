@@ -63,7 +63,10 @@ def _like(x: Any, grad: Any) -> Any:
         more = len(shape) - len(wanted)
         axes = tuple(i for i, n in enumerate(shape) if i < more or n != wanted[i - more])
         grad = anp.reshape(anp.sum(grad, axis=axes), wanted)
-    return grad if anp.result_type(grad) == dtype or dtype.kind in "biu" else grad.astype(dtype)
+    if anp.result_type(grad) == dtype or dtype.kind in "biu":
+        return grad
+    with np.errstate(over="ignore"):
+        return grad.astype(dtype)
 
 
 def _wide(x: Any) -> Any:
