@@ -12,12 +12,11 @@ tensor([-0.0830,  0.5000,  1.0861])
 tensor(0.5137)
 
 Tensors share their memory with nonlin both ways. All are operators of the namespace ``torch.ops.nonlin``, made from the
-tables of activations and losses; ``help(nonlin.torch.gelu)`` says what differs from nonlin.gelu. Second derivatives stand in
-tables below: a function that is missing there has first derivatives all the same, and raises for others.
+tables of activations and losses; ``help(nonlin.torch.gelu)`` says what differs from nonlin.gelu. A function without
+formulas of second derivatives has first ones all the same, and raises for others.
 """
 
 import inspect
-import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ import numpy as np
 import nonlin as nl
 
 from . import _core
+from ._derivatives import BY_PARAMETER, HESSIANS, SECOND, Functions
 from ._dtypes import INTEGERS, is_real
 
 try:
@@ -100,9 +100,9 @@ def _of_layout(model: Tensor, call: Callable[..., Any]) -> Tensor:
     return result
 
 
-def _wide(tensor: Tensor) -> Tensor:
+def _wide(value: Any) -> Any:
     """16-bit floats as float32: what is composed of several functions is rounded to 16 bits once."""
-    return tensor.float() if tensor.dtype.itemsize == 2 else tensor
+    return value.float() if isinstance(value, Tensor) and value.dtype.itemsize == 2 else value
 
 
 # Operators
@@ -178,104 +178,35 @@ def _no_derivative(function: str, argument: str, order: str = "second") -> Any:
 
 
 _of = torch.ops.nonlin
-_FAR = 1e4  # where second derivatives with an exponential are 0 in every type, and no power of x overflows yet
 
 
-def _near(x: Tensor) -> Tensor:
-    return x.clamp(-_FAR, _FAR)
+def _slope(name: str, *given: Any, **options: Any) -> Tensor:
+    return getattr(_of, name + "_backward")(given[0].new_ones(()), *given, **options)
 
 
-def _zero(x: Tensor, *parameters: Any) -> Tensor:
-    return torch.zeros_like(x)
+def _total(x: Tensor, axis: int | Sequence[int]) -> Tensor:
+    return x if axis == [] else x.sum(axis, keepdim=True)
 
 
-def _slope(name: str, x: Tensor, *parameters: Any) -> Tensor:
-    """The first derivative."""
-    return getattr(_of, name + "_backward")(torch.ones_like(x), x, *parameters)
+_functions = Functions(
+    _of,
+    asarray=torch.asarray,
+    exp=torch.exp,
+    expand_dims=torch.unsqueeze,
+    expm1=torch.expm1,
+    full_like=torch.full_like,
+    sign=torch.sign,
+    slope=_slope,
+    tiny=lambda x: torch.finfo(x.dtype).tiny,
+    total=_total,
+    where=torch.where,
+    zeros=torch.zeros,
+)
 
 
-def _where_negative(x: Tensor, value: Tensor) -> Tensor:
-    return torch.where(x > 0, 0.0, value)
-
-
-def _second_of_gelu(x: Tensor) -> Tensor:
-    x = _near(x)
-    return torch.exp(-0.5 * x * x) * (2 - x * x) / math.sqrt(2 * math.pi)
-
-
-def _second_of_gelu_tanh(x: Tensor) -> Tensor:
-    """With u of formulas.md: ``(1 - t^2) (u' + x/2 (u'' - 2 t u'^2))``, t = tanh u."""
-    x = x.clamp(-100, 100)  # beyond, 1 - t^2 is 0, and u would soon overflow
-    c, a = math.sqrt(2 / math.pi), 0.044715
-    s = _of.sigmoid(2 * c * (x + a * x**3))
-    u1, u2 = c * (1 + 3 * a * x * x), 6 * c * a * x
-    return 4 * s * (1 - s) * (u1 + 0.5 * x * (u2 - 2 * (2 * s - 1) * u1 * u1))
-
-
-def _second_of_silu(x: Tensor) -> Tensor:
-    x = _near(x)
-    s = _of.sigmoid(x)
-    return s * _of.sigmoid(-x) * (2 + x * (1 - 2 * s))
-
-
-def _second_of_mish(x: Tensor) -> Tensor:
-    x = _near(x)
-    s, t = _of.sigmoid(x), _of.tanh(_of.softplus(x, 1.0))
-    return (1 - t * t) * s * (2 + x * (1 - s - 2 * t * s))
-
-
-# The derivative of the first one: by x, or by the result y where the first one is computed from that.
-_SECOND: dict[str, _Rule] = {
-    "relu": _zero,
-    "relu6": _zero,
-    "leaky_relu": _zero,
-    "hard_sigmoid": _zero,
-    "hard_tanh": _zero,
-    "hard_swish": lambda x: _of.hard_sigmoid_backward(torch.full_like(x, 2.0), x, 1 / 6, 0.5),
-    "elu": lambda x, alpha: _where_negative(x, _slope("elu", x, alpha)),
-    "celu": lambda x, alpha: _where_negative(x, _slope("celu", x, alpha) / alpha),
-    "selu": lambda x: _where_negative(x, _slope("selu", x)),
-    "sigmoid": lambda y: 1 - 2 * y,
-    "tanh": lambda y: -2 * y,
-    "log_sigmoid": lambda x: -_of.sigmoid(x) * _of.sigmoid(-x),
-    "softplus": lambda x, beta: beta * _of.sigmoid(beta * x) * _of.sigmoid(-beta * x),
-    "gelu": _second_of_gelu,
-    "gelu_tanh": _second_of_gelu_tanh,
-    "silu": _second_of_silu,
-    "mish": _second_of_mish,
-    "softsign": lambda x: -2 * torch.sign(x) / (1 + x.abs()) ** 3,
-}
-
-
-def _inside(x: Tensor, slope: Any, offset: Any) -> Tensor:
-    return (slope * x + offset > 0) & (slope * x + offset < 1)
-
-
-def _celu_by_alpha(x: Tensor, alpha: Tensor) -> Tensor:
-    z = _near(-_of.relu(-x) / alpha)
-    return torch.expm1(z) - z * torch.exp(z)
-
-
-def _softplus_by_beta(x: Tensor, beta: Tensor) -> Tensor:
-    """``(y sigmoid(y) - log(1 + exp(y))) / beta^2`` of y = beta x, which is even: below 0 nothing cancels."""
-    y = -_near(beta * x).abs()
-    return (y * _of.sigmoid(y) - _of.softplus(y, 1.0)) / (beta * beta)
-
-
-# Derivatives by parameters that are tensors.
-_BY_PARAMETER: dict[tuple[str, str], _Rule] = {
-    ("leaky_relu", "negative_slope"): lambda x, _: _where_negative(x, x),
-    ("elu", "alpha"): lambda x, _: _where_negative(x, _of.elu(x, 1.0)),
-    ("celu", "alpha"): _celu_by_alpha,
-    ("softplus", "beta"): _softplus_by_beta,
-    ("hard_sigmoid", "slope"): lambda x, slope, offset: torch.where(_inside(x, slope, offset), x, 0.0),
-    ("hard_sigmoid", "offset"): lambda x, slope, offset: _inside(x, slope, offset).to(x.dtype),
-    ("hard_tanh", "min_val"): lambda x, low, _: (x <= low).to(x.dtype),
-    ("hard_tanh", "max_val"): lambda x, _, high: (x >= high).to(x.dtype),
-}
-
-# The activation of the gate of a gated unit, for its second derivatives.
-_ACTIVATION_OF = {"swiglu": "silu", "geglu": "gelu", "reglu": "relu"}
+def _product(h: Tensor, formula: _Rule | None, like: Tensor, *values: Any, **options: Any) -> Tensor:
+    """``h`` times what a formula gives."""
+    return torch.zeros_like(like) if formula is None else h * formula(_functions, *map(_wide, values), **options)
 
 
 def _add_elementwise(name: str, arguments: Sequence[str], tensors: int, results: int, model: int) -> Any:
@@ -314,27 +245,22 @@ def _add_activation(row: dict[str, Any], overload: str) -> Any:
         _add_gated_rules(name, forward, backward)
         return forward
 
+    def rule(i: int, k: int, order: str) -> Any:
+        if i == 0 and name in SECOND:
+            return SECOND[name]
+        known = BY_PARAMETER.get((name, inputs[i]))
+        return known[k] if known else _no_derivative(name, inputs[i], order)
+
     def gradients(needed: list[bool], given: list[Any], grad: Tensor) -> Any:
         yield backward(grad, *given) if needed[0] else None
         for i in range(1, tensors):
-            if not needed[i]:
-                yield None
-                continue
-            rule = _BY_PARAMETER.get((name, inputs[i])) or _no_derivative(name, inputs[i], "first")
-            slope = rule(*(_wide(v) if isinstance(v, Tensor) else v for v in given))
-            yield grad * slope
+            yield _product(grad, rule(i, 0, "first"), given[i], *given) if needed[i] else None
 
     def seconds(needed: list[bool], given: list[Any], h: Tensor) -> Any:
-        grad, x, *parameters = given
-        yield backward(h, x, *parameters) if needed[0] else None
-        if needed[1]:
-            second = _SECOND.get(name) or _no_derivative(name, inputs[0])
-            values = [_wide(v) if isinstance(v, Tensor) else v for v in (x, *parameters)]
-            yield h * grad * second(*values)
-        else:
-            yield None
-        for i in range(2, 1 + tensors):
-            yield _no_derivative(name, inputs[i - 1]) if needed[i] else None
+        grad, *values = given
+        yield backward(h, *values) if needed[0] else None
+        for i in range(tensors):
+            yield _product(_wide(h) * grad, rule(i, 1, "second"), values[i], *values) if needed[1 + i] else None
 
     _differentiable(forward, gradients, range(tensors), of_result)
     _differentiable(backward, seconds, range(1 + tensors))
@@ -342,18 +268,19 @@ def _add_activation(row: dict[str, Any], overload: str) -> Any:
 
 
 def _add_gated_rules(name: str, forward: Any, backward: Any) -> None:
+    def slope(grad: Tensor, gate: Tensor) -> Any:
+        return backward(grad, gate, torch.ones_like(grad))[0]
+
     def gradients(needed: list[bool], given: list[Any], grad: Tensor) -> Any:
         return [g if n else None for g, n in zip(backward(grad, *given), needed, strict=True)]
 
     def seconds(needed: list[bool], given: list[Any], by_gate: Tensor, by_up: Tensor) -> Any:
         """Of ``grad up act'(gate)`` and ``grad act(gate)``."""
-        activation = _ACTIVATION_OF.get(name) or _no_derivative(name, "gate and up")
-        act, slope = getattr(_of, activation), getattr(_of, activation + "_backward")
-        grad, gate, up = map(_wide, given)
-        by_gate, by_up = _wide(by_gate), _wide(by_up)
-        yield slope(by_gate * up, gate) + by_up * act(gate) if needed[0] else None
+        grad, gate, up, by_gate, by_up = map(_wide, (*given, by_gate, by_up))
+        yield slope(by_gate * up, gate) + forward(gate, by_up) if needed[0] else None
         if needed[1]:
-            yield by_gate * grad * up * _SECOND[activation](gate) + slope(by_up * grad, gate)
+            second = SECOND[name] if name in SECOND else _no_derivative(name, "gate")
+            yield _product(by_gate * grad * up, second, gate, gate) + slope(by_up * grad, gate)
         else:
             yield None
         yield slope(by_gate * grad, gate) if needed[2] else None
@@ -377,10 +304,6 @@ def _shape_without(shape: Sequence[Any], axes: Sequence[int], keepdims: bool = F
 
 def _kept(x: Tensor, where: Tensor | None) -> Tensor:
     return x if where is None else torch.where(where, x, 0.0)
-
-
-def _total(x: Tensor, axis: Sequence[int]) -> Tensor:
-    return x.sum(axis, keepdim=True) if axis else x
 
 
 # Derivatives of the gradients ``y (g - sum g y)`` and ``g - exp(y) sum g``, times h: by g, then by y.
@@ -499,63 +422,6 @@ def _rows_of(g: Tensor, x: Tensor, options: dict[str, Any]) -> Tensor:
     return g.unsqueeze(options["axis"] % x.ndim)
 
 
-# The derivative of a loss's gradient by the same argument, times h: rule(h, g, x, other, backward, options); backward(g) is
-# that gradient. Factors of classes, rows and targets stand nowhere here: losses for logits that are all alike tell them.
-
-
-def _losses_for(logit: float, loss: str, x: Tensor, other: Tensor, options: dict[str, Any]) -> Tensor:
-    """The losses where all logits are that, divided as the reduction does; they broadcast to the logits."""
-    call, logits = getattr(_of, loss), torch.full_like(x, logit, dtype=_loss_dtype(x))
-    losses = call(logits, other, **options | {"reduction": "none"})
-    if options["reduction"] == "mean":
-        total = losses.sum()
-        losses = losses * torch.where(total == 0, 1.0, call(logits, other, **options) / total)
-    return _rows_of(losses, x, options)
-
-
-def _second_of_cross_entropy(
-    h: Tensor, g: Tensor, x: Tensor, targets: Tensor, backward: _Rule, options: dict[str, Any]
-) -> Tensor:
-    """Of ``a p - y + 2 c r lse p``: a is the sum of a row's targets with all factors, r the row's factor, c the z_loss.
-
-    Where all logits are 1, the loss is ``a log(C) + c r (1 + log(C))^2``.
-    """
-    axis, z_loss = [options["axis"] % x.ndim], options["z_loss"]
-    log = math.log(x.shape[axis[0]])
-    y = _of.softmax(x, axis, 1.0, None)
-    plain = _losses_for(1.0, "cross_entropy", x, targets, options | {"z_loss": 0.0})
-    through_p = _of.softmax_backward(h, y, axis, 1.0, None)
-    result = plain / (log or 1.0) * through_p  # of one class, nothing goes through p
-    if z_loss:
-        rows = (_losses_for(1.0, "cross_entropy", x, targets, options | {"z_loss": 1.0}) - plain) / (1 + log) ** 2
-        lse = _of.logsumexp(x, axis, True, None)
-        result = result + 2 * z_loss * rows * (lse * through_p + y * _total(y * h, axis))
-    return g * result
-
-
-def _second_of_kl_with_logits(
-    h: Tensor, g: Tensor, x: Tensor, p: Tensor, backward: _Rule, options: dict[str, Any]
-) -> Tensor:
-    more = {"weight": None, "ignore_index": -100, "label_smoothing": 0.0, "z_loss": 0.0}
-    return _second_of_cross_entropy(h, g, x, p, backward, options | more)  # which differs by the entropy of p
-
-
-def _second_of_binary(h: Tensor, g: Tensor, x: Tensor, targets: Tensor, backward: _Rule, options: dict[str, Any]) -> Tensor:
-    """Of ``(1 - y) sigmoid(x) - q y sigmoid(-x)``, where q is pos_weight."""
-    factor = _losses_for(0.0, "binary_cross_entropy_with_logits", x, targets, options) / math.log(2)
-    return h * g * factor * _of.sigmoid(x) * _of.sigmoid(-x)
-
-
-_SECOND_OF_LOSSES: dict[str, _Rule] = {
-    "cross_entropy": _second_of_cross_entropy,
-    "kl_divergence_with_logits": _second_of_kl_with_logits,
-    "binary_cross_entropy_with_logits": _second_of_binary,
-    "nll_loss": lambda h, g, x, other, backward, options: torch.zeros_like(x),
-    "categorical_cross_entropy": lambda h, g, x, other, backward, options: -h * backward(g) / x,  # of -y / x
-    "kl_divergence": lambda h, g, x, other, backward, options: -h * backward(g) / x,
-}
-
-
 def _add_loss(row: dict[str, Any]) -> Any:
     name = row["name"]
     signature = inspect.signature(getattr(nl, name))
@@ -586,7 +452,7 @@ def _add_loss(row: dict[str, Any]) -> Any:
     def seconds(needed: list[bool], given: list[Any], h: Tensor) -> Any:
         grad, *values = given
         options = dict(zip(names[2:], values[2:], strict=True))
-        x, other = values[place], values[1 - place]
+        x = values[place]
         if needed[0]:  # the gradient is linear in it
             product = _wide(h) * _wide(backward(torch.ones_like(grad), *values))
             if grad.ndim == 0:
@@ -597,9 +463,8 @@ def _add_loss(row: dict[str, Any]) -> Any:
         else:
             yield None
         if needed[1]:
-            second = _SECOND_OF_LOSSES.get(name) or _no_derivative(name, names[place])
-            g = _rows_of(grad, x, options)
-            yield second(_wide(h), g, _wide(x), other, lambda g: _wide(backward(grad, *values)), options)
+            hessian = HESSIANS[name] if name in HESSIANS else _no_derivative(name, names[place])
+            yield _product(_rows_of(grad, x, options), hessian, x, h, *values[:2], **options)
         else:
             yield None
 
