@@ -1,6 +1,7 @@
 """The bits of results for a fixed corpus: the same on all machines, and what a change of the machinery must leave alone.
 
-``python -m tests.bits`` writes tests/bits.json anew, after a change of a formula or of an order of summation.
+``python -m tests.bits`` writes tests/bits.json anew, after a change of a formula or of an order of summation, and
+fingerprints.json of the package with it: for the instruction sets of this machine.
 """
 
 import itertools
@@ -13,12 +14,13 @@ import ml_dtypes
 import numpy as np
 
 import nonlin as nl
-from nonlin._fingerprint import Numbers, digest, fingerprints
+from nonlin._fingerprint import Numbers, digest, group
 
 from .fresh import printed
 from .oracle import FUNCTIONS, LOSSES, Function, Loss
 
 FILE = Path(__file__).with_suffix(".json")
+FINGERPRINTS = FILE.parents[1] / "python" / "nonlin" / "fingerprints.json"  # of the sources, not of what is installed
 DTYPES = [np.dtype(t) for t in (np.float32, np.float64, np.float16, ml_dtypes.bfloat16)]
 # Outer axes and classes, by the layouts that they take: along, across, a few vectors, huge, masked stores.
 SHAPES = [(3, 1), (37, 2), (70, 10), (33, 33), (19, 64), (5, 128), (9, 200), (4, 1000), (3, 2500), (1, 70_000)]
@@ -29,7 +31,6 @@ def ordered(x: np.ndarray, layout: str) -> np.ndarray:
     return np.asfortranarray(x) if layout == "fortran" else x
 
 
-WITHOUT_FMA = ("SSE4", "SCALAR")
 LAYOUTS = ("plain", "fortran")
 
 
@@ -174,11 +175,14 @@ def digests_of(target: str) -> dict[str, str]:
     return found
 
 
-def group(target: str) -> str:
-    """Those with fused multiply-add have the same bits."""
-    return target if target in WITHOUT_FMA else "with fused multiply-add"
+def fingerprints_of(target: str) -> dict[str, str]:
+    code = "import json; from nonlin import _fingerprint; print(json.dumps(_fingerprint.fingerprints()))"
+    found: dict[str, str] = json.loads(printed(code, NONLIN_SIMD_TARGET=target))
+    return found
 
 
 if __name__ == "__main__":
-    found = {group(target): digests_of(target) for target in nl.simd_targets()}
-    FILE.write_text(json.dumps(found | {"fingerprints": fingerprints()}, indent=1, sort_keys=True) + "\n")
+    for file, of in ((FILE, digests_of), (FINGERPRINTS, fingerprints_of)):
+        known = json.loads(file.read_text())  # of instruction sets that this machine may not have
+        found = {group(target): of(target) for target in nl.simd_targets()}
+        file.write_text(json.dumps(known | found, indent=1, sort_keys=True) + "\n")

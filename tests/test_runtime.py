@@ -723,17 +723,15 @@ def test_unknown_target_is_an_import_error(target: str) -> None:
 def test_show_config(capsys: pytest.CaptureFixture[str]) -> None:
     assert nl.show_config() is None
     text = capsys.readouterr().out
-    for part in (nl.__version__, nl.simd_target(), _core.config()["threading"], "threads", "ompiler"):
+    for part in (
+        nl.__version__,
+        nl.simd_target(),
+        _core.config()["threading"],
+        _core.config()["build"],
+        "threads",
+        "ompiler",
+    ):
         assert part in text
-
-
-def test_module_prints_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "nonlin"], capture_output=True, text=True, timeout=60 * PATIENCE, check=True
-    )
-    assert nl.__version__ in result.stdout
-    assert nl.simd_target() in result.stdout
-    assert result.stderr == ""
 
 
 def test_a_signal_while_warnings_are_switched_on_again_ends_no_process() -> None:

@@ -34,6 +34,15 @@ std::string Compiler() {
 #endif
 }
 
+// CMake's optimised build types define this name, and no other does.
+const char* Build() {
+#ifdef NDEBUG
+  return "optimised";
+#else
+  return "debug";
+#endif
+}
+
 void ChooseTarget() {
   const char* wanted = std::getenv("NONLIN_SIMD_TARGET");
   if (wanted == nullptr || *wanted == '\0' || ForceTarget(wanted)) return;
@@ -90,6 +99,7 @@ void RegisterRuntime(py::module_& m) {
     config["threads"] = MaxThreads();
     config["threading"] = TeamLibrary();
     config["compiler"] = Compiler();
+    config["build"] = Build();
     config["highway"] = HighwayVersion();
     return config;
   });

@@ -1,7 +1,9 @@
 """Digests of the bits of results: the same for the same bits, on any machine."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,9 @@ from . import _activations, _core, _losses, _softmax
 _SHAPES = [(3, 1), (37, 2), (40, 10), (33, 33), (19, 64), (9, 200), (4, 1000), (3, 2500), (1, 70_000)]
 _SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, -3e-39, -95.0, -100.0, -740.0]  # some with sub-normal results
 _DTYPES = (np.float32, np.float64, np.float16)
+
+FILE = Path(__file__).with_name("fingerprints.json")  # what `python -m tests.bits` writes
+WITHOUT_FMA = ("SSE4", "SCALAR")
 
 
 class Numbers:
@@ -111,3 +116,18 @@ def fingerprints() -> dict[str, str]:
 
 def combined(digests: Iterable[str]) -> str:
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:16]
+
+
+def group(target: str) -> str:
+    """Instruction sets with fused multiply-add have the same bits, each of the others has its own."""
+    return target if target in WITHOUT_FMA else "with fused multiply-add"
+
+
+def known() -> dict[str, dict[str, str]]:
+    """What `fingerprints` gives where nonlin is right, by `group`."""
+    digests: dict[str, dict[str, str]] = json.loads(FILE.read_text(encoding="utf-8"))
+    return digests
+
+
+if __name__ == "__main__":
+    print(json.dumps(fingerprints()))
