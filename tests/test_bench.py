@@ -1,10 +1,12 @@
 """The machinery of `python -m nonlin.bench`, on arrays of a few elements."""
 
 import dataclasses
+import html.parser
 import importlib.util
 import itertools
 import json
 import pathlib
+import re
 import time
 from typing import Any
 
@@ -21,7 +23,9 @@ pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 
 from nonlin.bench import __main__ as command
-from nonlin.bench import measure, plot, report
+from nonlin.bench import compare, measure, page, plot, report
+
+LOADED = {name: contenders.LOADERS[name] for name in contenders.ALWAYS}
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"SAMPLE": 1e-9, "MIN_ROUNDS": 1, "MAX_ROUNDS": 1}.items():
         monkeypatch.setattr(measure, name, value)
     # XLA and LLVM take their time to compile; they have tests of their own.
-    loaders = [loader for loader in contenders.LOADERS if loader not in (contenders.load_jax, with_numba.load)]
+    loaders = {name: loader for name, loader in contenders.LOADERS.items() if name not in ("JAX", "numba")}
     monkeypatch.setattr(contenders, "LOADERS", loaders)
     monkeypatch.setattr(ceilings, "_seconds", lambda name, source, target: 1e-3)
     programs = [company.between(8, "tanh"), company.attention(9, 4), company.training(6, 5, 4, 3)]
@@ -183,7 +187,7 @@ def test_torch_agrees_in_company() -> None:
 @pytest.mark.usefixtures("tiny")
 def test_company_is_measured(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved = tmp_path / "run.json"
-    assert run("--filter", "8 wide|training", "--save", str(saved)) == 0
+    assert run("--only", "8 wide|training", "--save", str(saved)) == 0
     assert "In company" in capsys.readouterr().out
     data = json.loads(saved.read_text())
     assert data["cases"] == []
@@ -263,16 +267,21 @@ def test_picture_without_exponentials() -> None:
     plot.roofline(fixed_run(1e-4, [c for c in cases.elementwise() if c.key == "relu"])).draw_without_rendering()
 
 
-@pytest.mark.usefixtures("tiny")
-def test_pictures_are_written(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def fixed(monkeypatch: pytest.MonkeyPatch, tiny: None) -> None:
+    """Nothing is timed."""
+
     def draw(measurement: measure.Measurement, *_: Any) -> None:
         measurement.__dict__ |= fixed_run(1e-4, [measurement.case]).measurements[0].__dict__
 
     monkeypatch.setattr(measure, "measure", draw)
 
+
+@pytest.mark.usefixtures("fixed")
+def test_pictures_are_written(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     roofline, bars = tmp_path / "run.png", tmp_path / "bars.svg"
     monkeypatch.setattr(ceilings.Ceilings, "median_bandwidth", lambda self: {2**15: {"copy": 1e10}})
-    assert run("--filter", "^(relu|softmax) ", "--plot", str(roofline), "--bars", str(bars)) == 0
+    assert run("--only", "^(relu|softmax) ", "--plot", str(roofline), "--bars", str(bars)) == 0
     assert roofline.read_bytes().startswith(b"\x89PNG")
     assert "<svg" in bars.read_text()
 
@@ -280,7 +289,7 @@ def test_pictures_are_written(tmp_path: pathlib.Path, monkeypatch: pytest.Monkey
 @pytest.mark.usefixtures("tiny")
 def test_jax_agrees(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     pytest.importorskip("jax")
-    monkeypatch.setattr(contenders, "LOADERS", [contenders.load_nonlin, contenders.load_numpy, contenders.load_jax])
+    monkeypatch.setattr(contenders, "LOADERS", LOADED | {"JAX": contenders.load_jax})
     monkeypatch.setattr(cases, "ROW_SHAPES", ((3, 5),))
     saved = tmp_path / "run.json"
     assert run("--quick", "--save", str(saved)) == 0
@@ -452,11 +461,10 @@ def test_peers_stand_in_one_table(
             contenders.load_numpy(threads), name="rough", expressions=lambda case: (f"{function(case)[0]} * 1.00001", None)
         )
 
-    loaders = [contenders.load_nonlin, contenders.load_numpy, load_close, load_rough]
+    loaders = LOADED | {"close": load_close, "torch.compile": load_rough}
     monkeypatch.setattr(contenders, "LOADERS", loaders)
-    monkeypatch.setattr(contenders, "load_compiled", load_rough)
     saved = tmp_path / "run.json"
-    assert run("--peers", "--filter", "^(tanh|sigmoid) |with_grad 2x", "--save", str(saved)) == 0
+    assert run("--peers", "--only", "^(tanh|sigmoid) |with_grad 2x", "--save", str(saved)) == 0
     text = capsys.readouterr().out
     assert text.count("All peers") == 1
     assert "Nearest within 2.5 ULP, of 9 results: " in text.replace("\n", " ")
@@ -513,7 +521,7 @@ def test_page(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"PAGE": page, "README": readme, "NAMES": ["relu 9", "missing 9"]}.items():
         monkeypatch.setattr(tool, name, value)
     monkeypatch.setattr(command, "COMPANY_ROUNDS", 1)
-    assert run("--full", "--filter", "^(relu|softmax|product)", "--save", str(saved)) == 0
+    assert run("--full", "--only", "^(relu|softmax|product)", "--save", str(saved)) == 0
     tool.main(str(saved))
     text = page.read_text()
     for part in (
@@ -582,14 +590,14 @@ def test_a_wrong_result_is_reported(
     def load_wrong(threads: int) -> contenders.Contender:
         return dataclasses.replace(contenders.load_numpy(threads), name=name, expressions=lambda case: ("x * 1.001", None))
 
-    monkeypatch.setattr(contenders, "LOADERS", [contenders.load_nonlin, contenders.load_numpy, load_wrong])
-    assert run("--filter", "^relu 9$") == code
+    monkeypatch.setattr(contenders, "LOADERS", LOADED | {"wrong": load_wrong})
+    assert run("--only", "^relu 9$") == code
     assert f"{name}: relu 9" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("tiny")
-def test_filter_list_and_quick(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--list", "--filter", "^tanh") == 0
+def test_only_list_and_quick(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--list", "--only", "^tanh") == 0
     assert capsys.readouterr().out.split("\n") == [
         "tanh 5",
         "tanh_backward 5",
@@ -599,17 +607,163 @@ def test_filter_list_and_quick(capsys: pytest.CaptureFixture[str]) -> None:
         "tanh_backward 17",
         "",
     ]
-    assert run("--list", "--quick", "--filter", "^tanh ") == 0
+    assert run("--list", "--quick", "--only", "^tanh ") == 0
     assert capsys.readouterr().out == "tanh 9\n"
-    assert run("--filter", "nothing") == 2
+    assert run("--only", "nothing") == 2
     assert "nothing" in capsys.readouterr().err
+
+
+def test_contenders_by_name(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    loaded = []
+
+    def loader(name: str) -> Any:
+        def contender(threads: int) -> Any:
+            if name == "JAX":
+                raise ModuleNotFoundError("No module named 'jax'", name="jax")
+            loaded.append(name)
+            return name
+
+        return contender
+
+    assert all(contenders.LOADERS[name](1).name == name for name in contenders.ALWAYS)
+    monkeypatch.setattr(contenders, "LOADERS", {name: loader(name) for name in contenders.LOADERS})
+    load: Any = contenders.load
+    assert command.parse(["--against", "numpy, onnx runtime"]).against == ["NumPy", "ONNX Runtime"]
+    assert load(1, ["ONNX Runtime"]) == loaded == ["nonlin", "NumPy", "ONNX Runtime"]
+    assert "JAX" not in load(1)
+    assert "torch.compile" not in load(1)
+    assert load(1, compiled=True)[-1] == "torch.compile"
+    assert command.main(["--against", "jax", "--only", "^relu 64K$"]) == 2
+    assert "not installed: jax" in capsys.readouterr().err
+    assert [command.parse(["--peers", *more]).compile for more in ([], ["--against", "torch"])] == [True, False]
+
+
+def figures(ours: float, numpy: float, spread: float = 0) -> dict[str, Any]:
+    """A saved run of a case and a program."""
+    seconds = {"median": ours, "q1": ours * (1 - spread / 2), "q3": ours * (1 + spread / 2)}
+    result = {"seconds": {"nonlin": seconds}, "ratios": {"NumPy": {"median": numpy / ours}}}
+    program = {"program": "p", "circumstance": "alone", "seconds": {"nonlin": seconds}, "ratios": {"NumPy": numpy / ours}}
+    return {"cases": [{"name": "relu 9", "results": {"fresh": result}}], "company": [program]}
+
+
+@pytest.mark.parametrize(
+    ("after", "verdict", "factor"),
+    [
+        (figures(1, 5), "same", 1),
+        (figures(1.3, 5), "slower", 1.3),
+        (figures(1.3, 5.5), "slower", 1.3 / 1.1),  # NumPy takes longer too
+        (figures(1.3, 6.5), "same", 1),  # the whole machine does
+        (figures(1, 3), "same", 1),  # NumPy takes less
+        (figures(1.1, 5), "same", 1.1),
+        (figures(1.3, 5, 0.5), "same", 1.3),  # that is noise
+        (figures(0.5, 5), "faster", 0.5),
+        (figures(0.5, 2.5), "same", 1),
+        (figures(0.95, 5), "same", 0.95),
+    ],
+)
+def test_a_result_is_slower_where_two_figures_say_so(after: dict[str, Any], verdict: str, factor: float) -> None:
+    found = compare.changes(figures(1, 5), after, 10.5)
+    assert [change.name for change in found] == ["p, alone", "relu 9, fresh"]
+    for change in found:
+        assert change.verdict == verdict
+        assert change.factor == pytest.approx(factor)
+
+
+def test_results_of_both_runs_are_compared() -> None:
+    before, after = figures(1, 5), figures(2, 5)
+    after["cases"][0]["name"] = "new 9"
+    del before["company"][0]["ratios"]["NumPy"]  # its own time alone
+    assert [(c.name, c.before, c.after, c.factor) for c in compare.changes(before, after, 0)] == [("p, alone", 1, 2, 2)]
+
+
+@pytest.mark.usefixtures("fixed")
+def test_compare(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved, written = tmp_path / "run.json", tmp_path / "run.html"
+    assert run("--only", "^(relu|tanh) 9$", "--save", str(saved)) == 0
+    data = json.loads(saved.read_text())
+    assert run("--only", "^(relu|tanh) 9$", "--compare", str(saved)) == 0
+    assert "0 slower, 0 faster, 4 within the noise" in " ".join(capsys.readouterr().out.split())
+    for result in data["cases"][0]["results"].values():  # as if relu had taken 0.8 of the time
+        for figure in ("median", "q1", "q3"):
+            result["seconds"]["nonlin"][figure] *= 0.8
+            result["ratios"]["NumPy"][figure] /= 0.8
+    data["machine"]["processor"] = "another"
+    saved.write_text(json.dumps(data))
+    assert run("--only", "^(relu|tanh) 9$", "--compare", str(saved), "--html", str(written)) == 1
+    text = capsys.readouterr().out
+    assert "2 slower, 0 faster, 2 within the noise" in " ".join(text.split())
+    assert "relu 9, out=" in text
+    assert "1.25x" in text
+    assert "processor: another, now" in text
+    assert page.VERDICTS["slower"] in written.read_text()
+    assert run("--only", "^(relu|tanh) 9$", "--compare", str(saved), "--noise", "30") == 0
+    assert run("--only", "^gelu 9$", "--compare", str(saved)) == 2
+    assert "none of these cases" in capsys.readouterr().err
+
+
+class Svg(html.parser.HTMLParser):
+    """The points of plots, with their titles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.circles: list[dict[str, str | None]] = []
+        self.titles: list[str] = []
+        self.links: list[str | None] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag == "circle":
+            self.circles.append(dict(attrs))
+        self.links += [value for name, value in attrs if name in ("href", "src", "srcset", "data", "xlink:href")]
+
+    def handle_data(self, data: str) -> None:
+        if self.tags[-2:] == ["circle", "title"]:
+            self.tags.append("")
+            self.titles.append(data)
+
+
+@pytest.mark.usefixtures("fixed")
+def test_html(tmp_path: pathlib.Path) -> None:
+    """A point for every ratio, with its figures; nothing from elsewhere."""
+    saved, report_file = tmp_path / "run.json", tmp_path / "run.html"
+    assert run("--quick", "--only", "^(relu|softmax|nll)", "--save", str(saved), "--html", str(report_file)) == 0
+    cases_found, text = json.loads(saved.read_text())["cases"], report_file.read_text()
+    found = Svg(text)
+    ratios = [result["ratios"]["NumPy"]["median"] for case in cases_found for result in case["results"].values()]
+    assert len(found.circles) == len(found.titles) == len(ratios) > 10
+    for ratio, title in zip(ratios, found.titles, strict=True):
+        assert f"NumPy: {ratio:.2f}x nonlin's" in title
+    assert found.links == []
+    assert all(part not in text for part in ("http:", "https:", "@import", "url("))
+    assert {case["title"] for case in cases_found} <= set(re.findall("<h2>(.*?)</h2>", text))
+    assert "Ceilings (GB/s), by footprint" in text  # the tables
+
+
+def test_plot_of_the_report() -> None:
+    """Points lie in the picture, in order, the line of 1 between them; what they say is escaped."""
+    for xs in ([1e-3, 0.5, 1.0, 2.0, 1e5], [1.0], [3.0, 7.0], [0.2, 0.3], []):
+        text = page.plot([page.Row("a < b", [page.Dot(x, "#000", f"<{x}>") for x in xs], 1.5)])
+        places = [float(circle["cx"] or "nan") for circle in Svg(text).circles]
+        assert places == sorted(places)
+        assert all(page.LEFT <= place <= page.LEFT + page.WIDTH for place in places)
+        assert "a &lt; b" in text
+        ticks = [float(tick) for tick in re.findall(r">([\d.e+-]+)x</text>", text)]
+        assert 1 in ticks
+        assert 2 <= len(ticks) <= 20
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
         ["--threads", "0"],
-        ["--filter", "("],
+        ["--only", "("],
+        ["--against", "torsh"],
+        ["--compare", "no/such/run.json"],
+        ["--compare", __file__],
+        ["--noise", "-1"],
+        ["--html", "no/such/folder/x.html"],
         ["--plot", "x.txt"],
         ["--bars", "x.txt"],
         ["--save", "no/such/folder/x.json"],

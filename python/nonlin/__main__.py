@@ -74,7 +74,7 @@ def advice() -> list[str]:
         found.append("This is a debug build, without the compiler's optimisation: build with CMAKE_BUILD_TYPE=Release.")
     if re.fullmatch(r"\s*0+\s*", os.environ.get("NONLIN_KEPT_BYTES", "")):
         found.append(
-            "NONLIN_KEPT_BYTES is 0, so that no memory is kept: a large result without out= costs two to eight times as much."
+            "NONLIN_KEPT_BYTES is 0, no memory is kept: a large result without out= costs two to eight times as much."
         )
     return found
 
@@ -94,6 +94,7 @@ def _limit_of_threads(config: dict[str, object]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Return the exit code."""
     argparse.ArgumentParser(prog="python -m nonlin", description=__doc__).parse_args(arguments)
     show_config()
     slow = advice()  # before the check, which makes CPUs busy too

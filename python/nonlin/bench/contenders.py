@@ -1,7 +1,7 @@
 """The contenders. Each is a table of Python expressions in the names of a case's arguments.
 
 To add one: write its expressions, one for a fresh result and one with ``out=`` (None if it has no such form), and a function
-that returns the :class:`Contender`; list that function in :data:`LOADERS`. Those that need more than expressions are in
+that returns the :class:`Contender`; name that function in :data:`LOADERS`. Those that need more than expressions are in
 modules of their own, ``with_*.py``.
 """
 
@@ -10,7 +10,7 @@ import dataclasses
 import importlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +23,7 @@ from nonlin.bench import with_litert, with_numba, with_onnxruntime
 from nonlin.bench.cases import Array, Case, as_dtype
 from nonlin.bench.contender import MODES, Call, Contender, Expressions
 
-__all__ = ["LOADERS", "MODES", "Call", "Contender", "load"]
+__all__ = ["ALWAYS", "LOADERS", "MODES", "Call", "Contender", "load"]
 
 
 def load_nonlin(threads: int) -> Contender:
@@ -412,17 +412,30 @@ def _jax_functions(jax: Any) -> dict[str, Callable[..., Any]]:
     }
 
 
-# nonlin first, then NumPy, whose results the others are checked against.
-LOADERS: list[Callable[[int], Contender]] = [
-    *(load_nonlin, load_numpy, load_scipy, load_numexpr, with_numba.load, load_torch, load_onednn, load_jax),
-    *(with_onnxruntime.load, with_litert.load),
-]
+# By name. nonlin first, then NumPy, whose results the others are checked against.
+LOADERS: dict[str, Callable[[int], Contender]] = {
+    "nonlin": load_nonlin,
+    "NumPy": load_numpy,
+    "SciPy": load_scipy,
+    "numexpr": load_numexpr,
+    "numba": with_numba.load,
+    "torch": load_torch,
+    "oneDNN": load_onednn,
+    "JAX": load_jax,
+    "ONNX Runtime": with_onnxruntime.load,
+    "XNNPACK": with_litert.load,
+    "torch.compile": load_compiled,  # takes minutes
+}
+ALWAYS = "nonlin", "NumPy"
 
 
-def load(threads: int, *, compiled: bool = False) -> list[Contender]:
-    """All contenders that are installed."""
+def load(threads: int, names: Collection[str] | None = None, *, compiled: bool = False) -> list[Contender]:
+    """Those of some names, beside nonlin and NumPy. By default all that are installed, torch.compile only if asked for."""
+    if names is not None:
+        return [loader(threads) for name, loader in LOADERS.items() if name in (*ALWAYS, *names)]
     contenders = []
-    for loader in [*LOADERS, *([load_compiled] if compiled else [])]:
-        with contextlib.suppress(ModuleNotFoundError):
-            contenders.append(loader(threads))
+    for name, loader in LOADERS.items():
+        if compiled or name != "torch.compile":
+            with contextlib.suppress(ModuleNotFoundError):
+                contenders.append(loader(threads))
     return contenders

@@ -13,13 +13,9 @@ from nonlin.bench.cases import SIZES, short
 from nonlin.bench.ceilings import footprint
 from nonlin.bench.contender import MODES
 from nonlin.bench.measure import Measurement
-from nonlin.bench.report import Run
+from nonlin.bench.report import COLOURS, Run
 
 DPI = 110
-COLOURS = (
-    *("#4477aa", "#ee8866", "#bbbb33", "#228833", "#aa3377", "#66ccee"),
-    *("#000000", "#999999", "#dd2222", "#9966ff", "#ddcc77", "#332288"),
-)
 INCHES_PER_FUNCTION, INCHES_PER_BAR = 0.14, 0.04
 FONT, LINE_INCHES = 7, 0.115  # of the labels in the roofline
 BEHIND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4}

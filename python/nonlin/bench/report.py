@@ -21,6 +21,11 @@ from nonlin.bench.measure import Measurement
 
 ACCURATE = 2.5  # ULP: a contender whose error is larger is no peer, however fast
 
+COLOURS = (  # of the contenders, in pictures
+    *("#4477aa", "#ee8866", "#bbbb33", "#228833", "#aa3377", "#66ccee"),
+    *("#000000", "#999999", "#dd2222", "#9966ff", "#ddcc77", "#332288"),
+)
+
 
 @dataclass
 class Run:
@@ -73,7 +78,7 @@ def _ratios(ms: Sequence[Measurement], peer: str) -> Iterator[tuple[str, str, fl
                 yield m.case.name, mode, float(np.median(ratios))
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
     unit, name = next((u, n) for u, n in ((1, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")) if seconds >= u or u == 1e-9)
     return f"{seconds / unit:.3g} {name}"
 
@@ -107,7 +112,7 @@ def print_tables(run: Run, console: Console) -> None:
             table.add_column(heading, justify="right", no_wrap=not run.together)
         for m in ms:
             for mode in _modes(m):
-                cells = [_time(m.median(mode)) + _error(m, "nonlin")]
+                cells = [duration(m.median(mode)) + _error(m, "nonlin")]
                 for peer in run.peers:
                     ratios = m.ratios(peer, mode)
                     cells.append("" if ratios is None else _ratio(float(np.median(ratios))) + _error(m, peer))
@@ -168,7 +173,7 @@ def company_table(comparisons: list[company.Comparison]) -> Table:
         ratios = [c.ratio(peer) for peer in peers]
         cells = ["" if ratio is None else _ratio(ratio) for ratio in ratios]
         parts = c.of_parts()
-        table.add_row(c.program.name, c.circumstance, _time(c.median()), *cells, "" if parts is None else f"{parts:.2f}x")
+        table.add_row(c.program.name, c.circumstance, duration(c.median()), *cells, "" if parts is None else f"{parts:.2f}x")
     return table
 
 
@@ -294,7 +299,7 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def save(run: Run, path: Path) -> None:
+def save(figures: dict[str, Any], path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
-        json.dump(as_json(run), file, indent=1)
+        json.dump(figures, file, indent=1)
         file.write("\n")
