@@ -1,5 +1,6 @@
 """Every example runs to its end, and prints the figures that it promises."""
 
+import importlib.util
 import os
 import pathlib
 import re
@@ -63,13 +64,16 @@ def test_example(example: pathlib.Path, tmp_path: pathlib.Path) -> None:
     for package in ("autograd", "distributed", "sklearn"):
         if f"import {package}" in example.read_text() or f"from {package}" in example.read_text():
             pytest.importorskip(package)
+    picture = tmp_path / "picture.png"
+    draws = '"--plot"' in example.read_text() and importlib.util.find_spec("matplotlib")
+    command = [sys.executable, str(example), *(["--plot", str(picture)] if draws else [])]
     # The matrices are small: on a busy machine, BLAS's threads, which wait for each other, take ten times as long.
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        [sys.executable, str(example)], capture_output=True, text=True, timeout=200 * PATIENCE, cwd=tmp_path, env=environment
-    )
-    assert result.returncode == 0, result.stderr
+    result = subprocess.run(command, capture_output=True, text=True, timeout=200 * PATIENCE, cwd=tmp_path, env=environment)
+    assert (result.returncode, result.stderr) == (0, "")
     PROMISES[example.stem](result.stdout)
+    if draws:
+        assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_there_are_examples() -> None:
