@@ -27,7 +27,7 @@ WITH_RECIPES := tools/with_packages.sh recipes "mpi4py mpich onnx pyarrow pyspar
 # Some machines set these to make OpenBLAS take them for another CPU; benchmarks beside its products run without them.
 unexport OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 
-.PHONY: all bench bench-peers benchmarks test fuzz fuzz-calls ulp asan clang openmp tsan stress valgrind peers recipes check-all lint format stubs docs
+.PHONY: all bench bench-peers benchmarks history test fuzz fuzz-calls ulp asan clang openmp tsan stress valgrind peers recipes check-all lint format stubs docs
 .PHONY: wheel clean distclean
 .PHONY: test-arm test-x86 test-Haswell test-EPYC test-Westmere test-Nehalem
 
@@ -44,6 +44,11 @@ bench-peers: $(BUILT)
 benchmarks: $(BUILT)
 	$(WITH_PEERS) $(BIN)/python -m nonlin.bench --full --compile --save build/benchmarks.json --plot docs/roofline.png --bars docs/benchmark.png $(ARGS)
 	$(BIN)/python tools/benchmark_page.py build/benchmarks.json
+
+# The main cases beside NumPy's formulas, kept for each release in bench/history/, and a picture of all releases.
+history: $(BUILT)
+	$(BIN)/python -m nonlin.bench --peers --against NumPy --save bench/history/$$($(BIN)/python -c "import nonlin; print(nonlin.__version__)").json $(ARGS)
+	$(BIN)/python tools/history.py
 
 test: $(BUILT)
 	$(SUITE) $(ARGS)

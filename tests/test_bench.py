@@ -804,8 +804,8 @@ def test_disagreement_of_halves(dtype: str) -> None:
 
 
 def test_spread() -> None:
-    assert plot._spread([0.0, 10.0, 20.0], 1.0) == [0.0, 10.0, 20.0]
-    assert plot._spread([5.0, 5.0, 5.0], 1.0) == [4.0, 5.0, 6.0]
-    assert plot._spread([0.0, 0.0, 0.25], 1.0) == pytest.approx([-0.91666667, 0.08333333, 1.08333333])
-    assert plot._spread([0.0, 11.0, 12.0], 1.0, (2.0, 10.0)) == [2.0, 9.0, 10.0]
-    assert plot._spread([1.0, 1.0, 1.0], 1.0, (0.0, 1.0)) == [0.0, 1.0, 2.0]  # no room
+    assert plot.spread([0.0, 10.0, 20.0], 1.0) == [0.0, 10.0, 20.0]
+    assert plot.spread([5.0, 5.0, 5.0], 1.0) == [4.0, 5.0, 6.0]
+    assert plot.spread([0.0, 0.0, 0.25], 1.0) == pytest.approx([-0.91666667, 0.08333333, 1.08333333])
+    assert plot.spread([0.0, 11.0, 12.0], 1.0, (2.0, 10.0)) == [2.0, 9.0, 10.0]
+    assert plot.spread([1.0, 1.0, 1.0], 1.0, (0.0, 1.0)) == [0.0, 1.0, 2.0]  # no room

@@ -1,5 +1,6 @@
-"""Scripts of tools/: check_release.py, minimax.py, and those that change the machine, with other programs for apt-get."""
+"""Scripts of tools/: check_release.py, history.py, minimax.py, and those that change the machine, without apt-get."""
 
+import json
 import os
 import pathlib
 import re
@@ -128,3 +129,38 @@ def test_tables_are_their_fits(name: str, capsys: pytest.CaptureFixture[str]) ->
     header = (TOOLS.parent / "cpp" / "simd" / "vmath_constants.h").read_text()
     np.testing.assert_array_equal(numbers(header, f"k{name.title()}Table"), fit)
     assert fit.size == 8 * 16 if name == "tanh" else fit.size % 32 == 0 and fit.size > 200
+
+
+def test_history_is_of_releases() -> None:
+    """Each run in bench/history is one of the release that its name says, with the same main cases."""
+    pytest.importorskip("matplotlib")
+    from tools import history
+
+    for file in history.FOLDER.glob("*.json"):
+        run = json.loads(file.read_text())
+        assert run["versions"]["nonlin"] == file.stem
+        assert [kind for kind in history.ratios(run) if len(history.ratios(run)[kind]) > 10] == ["elementwise", "rows"]
+
+
+def test_history_is_drawn(tmp_path: pathlib.Path) -> None:
+    """A line for each case, by release, also of a case that one of them has not."""
+    pytest.importorskip("matplotlib")
+    from tools import history
+
+    def case(name: str, ratio: float) -> dict[str, object]:
+        results = {mode: {"ratios": {"NumPy": {"median": ratio * factor}}} for mode, factor in (("fresh", 2), ("out=", 1))}
+        return {"name": name, "kind": "rows", "results": results}
+
+    for release, added in (("0.9.0", []), ("0.10.0", [case("new", 5.0)])):
+        (tmp_path / f"{release}.json").write_text(json.dumps({"cases": [case("a", 4.0), *added]}))
+    history.main(tmp_path)
+    assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
+    files = sorted(tmp_path.glob("*.json"), key=history.number)
+    runs = {file.stem: history.ratios(json.loads(file.read_text())) for file in files}
+    assert runs == {"0.9.0": {"rows": {"a": 4.0}}, "0.10.0": {"rows": {"a": 4.0, "new": 5.0}}}
+    (axes,) = history.draw(runs).axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == list(runs)
+    assert [text.get_text() for text in axes.texts] == ["a: 4x", "new: 5x"]
+    assert [np.transpose(line.get_data()).tolist() for line in axes.lines] == [[[0, 4], [1, 4]], [[1, 5]]]
+    with pytest.raises(SystemExit, match="not named after a release"):
+        history.number(tmp_path / "main.json")

@@ -94,13 +94,13 @@ def _points(axes: Any, panel: Panel, run: Run, line: float) -> None:
         axes.plot(slope, rate / slope / 1e9, color="grey", linewidth=0.8, linestyle="--")
         labels.append((rate / width / 1e9, f"{rate / 1e9:.3g}e9 exponentials/s"))
     labels.sort()
-    for (_, text), place in zip(labels, _spread([np.log(value) for value, _ in labels], gap, ends), strict=True):
+    for (_, text), place in zip(labels, spread([np.log(value) for value, _ in labels], gap, ends), strict=True):
         axes.text(width, np.exp(place), f"  {text}", fontsize=FONT, va="center", color="dimgrey")
 
     for cluster in _clusters(intensities):
         cluster.sort(key=lambda point: speeds[point[1]])
         column = max(x for x, _ in cluster) + 0.012 * width
-        places = _spread([np.log(speeds[name]) for _, name in cluster], gap, ends)
+        places = spread([np.log(speeds[name]) for _, name in cluster], gap, ends)
         for (x, name), place in zip(cluster, places, strict=True):
             axes.plot([x, column], [speeds[name], np.exp(place)], color="lightgrey", linewidth=0.5, zorder=1)
             axes.text(column, np.exp(place), name, fontsize=FONT, va="center", bbox=BEHIND)
@@ -126,7 +126,7 @@ def _clusters(points: list[tuple[float, str]]) -> list[list[tuple[float, str]]]:
     return clusters
 
 
-def _spread(places: Sequence[float], gap: float, ends: tuple[float, float] = (-np.inf, np.inf)) -> list[float]:
+def spread(places: Sequence[float], gap: float, ends: tuple[float, float] = (-np.inf, np.inf)) -> list[float]:
     """Return the nearest places to some sorted ones, by least squares, that keep a gap and stay between two ends.
 
     Neighbours that are too close are pooled; clipping the pools' means is optimal too. Too many places begin at the lower

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -277,6 +278,7 @@ def as_json(run: Run) -> dict[str, Any]:
         for m in run.measurements
     ]
     return {
+        "date": time.strftime("%Y-%m-%d"),
         "versions": {"Python": platform.python_version(), **{c.name: c.version for c in run.contenders}},
         "machine": {"platform": platform.platform(), "processor": processor(), "config": _core.config()},
         "threads": run.threads,
