@@ -484,7 +484,8 @@ def exact_mp(function: Function, *arguments: Array) -> tuple[list[mpf], ...]:
     """
     parameters = function.rounded_parameters(arguments[0].dtype)
     if function.activation not in EXACT and function.activation not in GATES:
-        wide = as_tuple(function.reference(*(a.astype(np.longdouble) for a in arguments), **parameters))
+        given_one = (np.ones_like(a) if name == "grad" else a for name, a in zip(function.inputs, arguments, strict=True))
+        wide = as_tuple(function.reference(*(a.astype(np.longdouble) for a in given_one), **parameters))
         return tuple([mpf(str(v)) for v in output] for output in wide)
     points = [[mpf(float(v)) for v in np.atleast_1d(a)] for a in np.broadcast_arrays(*arguments)]
     if function.activation not in GATES:

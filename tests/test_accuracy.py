@@ -194,3 +194,14 @@ def test_ulp_error_counts_as_it_says() -> None:
     got64 = np.array([1 + 2**-52, tiny64, 0, inf, nan, inf])
     error = ulp_error_mp(got64, [mpf(1), mpf(0), mpf(tiny64) * 2.5, mpf(2) ** 1024, mpf("nan"), mpf(1)])
     np.testing.assert_array_equal(error, [1, 1, 2.5, 0, 0, inf])
+
+
+@pytest.mark.parametrize("name", ["tanh", "softplus_backward", "tanh_backward"])
+def test_a_function_without_an_exact_formula_has_that_of_the_reference(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So do new ones; a gradient is that of grad = 1, whatever is given."""
+    f, x = FUNCTIONS[name], np.array([0.3, -0.7])
+    given = [np.full_like(x, 3.0) if argument == "grad" else x for argument in f.inputs]
+    (wanted,) = oracle.exact_mp(f, *given)
+    monkeypatch.delitem(oracle.EXACT, f.activation)
+    (found,) = oracle.exact_mp(f, *given)
+    assert [float(v) for v in found] == pytest.approx([float(v) for v in wanted], rel=1e-15)
