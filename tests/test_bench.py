@@ -629,6 +629,7 @@ def test_contenders_by_name(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.setattr(contenders, "LOADERS", {name: loader(name) for name in contenders.LOADERS})
     load: Any = contenders.load
     assert command.parse(["--against", "numpy, onnx runtime"]).against == ["NumPy", "ONNX Runtime"]
+    assert command.parse(["--against", "torch", "--compile"]).against == ["torch", "torch.compile"]
     assert load(1, ["ONNX Runtime"]) == loaded == ["nonlin", "NumPy", "ONNX Runtime"]
     assert "JAX" not in load(1)
     assert "torch.compile" not in load(1)

@@ -87,7 +87,7 @@ ADVICE: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
     "old": (
         {"simd_target": "SSE4", "simd_targets": ["SSE4", "SCALAR"]},
         {},
-        "SSE4, has no fused multiply-add: .* two to ten",
+        "SSE4, has no fused multiply-add: .* two to fourteen",
     ),
     "none": ({"simd_target": "SCALAR", "simd_targets": ["SCALAR"]}, {}, "SCALAR, has no fused .* ten to fifty"),
     "debug": ({"build": "debug"}, {}, "debug build"),

@@ -65,7 +65,7 @@ def advice() -> list[str]:
     if target != best:
         found.append(f"NONLIN_SIMD_TARGET forces {target}, though this machine has {best}.")
     elif target in _fingerprint.WITHOUT_FMA:
-        times = "ten to fifty" if target == "SCALAR" else "two to ten"
+        times = "ten to fifty" if target == "SCALAR" else "two to fourteen"
         found.append(
             f"The best instruction set here, {target}, has no fused multiply-add: most functions take {times} times as long "
             "as with AVX2. Some virtual machines hide AVX2 of their host."
@@ -74,7 +74,7 @@ def advice() -> list[str]:
         found.append("This is a debug build, without the compiler's optimisation: build with CMAKE_BUILD_TYPE=Release.")
     if re.fullmatch(r"\s*0+\s*", os.environ.get("NONLIN_KEPT_BYTES", "")):
         found.append(
-            "NONLIN_KEPT_BYTES is 0, no memory is kept: a large result without out= costs two to eight times as much."
+            "NONLIN_KEPT_BYTES is 0, so no memory is kept: a large result without out= takes two to eight times as long."
         )
     return found
 

@@ -104,7 +104,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--dtype does not go with --peers, whose cases have dtypes of their own")
     if not options.noise >= 0:
         parser.error(f"--noise takes 0 or more percent, not {options.noise}")
-    options.compile |= options.peers and options.against is None
+    if options.against is None:
+        options.compile |= options.peers
+    elif options.compile:
+        options.against.append("torch.compile")
     return options
 
 
