@@ -165,7 +165,8 @@ def page(run: dict[str, Any], tables: str, found: Sequence[Change] = ()) -> str:
         for number, peer in enumerate(_peers(run))
     )
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    about = f"{machine['processor']}, {machine['platform']}, {config['simd_target']}, {run['threads']} thread(s), {run['date']}. {versions}."
+    where = f"{machine['processor']}, {machine['platform']}, {config['simd_target']}, {run['threads']} thread(s)"
+    about = f"{where}, {run['date']}. {versions}."
     plots = "\n".join(f"<h2>{escape(title)}</h2>\n{drawn}" for title, drawn in sections(run, found).items())
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
