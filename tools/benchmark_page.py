@@ -1,6 +1,6 @@
 """Write the results of a benchmark run as pages: ``python tools/benchmark_page.py run.json`` (a file of ``--save``).
 
-It writes the page docs/benchmarks.md, and the README's tables between the comments that mark them.
+It writes the page docs/benchmarks.md, and the README's table between the comments that mark it.
 """
 
 import json
