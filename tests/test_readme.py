@@ -3,7 +3,6 @@
 import doctest
 import pathlib
 import re
-import runpy
 
 import numpy as np
 import pytest
@@ -53,14 +52,6 @@ def test_readme_has_an_example() -> None:
 def test_docstring_of_ufunc(name: str) -> None:
     """pytest collects the docstrings of Python functions by itself, but not those of ufuncs."""
     run(getattr(nl, name).__doc__, name)
-
-
-def test_table_of_errors_is_that_of_the_sweep() -> None:
-    report = runpy.run_path(str(ROOT / "tools" / "accuracy_report.py"))
-    page = (ROOT / "README.md").read_text()
-    _, entries = report["load"]()
-    assert report["with_table"](page, report["table"](entries)) == page
-    assert report["table"](entries) in page
 
 
 def test_make_targets_of_the_readme_exist() -> None:

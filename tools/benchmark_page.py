@@ -16,21 +16,6 @@ from nonlin.bench.report import ACCURATE, error_text, geometric_mean, nearest_se
 ROOT = Path(__file__).parents[1]
 PAGE, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 
-ELEMENTWISE = {"64K": "relu sigmoid tanh softplus gelu silu mish gelu_backward", "16M": "relu sigmoid gelu"}
-ROWS = "softmax log_softmax cross_entropy cross_entropy_with_grad"
-ROW_SIZES = "1x1000", "1000000x10", "65536x64", "8192x1024", "512x32000"
-LOSSES = {
-    "512x32000": "nll_loss categorical_cross_entropy kl_divergence kl_divergence_with_logits_with_grad",
-    "16M": "binary_cross_entropy binary_cross_entropy_with_logits_with_grad",
-}
-NAMES = [
-    *(f"{name} {size}" for size, names in ELEMENTWISE.items() for name in names.split()),
-    *(f"{name} {size}" for name in ROWS.split() for size in ROW_SIZES),
-    *(f"{name} {size}" for size, names in LOSSES.items() for name in names.split()),
-]
-
-README_PEERS = "NumPy", "SciPy", "numexpr", "torch", "JAX"  # the others are on the page, and among the nearest
-
 Case = dict[str, Any]
 
 INTRODUCTION = """\
@@ -44,7 +29,7 @@ The contenders are called in turn, each for a millisecond after a fifth of one t
 *nonlin* is the median of its times. The columns of the contenders hold their time over nonlin's, the median over the
 rounds, **bold** where the contender is faster; one without `out=` stands there with a fresh result. NumPy stands for the
 formulas of `nonlin.reference`. JAX's functions are compiled (`jax.jit`), its arrays made beforehand, its results waited
-for, its pool of threads made as large as everyone's. torch.compile stores into `out` too. ONNX Runtime runs models of one
+for, its pool of threads made as large as everyone's. ONNX Runtime runs models of one
 operator, and `out=` is an array bound to them; XNNPACK runs those of LiteRT, and `out=` is its own memory. oneDNN is the
 one in torch, through tensors of its own. numba's loops are such as its users write. After the calls of a contender whose
 threads spin, these get the time to stop.
@@ -307,39 +292,31 @@ def page(run: Case) -> str:
 
 
 def readme_table(run: Case) -> str:
-    """Return the README's table: some of the cases."""
-    by_name = {case["name"]: case for case in run["cases"] if case["results"]}
-    peers = [peer for peer in peers_of(run) if peer in README_PEERS]
+    """Return the README's table: each program alone and beside a busy core."""
+    programs: dict[str, dict[str, Any]] = {}
+    for c in run["company"]:
+        programs.setdefault(c["program"], {})[c["circumstance"]] = c
+    peers = [peer for peer in ("NumPy", "torch") if any(peer in c["ratios"] for c in run["company"])]
     rows = []
-    ratios: dict[str, list[float]] = {peer: [] for peer in peers}
-    for name in filter(by_name.__contains__, NAMES):
-        case = by_name[name]
-        mode = "out=" if "out=" in case["results"] else "fresh"
-        result = case["results"][mode]
-        cells = time_of(case, result), *ratios_of(case, result, peers), nearest_cell(case, result), of_limit(case, result)
-        rows.append([name, f"`{mode}`", *cells])
-    nearest = []
-    for case in by_name.values():
-        result = case["results"].get("out=") or case["results"]["fresh"]
-        for peer in set(peers) & set(result["ratios"]):
-            ratios[peer].append(result["ratios"][peer]["median"])
-        nearest += [found[0]] if (found := nearest_of(case, result)) else []
-    means = [factor(geometric_mean(values)) if values else "" for values in (*ratios.values(), nearest)]
-    rows.append([f"all {len(by_name)} cases, geometric mean", "", "", *means, ""])
-    head = ["case", "result", "nonlin", *(f"{peer} {run['versions'][peer]}" for peer in peers), "nearest", "of limit"]
-    return f"{table(head, rows)}\n\n{nearest_peer(run)}"
+    for program, found in programs.items():
+        if not {"alone", "a core taken"} <= set(found):
+            continue
+        cells = [program]
+        for circumstance in ("alone", "a core taken"):
+            c = found[circumstance]
+            cells.append(duration(c["seconds"]["nonlin"]["median"]))
+            cells += [factor(c["ratios"][peer]) if peer in c["ratios"] else "" for peer in peers]
+        rows.append(cells)
+    return table(["program, time of a step", "nonlin", *peers, "a core taken: nonlin", *peers], rows)
 
 
 def main(path: str) -> None:
-    """Write the page and the tables."""
+    """Write the page and the table."""
     run = json.loads(Path(path).read_text())
     PAGE.write_text(page(run))
-    text = README.read_text()
-    for mark, lines in (("benchmark", readme_table(run)), ("company", company_table(run, ("alone", "a core taken")))):
-        start, end = f"<!-- {mark} -->\n", f"\n<!-- /{mark} -->"
-        before, _, rest = text.partition(start)
-        text = before + start + lines + end + rest.partition(end)[2]
-    README.write_text(text)
+    start, end = "<!-- company -->\n", "\n<!-- /company -->"
+    before, _, rest = README.read_text().partition(start)
+    README.write_text(before + start + readme_table(run) + end + rest.partition(end)[2])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import numpy as np
 from tests import sweep
 from tests.oracle import FLOATS, FUNCTIONS, SLACK
 from tests.sweep import Finding, Sweep
-from tools import accuracy_report
 
 import nonlin as nl
 from nonlin import _core
@@ -162,8 +161,6 @@ def main(arguments: list[str]) -> int:
             results.append(entry(parts, [done[part] for part in parts]))
             print(f"{time.monotonic() - start:6.0f} s  {describe(results[-1])}", flush=True)
     save(chosen.output, results)
-    if chosen.output == OUTPUT:
-        accuracy_report.main()
     return int(any(map(is_broken, results)))
 
 

@@ -19,7 +19,7 @@ import nonlin
 from nonlin.bench import accuracy, cases, ceilings, company, contenders
 from nonlin.bench.cases import Case
 
-SECONDS, QUICK_SECONDS = 130.0, 40.0  # of measuring, shared by the cases
+SECONDS, QUICK_SECONDS = 130.0, 40.0  # of measuring
 COMPANY_ROUNDS = 40  # of a run without limit; not counted as measuring, as a busy process runs beside some
 NOISE = 10.0  # percent: --compare finds nothing slower within that
 OVERTIME = 1.2  # on a slow machine, cases that have not begun by then are left out
@@ -64,6 +64,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="so for a choice of cases, in one table with all contenders: --compile, no company",
     )
+    add(
+        "--seconds", type=float, metavar="N", help="of measuring, shared by the cases; --full and --peers have no limit else"
+    )
     add("--only", default="", metavar="REGEX", help="only cases whose name holds this regular expression")
     add(
         "--against",
@@ -102,6 +105,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--only is not a regular expression: {error}")
     if options.peers and options.dtype != "float32":
         parser.error("--dtype does not go with --peers, whose cases have dtypes of their own")
+    if options.seconds is not None and not options.seconds > 0:
+        parser.error(f"--seconds takes more than 0, not {options.seconds}")
     if not options.noise >= 0:
         parser.error(f"--noise takes 0 or more percent, not {options.noise}")
     if options.against is None:
@@ -183,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     unlimited = options.full or options.peers
     errors = accuracy.Errors() if unlimited else None
-    seconds = math.inf if unlimited else QUICK_SECONDS if options.quick else SECONDS
+    seconds = options.seconds or (math.inf if unlimited else QUICK_SECONDS if options.quick else SECONDS)
     torch = next((importlib.import_module("torch") for c in competing if c.name == "torch"), None)
     rounds = COMPANY_ROUNDS if options.full else company.ROUNDS
     visits = measure.schedule(measurements)
