@@ -27,7 +27,7 @@ WITH_RECIPES := tools/with_packages.sh recipes "mpi4py mpich onnx pyarrow pyspar
 # Some machines set these to make OpenBLAS take them for another CPU; benchmarks beside its products run without them.
 unexport OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 
-.PHONY: all bench bench-peers benchmarks history test fuzz fuzz-calls ulp asan clang openmp tsan stress valgrind peers recipes check-all lint format stubs docs
+.PHONY: all bench bench-peers benchmarks history test slow fuzz fuzz-calls ulp asan clang openmp tsan stress valgrind peers recipes check-all lint format stubs docs
 .PHONY: wheel clean distclean
 .PHONY: test-arm test-x86 test-Haswell test-EPYC test-Westmere test-Nehalem
 
@@ -52,6 +52,10 @@ history: $(BUILT)
 
 test: $(BUILT)
 	$(SUITE) $(ARGS)
+
+# The tests that take too long for that.
+slow: $(BUILT)
+	$(SUITE) -m slow $(ARGS)
 
 # Under qemu, a sample of each function's tests, and only tests of numbers and of what the system is asked for: the benchmark, the
 # examples, the README and random calls take long and say nothing of an instruction set. SAMPLE=0/1 runs all the others.
@@ -116,7 +120,7 @@ peers: $(BUILT)
 # The recipes of the documentation, with the packages that they are for; Spark's needs Java too.
 recipes: $(BUILT)
 	command -v java >/dev/null || tools/apt_install.sh default-jre-headless || echo "Spark's recipe is left out: there is no Java"
-	$(WITH_RECIPES) $(SUITE) tests/test_recipes.py $(ARGS)
+	$(WITH_RECIPES) $(SUITE) -m "slow or not slow" tests/test_recipes.py $(ARGS)
 
 # The checks of all promises, one after another, in some hours; ARGS=--list shows them.
 check-all: $(DEPS)

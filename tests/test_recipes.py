@@ -158,6 +158,7 @@ def test_patch_ends(recipe: Any) -> None:
     assert [dict(dictionary) for dictionary in dictionaries] == before
 
 
+@pytest.mark.slow
 def test_scikit_learns_own_tests(tmp_path: pathlib.Path) -> None:
     """Those of its networks, but for those that train long."""
     skip_without("sklearn")

@@ -747,9 +747,9 @@ def test_a_signal_while_warnings_are_switched_on_again_ends_no_process() -> None
 
         np.errstate = Interrupted
         sys.unraisablehook = lambda raised: print(raised.exc_type.__name__)
-        print(nl.cross_entropy([[0.0, 0.0]], [0], weight=[1.0, 1.0], label_smoothing=0.5).round(3))
+        print(nl.softmax(np.zeros(2, np.float64).astype(">f8"))[0])
     """
-    assert printed(code).split() == ["KeyboardInterrupt", "0.693"]
+    assert printed(code).split() == ["KeyboardInterrupt", "0.5"]
 
 
 def test_only_numpy_is_imported() -> None:

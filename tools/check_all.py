@@ -32,6 +32,7 @@ class Check(NamedTuple):
 CHECKS = [
     Check("lint", "sources are typed and formatted", "make lint"),
     Check("test", "every function keeps the contract, on every instruction set", "NONLIN_EVERY_TARGET=all make test"),
+    Check("slow", "so do the tests that take long", "make slow"),
     Check("docs", "the documentation builds without a warning", "make docs"),
     Check("peers", "results agree with torch, JAX and others", "make peers"),
     Check("recipes", "every recipe runs, and scikit-learn's and ONNX's own tests pass", "make recipes"),
