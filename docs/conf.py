@@ -8,7 +8,7 @@ import nonlin
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 from api import pages
-from figures import Pictures
+from pictures import Pictures
 from sphinx.application import Sphinx
 
 project = "nonlin"

@@ -18,10 +18,8 @@ mpl.use("svg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-from docutils import nodes
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sphinx.util.docutils import SphinxDirective
 
 import nonlin as nl
 from nonlin import _core, reference
@@ -38,7 +36,7 @@ DARK = {INK: "#e1e6eb", FAINT: "#4a525b", BLUE: "#63b7f7", ORANGE: "#ff9d61", GR
 
 STYLE = {
     "svg.hashsalt": "nonlin",  # the same file from every build
-    "font.size": 9.5,
+    "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -52,7 +50,7 @@ STYLE = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
     "axes.prop_cycle": mpl.cycler(color=[BLUE, ORANGE, GREEN, INK]),
 }
-SIZE = 4.3, 3.0  # inches of one picture: some 400 pixels, so that two stand side by side and one fits a telephone
+SIZE = 3.4, 2.6  # inches of one picture: some 330 pixels, so that two stand side by side and one fits a telephone
 
 KINDS: dict[str, Callable[..., Drawing]] = {}
 
@@ -77,28 +75,6 @@ def picture(name: str) -> str:
     for theme, text in (("light", light), ("dark", dark)):
         (FOLDER / f"{name}-{theme}.svg").write_text(text)
     return alt
-
-
-class Pictures(SphinxDirective):
-    """Pictures beside each other, as far as there is room; the content is their caption."""
-
-    required_arguments = 1
-    final_argument_whitespace = True
-    has_content = True
-
-    def run(self) -> list[nodes.Node]:
-        row = nodes.container(classes=["pictures"])
-        for name in self.arguments[0].split():
-            alt = picture(name)
-            for theme in ("light", "dark"):
-                uri = f"/generated/pictures/{name}-{theme}.svg"
-                row += nodes.image(uri=uri, alt=alt, classes=[f"only-{theme}"])
-        self.env.note_dependency(__file__)
-        if not self.content:
-            return [row]
-        caption = nodes.container(classes=["picture-caption"])
-        self.state.nested_parse(self.content, self.content_offset, caption)
-        return [row, caption]
 
 
 def panel(title: str = "", xlabel: str = "", ylabel: str = "", size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
@@ -140,14 +116,20 @@ def slope(name: str, x: Array) -> Array:
 # One function
 
 
+def ceiling(name: str) -> float:
+    """What a function that stops above the usual section ends at, else 0."""
+    top = float(function(name)(1e4))
+    return top if 3 < top < 1e3 else 0.0
+
+
 @kind
 def curve(name: str) -> Drawing:
-    x = np.linspace(-6, 6, 601)
+    x = np.linspace(-6, max(6, ceiling(name) + 3), 601)
     figure, axes = panel(xlabel="x")
     axes.plot(x, function(name)(x), label=name)
     axes.plot(x, slope(name, x), "--", label="derivative")
     low, high = axes.get_ylim()
-    axes.set_ylim(max(low, -4), min(high, 4.5))
+    axes.set_ylim(max(low, -4), min(high, ceiling(name) + 4.5))
     axes.legend(loc="upper left")
     return figure, f"{name} and its derivative from -6 to 6"
 
@@ -198,10 +180,9 @@ def error(name: str) -> Drawing:
         axes.stairs([*negative[::-1], *positive], range(-count - 1, count + 2), color=colour, label=label, linewidth=1.3)
         axes.axhline(entry["bound"], color=colour, linestyle=":", linewidth=1.3)
         most = max(most, entry["bound"])
-    powers = -12, -4, 4
-    ticks = [edges.index(2.0**power) + 1 for power in powers]
-    labels = [rf"$2^{{{power}}}$" for power in powers]
-    axes.set_xticks([*(-t for t in reversed(ticks)), 0, *ticks], [*(f"$-${text}" for text in reversed(labels)), "0", *labels])
+    ticks = {text: edges.index(value) + 1 for text, value in (("1/64", 2.0**-6), ("1", 1.0), ("64", 64.0))}
+    signed = {"$-$" + text: -place for text, place in ticks.items()} | {"0": 0} | ticks
+    axes.set_xticks(list(signed.values()), list(signed))
     axes.set_ylim(0, 1.45 * most)
     axes.legend(loc="upper center", ncols=2)
     return figure, f"the largest errors of {name} and its gradient over x, below their bounds"
@@ -214,11 +195,11 @@ def thumb(name: str) -> Drawing:
         x, operands = loss_curve(name)
         axes.plot(x, loss_values(name, operands))
     elif name in activations() and not gated(name):
-        x = np.linspace(-4, 4, 161)
+        x = np.linspace(-4, max(4, ceiling(name) + 2), 161)
         axes.axhline(0, color=FAINT, linewidth=0.8)
         axes.axvline(0, color=FAINT, linewidth=0.8)
         axes.plot(x, function(name)(x))
-        axes.set_ylim(-1.6, 3)
+        axes.set_ylim(-1.6, max(3, ceiling(name) + 1))
     elif name in activations():
         gate, up = np.meshgrid(*[np.linspace(-4, 4, 81)] * 2)
         coloured(axes, function(name)(gate, up), 16)
@@ -295,7 +276,7 @@ def jacobian(name: str) -> Drawing:
     limit = float(np.abs(matrix).max())
     axes.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit)
     for (i, j), value in np.ndenumerate(matrix):
-        axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color="white" if abs(value) > limit / 2 else "#222")
+        axes.text(j, i, f"{round(float(value), 2) + 0.0:.2f}", ha="center", va="center", fontsize=8, color="white" if abs(value) > limit / 2 else "#222")
     axes.grid(visible=False)
     return figure, f"the Jacobian of {name} for a row of five logits, as a map with its numbers"
 
@@ -426,12 +407,12 @@ def option_of(name: str) -> str | None:
 def losserror(name: str) -> Drawing:
     x, operands = loss_curve(name, np.float32)
     exact = tuple(a.astype(np.float64) if a.dtype.kind == "f" else a for a in operands)
-    figure, axes = panel("error here, float32", prediction_of(name), "ULP")
+    figure, axes = panel("largest error here, float32", prediction_of(name), "ULP")
     for of, label, colour in ((loss_values, "loss", BLUE), (loss_slopes, "gradient", ORANGE)):
         # Of a divergence, the terms cancel where the distributions are alike: the unit is that of the largest.
         largest = 1.0 if name.startswith("kl") and of is loss_values else 0.0
         error = ulps(of(name, operands), of(name, exact, reference), largest)
-        axes.plot(x, error, color=colour, label=label, linewidth=1)
+        axes.stairs(error[:400].reshape(50, 8).max(1), x[:401:8], color=colour, label=label, linewidth=1.2)
     axes.axhline(4, color=INK, linestyle=":", linewidth=1.3)
     axes.set_ylim(0, 5.6)
     axes.legend(loc="upper center", ncols=2)
@@ -479,7 +460,7 @@ def company() -> dict[str, dict[str, tuple[float, float]]]:
 def company_bars(how: str) -> Drawing:
     """A whole step of each program: the time of the others over nonlin's."""
     programs = company()[how.replace("_", " ")]
-    figure, axes = panel({"alone": "two cores free"}.get(how, "one of two cores taken"), size=(4.3, 4.1))
+    figure, axes = panel({"alone": "two cores free"}.get(how, "one of two cores taken"), size=(3.9, 4.1))
     places = np.arange(len(programs))[::-1]
     for i, (who, colour) in enumerate((("NumPy formulas", ORANGE), ("torch", GREEN))):
         values = [both[i] for both in programs.values()]

@@ -1,0 +1,27 @@
+"""The directive ``pictures``."""
+
+import figures
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+
+class Pictures(SphinxDirective):
+    """Pictures beside each other, as far as there is room; the content is their caption."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        row = nodes.container(classes=["pictures"])
+        for name in self.arguments[0].split():
+            alt = figures.picture(name)
+            for theme in ("light", "dark"):
+                uri = f"/generated/pictures/{name}-{theme}.svg"
+                row += nodes.image(uri=uri, alt=alt, classes=[f"only-{theme}"])
+        self.env.note_dependency(figures.__file__)
+        if not self.content:
+            return [row]
+        caption = nodes.container(classes=["picture-caption"])
+        self.state.nested_parse(self.content, self.content_offset, caption)
+        return [row, caption]
