@@ -1,17 +1,15 @@
 """The pages of the public API, made from the package and its tables: a function is documented by being public."""
 
-import functools
 import importlib
 import inspect
 import re
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.special
-from figures import OTHER, activations, function, gated, losses, option_of, sweep, tables
+from figures import FORMULAS, OTHER, activations, function, gated, losses, option_of, sweep, tables
 
 import nonlin as nl
 from nonlin import reference
@@ -36,12 +34,6 @@ TYPES = """\
 float32, float64, float16 and ``ml_dtypes.bfloat16`` are kept; two different ones give ``np.result_type``, booleans and
 integers float64. 16-bit floats are computed in float32 and rounded once. Complex, object and string input is a TypeError.
 """
-
-
-@functools.cache
-def formulas() -> dict[str, dict[str, Any]]:
-    """The formulas of docs/formulas.toml."""
-    return tomllib.loads((HERE / "formulas.toml").read_text())
 
 
 def equivalents(library: str) -> list[tuple[str, str, str]]:
@@ -94,7 +86,7 @@ def plain_value(name: str, point: Any, dtype: Any) -> Any:
     x = np.asarray(point, dtype)
     with np.errstate(all="ignore"):
         operands = dict.fromkeys(("x", "gate", "logits", "probs", "log_probs", "q"), x) | {"p": OTHER.astype(dtype)}
-        return eval(formulas()[name]["plain"], namespace(dtype) | operands)
+        return eval(FORMULAS[name]["plain"], namespace(dtype) | operands)
 
 
 def our_value(name: str, point: Any, dtype: Any, module: Any = nl) -> Any:
@@ -115,7 +107,7 @@ def joined(value: Any) -> str:
 
 
 def formula(name: str) -> list[str]:
-    entry = formulas()[name]
+    entry = FORMULAS[name]
     lines = [*mathematics(entry["value"]), *mathematics(entry["slope"])]
     if "stable" in entry:
         lines += ["Computed as", "", *mathematics(entry["stable"])]
@@ -157,8 +149,8 @@ def elsewhere(name: str) -> list[str]:
     for library, title in LIBRARIES.items():
         link = f":doc:`{title} </coming_from/{library}>`"
         rows = [row for row in equivalents(library) if re.search(rf"\bnl\.{name}\(", row[1])]
-        if not rows and library == "numpy" and "plain" in formulas().get(name, {}):
-            rows = [(f"`{formulas()[name]['plain']}`", "", "")]
+        if not rows and library == "numpy" and "plain" in FORMULAS.get(name, {}):
+            rows = [(f"`{FORMULAS[name]['plain']}`", "", "")]
         body += [[link, rst(theirs), rst(ours), rst(note)] for theirs, ours, note in rows]
     if not body:
         return []
@@ -183,6 +175,21 @@ def accuracy(names: Iterable[str]) -> list[str]:
         "",
         *table(["function", "dtype", "bound", "found", "at"], body),
     ]
+
+
+def all_errors() -> list[str]:
+    """The largest errors of all functions, in one table."""
+    _, entries = sweep()
+    body = []
+    for name in activations():
+        cells = [f":doc:`{name} </generated/{activations()[name]['form_of'] or name}>`"]
+        for suffix in ("", "_backward"):
+            for dtypes in (("float32",), ("float64",), ("float16", "bfloat16")):
+                found = [entries[name + suffix, dtype]["targets"].values() for dtype in dtypes]
+                cells.append(f"{max(worst['ulp'] for each in found for worst in each):.3f}")
+        body.append(cells)
+    kinds = ["float32", "float64", "16 bits"]
+    return table(["function", *kinds, *(f"backward: {kind}" for kind in kinds)], body)
 
 
 def special(name: str) -> list[str]:
@@ -320,7 +327,7 @@ def all_formulas() -> list[str]:
     """Every function's formula, rendered, on one page."""
     lines = ["All formulas", "============", ""]
     lines += ["Each function, its derivative or gradient, and the form that is computed where it is another one.", ""]
-    for name, entry in formulas().items():
+    for name, entry in FORMULAS.items():
         target = {"pieces": "pieces", **{form: row["form_of"] for form, row in activations().items() if row["form_of"]}}
         lines += [*heading(name), f":doc:`{target.get(name, name)}`", ""]
         for key in ("value", "slope", "stable"):
@@ -365,4 +372,5 @@ def pages() -> dict[str, str]:
     )
     found["engines"] = engines()
     found["all_formulas"] = all_formulas()
-    return {f"{name}.rst": "\n".join(lines) for name, lines in found.items()}
+    texts = {f"{name}.rst": "\n".join(lines) for name, lines in found.items()}
+    return texts | {"errors.txt": "\n".join(all_errors())}  # which docs/accuracy.md includes

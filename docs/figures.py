@@ -8,6 +8,7 @@ import functools
 import io
 import json
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ mpl.use("svg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+import scipy.special
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -27,12 +29,16 @@ from nonlin import _core, reference
 HERE = Path(__file__).parent
 FOLDER = HERE / "generated" / "pictures"
 
+FORMULAS: dict[str, dict[str, Any]] = tomllib.loads((HERE / "formulas.toml").read_text())
+
 Array = np.ndarray[Any, Any]
 Drawing = tuple[Figure, str]
 
 # Colours of the light theme, and what they are in the dark one.
-INK, FAINT, BLUE, ORANGE, GREEN, PALE = "#1f2328", "#c9ced4", "#0b6fb8", "#c2510c", "#1a7f4b", "#e4eef6"
-DARK = {INK: "#e1e6eb", FAINT: "#4a525b", BLUE: "#63b7f7", ORANGE: "#ff9d61", GREEN: "#58d396", PALE: "#22384a"}
+INK, PAPER, FAINT, PALE = "#1f2328", "#fdfdfd", "#c9ced4", "#e4eef6"
+BLUE, ORANGE, GREEN = "#0b6fb8", "#c2510c", "#1a7f4b"
+DARK = {INK: "#e1e6eb", PAPER: "#14181e", FAINT: "#4a525b", PALE: "#22384a"}
+DARK |= {BLUE: "#63b7f7", ORANGE: "#ff9d61", GREEN: "#58d396"}
 
 STYLE = {
     "svg.hashsalt": "nonlin",  # the same file from every build
@@ -40,6 +46,7 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -131,7 +138,7 @@ def curve(name: str) -> Drawing:
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, -4), min(high, ceiling(name) + 4.5))
     axes.legend(loc="upper left")
-    return figure, f"{name} and its derivative from -6 to 6"
+    return figure, f"{name} and its derivative"
 
 
 def coloured(axes: Axes, values: Array, limit: float) -> Any:
@@ -180,7 +187,7 @@ def error(name: str) -> Drawing:
         axes.stairs([*negative[::-1], *positive], range(-count - 1, count + 2), color=colour, label=label, linewidth=1.3)
         axes.axhline(entry["bound"], color=colour, linestyle=":", linewidth=1.3)
         most = max(most, entry["bound"])
-    ticks = {text: edges.index(value) + 1 for text, value in (("1/64", 2.0**-6), ("1", 1.0), ("64", 64.0))}
+    ticks = {text: edges.index(value) + 1 for text, value in (("1", 1.0), ("64", 64.0))}
     signed = {"$-$" + text: -place for text, place in ticks.items()} | {"0": 0} | ticks
     axes.set_xticks(list(signed.values()), list(signed))
     axes.set_ylim(0, 1.45 * most)
@@ -511,3 +518,255 @@ def ring_map() -> Drawing:
     axes.grid(visible=False)
     figure.colorbar(image)
     return figure, "the probability over the plane, high between the two circles"
+
+
+# What stands behind it
+
+
+@kind
+def saturation() -> Drawing:
+    x = np.linspace(-8, 8, 401)
+    figure, axes = panel("derivatives", "x")
+    for name in ("sigmoid", "tanh", "gelu"):
+        axes.plot(x, slope(name, x), label=name)
+    axes.legend(loc="upper left")
+    return figure, "the derivatives of sigmoid, tanh and gelu: those of the first two vanish on both sides, gelu's on one"
+
+
+DEPTH, WIDTH = 30, 64
+
+
+@kind
+def saturation_chain() -> Drawing:
+    """The gradient on its way back through a network of random weights."""
+    figure, axes = panel("size of the gradient", "layer", "relative to the last")
+    shares = []
+    for name, gain in (("sigmoid", 1.0), ("tanh", 1.0), ("relu", 2.0), ("gelu", 2.0)):
+        rng = np.random.default_rng(0)
+        weights = rng.normal(0, np.sqrt(gain / WIDTH), (DEPTH, WIDTH, WIDTH))
+        a, taken = rng.normal(size=(256, WIDTH)), []
+        for W in weights:
+            z = a @ W
+            a = function(name)(z)
+            taken.append(a if "y" in activations()[name]["backward_inputs"] else z)
+        gradient, sizes = rng.normal(size=a.shape), []
+        for W, argument in zip(weights[::-1], taken[::-1], strict=True):
+            sizes.append(np.sqrt(np.mean(gradient**2)))
+            gradient = function(name, "_backward")(gradient, argument) @ W.T
+        shares.append(f"{sizes[-1] / sizes[0]:.1g} with {name}")
+        axes.semilogy(range(DEPTH, 0, -1), np.array(sizes) / sizes[0], label=name)
+    axes.legend(loc="lower right")
+    return figure, f"the gradient's size over {DEPTH} layers; the first one has, of the last one's, {', '.join(shares)}"
+
+
+@kind
+def pairs() -> Drawing:
+    x = np.linspace(-8, 8, 401)
+    p = nl.sigmoid(x)
+    figure, axes = panel("gradient, the target being 1", "logit")
+    axes.plot(x, nl.binary_cross_entropy_with_logits_backward(1.0, x, np.ones_like(x), reduction="none"), label="cross-entropy")
+    axes.plot(x, nl.sigmoid_backward(2 * (p - 1), p), "--", label="squared error")
+    axes.legend(loc="lower right")
+    return figure, "cross-entropy has gradient -1 where the prediction is wrong, the squared error has nearly 0 there"
+
+
+@kind
+def pairs_loss() -> Drawing:
+    x = np.linspace(-8, 8, 401)
+    figure, axes = panel("loss, the target being 1", "logit")
+    axes.plot(x, nl.binary_cross_entropy_with_logits(x, np.ones_like(x), reduction="none"), label="cross-entropy")
+    axes.plot(x, (nl.sigmoid(x) - 1) ** 2, "--", label="squared error")
+    axes.legend(loc="upper right")
+    return figure, "cross-entropy grows as a line where the prediction is wrong, the squared error is flat there"
+
+
+@kind
+def difference() -> Drawing:
+    """The error of a central difference over its step."""
+    figure, axes = panel("error of the central difference", "h", "relative")
+    steps = np.geomspace(1e-9, 1, 200)
+    for dtype, colour in ((np.float64, BLUE), (np.float32, ORANGE)):
+        x, h = dtype(1.3), steps.astype(dtype)
+        up, down = x + h, x - h
+        with np.errstate(all="ignore"):
+            estimate = (nl.gelu(up) - nl.gelu(down)) / (up - down)
+        exact = nl.gelu_backward(1.0, np.float64(x))
+        wrong = np.abs(estimate.astype(np.float64) - exact) / exact
+        axes.loglog(steps, np.where(np.isfinite(wrong), np.maximum(wrong, 1e-13), np.nan), color=colour, label=dtype.__name__, linewidth=1)
+        axes.axvline(float(np.cbrt(np.finfo(dtype).eps)), color=colour, linestyle=":")
+    axes.set_ylim(1e-13, 10)
+    axes.legend(loc="lower right")
+    return figure, "the error over h: first it falls with the square of h, then rounding makes it rise; least near the cube root of epsilon"
+
+
+def box(axes: Axes, x: float, y: float, text: str, colour: str = PALE, width: float = 1.7, height: float = 0.62) -> None:
+    axes.add_patch(
+        mpl.patches.FancyBboxPatch(
+            (x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0,rounding_size=0.1", facecolor=colour, edgecolor=BLUE
+        )
+    )
+    axes.text(x, y, text, ha="center", va="center", fontsize=8.5)
+
+
+def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str = INK) -> None:
+    axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0})
+
+
+def blank(size: tuple[float, float], width: float, height: float) -> tuple[Figure, Axes]:
+    figure, axes = panel(size=size)
+    axes.set(xlim=(0, width), ylim=(0, height))
+    axes.axis("off")
+    return figure, axes
+
+
+@kind
+def graph() -> Drawing:
+    """A unit of two inputs and its loss, forward and backward, with numbers."""
+    w, x, b, y = np.array([0.5, -1.0]), np.array([2.0, 1.0]), 0.3, 1.0
+    z = float(w @ x + b)
+    p = float(nl.sigmoid(z))
+    loss, dz = (float(np.squeeze(v)) for v in nl.binary_cross_entropy_with_logits_with_grad([z], [y]))
+    dp = float(nl.binary_cross_entropy_backward(1.0, [p], [y])[0])
+    figure, axes = blank((3.4, 4.4), 4.4, 5.6)
+    for level, (text, value, gradient) in enumerate(
+        (
+            ("x = (2, 1),  w = (0.5, -1),  b = 0.3", "", f"dL/dw = ({dz * x[0]:.3f}, {dz * x[1]:.3f}),  dL/db = {dz:.3f}"),
+            ("z = w·x + b", f"{z:.3f}", f"dL/dz = dL/dp · p (1 - p) = {dp * p * (1 - p):.3f}\n= p - y = {dz:.3f}"),
+            ("p = sigmoid(z)", f"{p:.3f}", f"dL/dp = -1/p = {dp:.3f}"),
+            ("L = -log p,  y = 1", f"{loss:.3f}", "dL/dL = 1"),
+        )
+    ):
+        height = 5.1 - 1.4 * level
+        box(axes, 2.2, height, f"{text}" + (f"  =  {value}" if value else ""), width=4.2)
+        axes.text(2.75, height - 0.66, gradient, color=ORANGE, fontsize=8, ha="center", va="center")
+        if level < 3:
+            arrow(axes, (0.35, height - 0.33), (0.35, height - 1.06), BLUE)
+            arrow(axes, (0.8, height - 1.06), (0.8, height - 0.33), ORANGE)
+    axes.text(0.35, 0.2, "forward", color=BLUE, fontsize=8, ha="center")
+    axes.text(1.2, 0.2, "backward", color=ORANGE, fontsize=8, ha="center")
+    return figure, "a computational graph: inputs, z, p and the loss with their values, and the gradient of each on the way back"
+
+
+@kind
+def digits(name: str) -> Drawing:
+    """How many digits the textbook formula of a function keeps in float32, and how many nonlin does."""
+    x = np.linspace(-12, 8, 800, dtype=np.float32)  # further left, gelu is sub-normal
+    with np.errstate(all="ignore"):
+        plain = eval(FORMULAS[name]["plain"], {"np": np, "scipy": scipy, "x": x})
+    exact = function(name, module=reference)(x.astype(np.float64))
+    figure, axes = panel(f"{name}: decimal digits, float32", "x")
+    for values, label, colour in ((plain, "plain formula", ORANGE), (function(name)(x), "nonlin", BLUE)):
+        with np.errstate(all="ignore"):
+            kept = -np.log10(np.abs(values.astype(np.float64) - exact) / np.abs(exact))
+        kept = np.clip(kept, 0, 9).reshape(100, 8).min(1)
+        axes.plot(x[4::8], kept, color=colour, label=label, linewidth=1.3)
+    axes.set_ylim(-0.3, 10.5)
+    axes.legend(loc="upper center", ncols=2)
+    return figure, f"the digits that {name} has over x: the plain formula loses them to the left, nonlin has seven everywhere"
+
+
+# How it works
+
+
+@kind
+def journey() -> Drawing:
+    figure, axes = blank((3.4, 4.2), 4.4, 5.5)
+    steps = (
+        ("nl.softmax(x, axis=1)", "Python: names and defaults"),
+        ("checks", "dtype, axis, overlap, errors"),
+        ("arrays: pointers, strides", "no Python from here on"),
+        ("plan", "layout, buffers, chunks"),
+        ("threads claim chunks", "the GIL is released"),
+        ("kernel", "vectors of this CPU's best set"),
+        ("result", "memory of earlier results"),
+    )
+    for i, (text, note) in enumerate(steps):
+        height = 5.2 - 0.8 * i
+        box(axes, 1.15, height, text, width=2.2, height=0.5)
+        axes.text(2.4, height, note, va="center", fontsize=8)
+        if i:
+            arrow(axes, (1.15, height + 0.55), (1.15, height + 0.26))
+    return figure, "the stations of a call, from Python over checks, arrays, plan, threads and kernel to the result"
+
+
+LANES = 4
+
+
+def cells(axes: Axes, vector_of: Callable[[int, int], int], rows_count: int, classes: int) -> None:
+    """Rows of classes as cells in memory's order, coloured by the vector that holds them, with its number."""
+    colours = [PALE, BLUE, ORANGE, GREEN]
+    for i in range(rows_count):
+        for c in range(classes):
+            vector = vector_of(i, c)
+            colour = colours[vector % 4]
+            axes.add_patch(mpl.patches.Rectangle((c, -i), 0.94, 0.9, facecolor=colour, edgecolor="none"))
+            axes.text(c + 0.47, 0.45 - i, str(vector), ha="center", va="center", color=INK if colour == PALE else PAPER)
+    axes.set(xlim=(-0.1, classes), ylim=(-rows_count + 0.9, 1), aspect="equal", xlabel="class", ylabel="row", xticks=[], yticks=[])
+    axes.grid(visible=False)
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+@kind
+def along() -> Drawing:
+    figure, axes = panel("along: a vector is a part of a row")
+    cells(axes, lambda i, c: i * 2 + c // LANES, 4, 8)
+    return figure, "four rows of eight classes; each row is two vectors of four lanes"
+
+
+@kind
+def across() -> Drawing:
+    figure, axes = panel("across: a vector is a class of four rows")
+    cells(axes, lambda i, c: i // LANES * 5 + c, 4, 5)
+    return figure, "four rows of five classes; each class of the four rows is one vector"
+
+
+@kind
+def dense() -> Drawing:
+    figure, axes = panel("dense: vectors cross rows")
+    cells(axes, lambda i, c: (i * 3 + c) // LANES, 4, 3)
+    return figure, "four rows of three classes; three vectors hold them all, and begin anywhere in a row"
+
+
+@kind
+def claims() -> Drawing:
+    """Two threads that claim chunks, one of them on a core that another process takes half of."""
+    figure, axes = panel("chunks are claimed, not dealt out", "time", size=(3.4, 1.9))
+    free, pace, number = [0.0, 0.0], (1.0, 2.1), 0
+    while number < 12:
+        thread = int(np.argmin(free))
+        axes.barh(thread, pace[thread] - 0.06, left=free[thread], color=BLUE if thread == 0 else ORANGE, height=0.6)
+        axes.text(free[thread] + pace[thread] / 2, thread, str(number), ha="center", va="center", color=PAPER)
+        free[thread] += pace[thread]
+        number += 1
+    axes.set(yticks=[0, 1], yticklabels=["a core", "a core\ntaken"], xticks=[])
+    axes.grid(visible=False)
+    return figure, "a drawing: the thread on a free core takes eight of twelve chunks, the one on a taken core four"
+
+
+# How to
+
+
+@functools.cache
+def calibrated() -> dict[str, Array]:
+    """What the page's programs on calibration leave behind."""
+    code = re.findall(r"^```python\n(.*?)^```", (HERE / "howto.md").read_text(), re.DOTALL | re.MULTILINE)
+    values: dict[str, Any] = {}
+    end = next(i for i, block in enumerate(code) if "calibration_error" in block)
+    for block in [code[0], *code[end - 1 : end + 1]]:
+        exec(block, values)
+    return {"labels": values["labels"], "before": nl.softmax(values["logits"]), "after": values["p"]}
+
+
+@kind
+def calibration(when: str) -> Drawing:
+    p, labels = calibrated()[when], calibrated()["labels"]
+    sure, right = p.max(-1), p.argmax(-1) == labels
+    bins = np.minimum((sure * 10).astype(int), 9)
+    shares = [np.mean(right[bins == b]) if (bins == b).sum() >= 5 else 0 for b in range(10)]
+    title = "as trained" if when == "before" else "with the temperature"
+    figure, axes = panel(title, "probability of the prediction", "share that is right")
+    axes.bar(np.arange(10) / 10 + 0.05, shares, 0.09, color=ORANGE if when == "before" else BLUE)
+    axes.plot([0, 1], [0, 1], "--", color=INK, linewidth=1)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    return figure, f"share of right predictions by their probability, {title}, beside the diagonal"
