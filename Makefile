@@ -61,7 +61,7 @@ slow: $(BUILT)
 # examples, the README and random calls take long and say nothing of an instruction set. SAMPLE=0/1 runs all the others.
 SAMPLE ?= 0/8
 EMULATED = build/$(1)/bin/python -m pytest -p no:cacheprovider --numprocesses auto --dist worksteal \
-  --sample $(SAMPLE) $(foreach name,bench examples fuzz readme,--ignore tests/test_$(name).py) \
+  --sample $(SAMPLE) $(foreach name,bench docs examples fuzz readme,--ignore tests/test_$(name).py) \
   --deselect tests/test_runtime.py::test_target_can_be_forced_and_passes ./tests $(ARGS)
 
 # Cross-compiles nonlin for aarch64, and tests it with Debian's Python for arm64.
@@ -115,7 +115,7 @@ valgrind: $(BUILT)
 
 # The tests that compare with torch, JAX and the benchmark's other contenders, where these can be installed.
 peers: $(BUILT)
-	$(WITH_PEERS) $(SUITE) tests/test_bench.py tests/test_fuzz.py tests/test_jax.py tests/test_linear_cross_entropy.py tests/test_loss_values.py tests/test_torch.py $(ARGS)
+	$(WITH_PEERS) $(SUITE) $(foreach name,bench docs fuzz jax linear_cross_entropy loss_values torch,tests/test_$(name).py) $(ARGS)
 
 # The recipes of the documentation, with the packages that they are for; Spark's needs Java too.
 recipes: $(BUILT)

@@ -169,9 +169,10 @@ def accuracy(names: Iterable[str]) -> list[str]:
             body.append([f"``{name}``", dtype, f"{entry['bound']:g}", f"{worst['ulp']:.3f}", place])
     return [
         *heading("Accuracy"),
-        "Errors in units in the last place (ULP) of the exact value: the bound, and the largest found on any instruction set",
-        "by a sweep of all inputs of 16 bits and of float32 (for some functions every 5th to 13th), and of 10\\ :sup:`8` of",
-        "float64; 0.5 is correct rounding. Near a zero of the derivative the unit is that of its largest term.",
+        "Errors in units in the last place (ULP) of the exact value: the bound, and the largest found on any instruction",
+        "set by a sweep of all inputs of 16 bits and of float32 (for some functions every 5th to 13th), and of",
+        "10\\ :sup:`8` of float64; 0.5 is correct rounding. Near a zero of the derivative the unit is that of its largest",
+        "term.",
         "",
         *table(["function", "dtype", "bound", "found", "at"], body),
     ]
@@ -229,14 +230,20 @@ def activation(name: str, forms: list[str]) -> list[str]:
     return [*lines, *elsewhere(name)]
 
 
-ROW_VALUES = {"ordinary": [1.0, 2.0], "+inf": [1.0, np.inf], "-inf": [1.0, -np.inf], "only -inf": [-np.inf] * 2, "NaN": [1.0, np.nan]}
+ROW_VALUES = {
+    "ordinary": [1.0, 2.0],
+    "+inf": [1.0, np.inf],
+    "-inf": [1.0, -np.inf],
+    "only -inf": [-np.inf] * 2,
+    "NaN": [1.0, np.nan],
+}
 
 
 def rows_page(name: str) -> list[str]:
     title = "Rows in pieces" if name == "pieces" else name
     summary = (
-        "Rows of which no process, machine or block holds all: each piece gives a pair, pairs merge, and the pair of the whole "
-        "row finishes every piece."
+        "Rows of which no process, machine or block holds all: each piece gives a pair, pairs merge, and the pair of the "
+        "whole row finishes every piece."
         if name == "pieces"
         else (inspect.getdoc(getattr(nl, name)) or "").splitlines()[0]
     )
@@ -248,8 +255,8 @@ def rows_page(name: str) -> list[str]:
         lines += [
             f".. pictures:: {' '.join([f'bars-{name}', f'gradientbars-{name}', *jacobian, f'rowerror-{name}'])}",
             "",
-            "   The errors are measured as these pages are made: 20 random rows of each length, beside the formula in float64;",
-            "   dotted: the bound. Where terms cancel, the unit is that of the larger one.",
+            "   The errors are measured as these pages are made: 20 random rows of each length, beside the formula in",
+            "   float64; dotted: the bound. Where terms cancel, the unit is that of the larger one.",
             "",
         ]
     lines += [*heading("Formula"), *formula(name), *heading("Call"), ".. currentmodule:: nonlin", "", *calls(ROWS[name])]
@@ -270,16 +277,23 @@ def loss(name: str) -> list[str]:
     lines += [
         f".. pictures:: {' '.join([f'loss-{name}', *option, f'losserror-{name}'])}",
         "",
-        f"   {told.get(row['kind'], 'The other distribution is 0.7, 0.2, 0.1; the last two classes are alike.')} The errors are",
-        "   those of these curves in float32, beside the formula in float64.",
+        f"   {told.get(row['kind'], 'The other distribution is 0.7, 0.2, 0.1; the last two classes are alike.')}",
+        "   The errors are those of these curves in float32, beside the formula in float64, in ULP of the exact value"
+        + (
+            ", for divergences of their largest term."
+            if name.startswith("kl")
+            else "; dotted: the bound."
+            if name == "cross_entropy"
+            else "."
+        ),
         "",
     ]
     names = [name, name + "_backward", *([name + "_with_grad"] if row["with_grad"] else [])]
     lines += [*heading("Formula"), *formula(name), *heading("Call"), ".. currentmodule:: nonlin", "", *calls(names)]
     lines += [
         *heading("Types"),
-        "The loss of 16-bit floats is float32, their gradient has their own dtype. Targets are never rounded to a narrower type.",
-        "Sums over rows are accumulated in float64: a finite mean of float32 losses is finite.",
+        "The loss of 16-bit floats is float32, their gradient has their own dtype. Targets are never rounded to a narrower",
+        "type. Sums over rows are accumulated in float64: a finite mean of float32 losses is finite.",
         "",
         TYPES,
     ]
@@ -294,12 +308,22 @@ def linear() -> list[str]:
     return [*lines, *elsewhere(LINEAR)]
 
 
+def breakable(name: str) -> str:
+    """A name that may be broken after its underscores, for narrow cards."""
+    return name.replace("_", "_\N{ZERO WIDTH SPACE}")
+
+
 def gallery(title: str, text: str, names: Iterable[str], drawn: Iterable[str] = ()) -> list[str]:
     """An overview: a card with a small picture for each page, and the pages below it in the navigation."""
     names = list(names)
     lines = [title, "=" * len(title), "", text, "", ".. grid:: 2 3 4 4", "   :gutter: 2", ""]
     for name in names:
-        lines += [f"   .. grid-item-card:: {'in pieces' if name == 'pieces' else name}", f"      :link: {name}", "      :link-type: doc", ""]
+        lines += [
+            f"   .. grid-item-card:: {'in pieces' if name == 'pieces' else breakable(name)}",
+            f"      :link: {name}",
+            "      :link-type: doc",
+            "",
+        ]
         if name != LINEAR:
             lines += [f"      .. pictures:: thumb-{name}", ""]
         else:
@@ -345,9 +369,21 @@ imports none of them.
 
 def engines() -> list[str]:
     """The pages of other packages, as many as there are."""
-    found = [path.relative_to(HERE).with_suffix("") for path in (*sorted(HERE.glob("engines/*.md")), *HERE.glob("recipes.md"))]
+    found = [
+        path.relative_to(HERE).with_suffix("") for path in (*sorted(HERE.glob("engines/*.md")), *HERE.glob("recipes.md"))
+    ]
     title = "With other packages"
-    return [title, "=" * len(title), "", ENGINES, ".. toctree::", "   :maxdepth: 1", "", *(f"   /{path}" for path in found), ""]
+    return [
+        title,
+        "=" * len(title),
+        "",
+        ENGINES,
+        ".. toctree::",
+        "   :maxdepth: 1",
+        "",
+        *(f"   /{path}" for path in found),
+        "",
+    ]
 
 
 def pages() -> dict[str, str]:

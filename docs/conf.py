@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 import nonlin
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).parent))
 from api import pages
 from pictures import Pictures
-from sphinx.application import Sphinx
 
 project = "nonlin"
 author = "nonlin developers"
@@ -42,7 +42,7 @@ myst_heading_anchors = 3
 numpydoc_show_class_members = False  # autodoc shows them, on the page of the class
 autodoc_default_options = {"members": True}
 
-generated = HERE / "generated"
+generated = Path(__file__).parent / "generated"
 generated.mkdir(exist_ok=True)
 for file_name, text in pages().items():
     path = generated / file_name

@@ -19,7 +19,7 @@ mpl.use("svg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-import scipy.special
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -55,7 +55,7 @@ STYLE = {
     "grid.color": FAINT,
     "grid.linewidth": 0.5,
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
-    "axes.prop_cycle": mpl.cycler(color=[BLUE, ORANGE, GREEN, INK]),
+    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, INK]),
 }
 SIZE = 3.4, 2.6  # inches of one picture: some 330 pixels, so that two stand side by side and one fits a telephone
 
@@ -82,6 +82,21 @@ def picture(name: str) -> str:
     for theme, text in (("light", light), ("dark", dark)):
         (FOLDER / f"{name}-{theme}.svg").write_text(text)
     return alt
+
+
+def tables(path: Path) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """The tables of a Markdown page: the last heading above, the head, the rows."""
+    heading, lines = "", [*path.read_text().splitlines(), ""]
+    block: list[list[str]] = []
+    for line in lines:
+        if line.startswith("|"):
+            block.append([cell.strip() for cell in line.strip().strip("|").split("|")])
+            continue
+        if len(block) > 2:
+            yield heading, block[0], block[2:]
+        block = []
+        if line.startswith("#"):
+            heading = line.lstrip("# ")
 
 
 def panel(title: str = "", xlabel: str = "", ylabel: str = "", size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
@@ -179,7 +194,7 @@ def sweep() -> tuple[list[float], dict[tuple[str, str], dict[str, Any]]]:
 def error(name: str) -> Drawing:
     edges, entries = sweep()
     count = len(edges)  # bins of each sign: below the first edge, between, above the last
-    figure, axes = panel("largest error, float32", "x", "ULP")
+    figure, axes = panel("largest error, float32", "gate" if gated(name) else "x", "ULP")
     most = 0.0
     for suffix, label, colour in (("", name, BLUE), ("_backward", "gradient", ORANGE)):
         entry = entries[name + suffix, "float32"]
@@ -283,7 +298,15 @@ def jacobian(name: str) -> Drawing:
     limit = float(np.abs(matrix).max())
     axes.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit)
     for (i, j), value in np.ndenumerate(matrix):
-        axes.text(j, i, f"{round(float(value), 2) + 0.0:.2f}", ha="center", va="center", fontsize=8, color="white" if abs(value) > limit / 2 else "#222")
+        axes.text(
+            j,
+            i,
+            f"{round(float(value), 2) + 0.0:.2f}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if abs(value) > limit / 2 else "#222",
+        )
     axes.grid(visible=False)
     return figure, f"the Jacobian of {name} for a row of five logits, as a map with its numbers"
 
@@ -292,7 +315,7 @@ def ulps(got: Any, exact: Any, largest: Any = 0.0) -> Array:
     """The error of float32 results in units in the last place of the exact value, or of a larger term that cancels."""
     got, exact = np.asarray(got), np.asarray(exact)
     unit = np.spacing(np.maximum(np.abs(exact), largest).astype(np.float32)).astype(np.float64)
-    return np.abs(got.astype(np.float64) - exact) / unit
+    return np.asarray(np.abs(got.astype(np.float64) - exact) / unit)
 
 
 @kind
@@ -384,10 +407,10 @@ def prediction_of(name: str) -> str:
 def loss(name: str) -> Drawing:
     x, operands = loss_curve(name)
     figure, axes = panel(xlabel=prediction_of(name))
-    axes.plot(x, loss_values(name, operands), label=name if len(name) < 20 else "loss")
+    values = loss_values(name, operands)
+    axes.plot(x, values, label=name if len(name) < 20 else "loss")
     axes.plot(x, loss_slopes(name, operands), "--", label="derivative")
-    low, high = axes.get_ylim()
-    axes.set_ylim(max(low, -6), high)
+    axes.set_ylim(max(axes.get_ylim()[0], -6), 1.08 * values.max())
     axes.legend(loc="best")
     return figure, f"{name} and its derivative over the {prediction_of(name)}"
 
@@ -415,358 +438,16 @@ def losserror(name: str) -> Drawing:
     x, operands = loss_curve(name, np.float32)
     exact = tuple(a.astype(np.float64) if a.dtype.kind == "f" else a for a in operands)
     figure, axes = panel("largest error here, float32", prediction_of(name), "ULP")
+    most = 1.0
     for of, label, colour in ((loss_values, "loss", BLUE), (loss_slopes, "gradient", ORANGE)):
-        # Of a divergence, the terms cancel where the distributions are alike: the unit is that of the largest.
-        largest = 1.0 if name.startswith("kl") and of is loss_values else 0.0
+        # Where two distributions are alike, the terms of their divergence cancel: the unit is that of the largest.
+        largest = {"kl_divergence": of is loss_values, "kl_divergence_with_logits": True}.get(name, False) * OTHER[0]
         error = ulps(of(name, operands), of(name, exact, reference), largest)
+        most = max(most, float(error.max()))
         axes.stairs(error[:400].reshape(50, 8).max(1), x[:401:8], color=colour, label=label, linewidth=1.2)
-    axes.axhline(4, color=INK, linestyle=":", linewidth=1.3)
-    axes.set_ylim(0, 5.6)
+    if name == "cross_entropy":  # of the others no bound is stated
+        most = 4.0
+        axes.axhline(most, color=INK, linestyle=":", linewidth=1.3)
+    axes.set_ylim(0, 1.4 * most)
     axes.legend(loc="upper center", ncols=2)
     return figure, f"the errors of {name} and its gradient over the {prediction_of(name)}"
-
-
-# The start page, and benchmarks
-
-
-def tables(path: Path) -> Iterator[tuple[str, list[str], list[list[str]]]]:
-    """The tables of a Markdown page: the last heading above, the head, the rows."""
-    heading, lines = "", [*path.read_text().splitlines(), ""]
-    block: list[list[str]] = []
-    for line in lines:
-        if line.startswith("|"):
-            block.append([cell.strip() for cell in line.strip().strip("|").split("|")])
-            continue
-        if len(block) > 2:
-            yield heading, block[0], block[2:]
-        block = []
-        if line.startswith("#"):
-            heading = line.lstrip("# ")
-
-
-def ratio(cell: str) -> float:
-    """A figure such as ``**0.96x**`` as a number."""
-    found = re.search(r"[\d.]+(?=x)", cell)
-    return float(found[0]) if found else np.nan
-
-
-@functools.cache
-def company() -> dict[str, dict[str, tuple[float, float]]]:
-    """The benchmark in company: by circumstances and program, the time of NumPy and torch over nonlin's."""
-    found: dict[str, dict[str, tuple[float, float]]] = {}
-    for heading, head, body in tables(HERE / "benchmarks.md"):
-        if heading == "In company":
-            numpy, torch = head.index("NumPy"), head.index("torch")
-            for cells in body:
-                program, _, how = cells[0].rpartition(", ")
-                found.setdefault(how, {})[program] = ratio(cells[numpy]), ratio(cells[torch])
-    return found
-
-
-@kind
-def company_bars(how: str) -> Drawing:
-    """A whole step of each program: the time of the others over nonlin's."""
-    programs = company()[how.replace("_", " ")]
-    figure, axes = panel({"alone": "two cores free"}.get(how, "one of two cores taken"), size=(3.9, 4.1))
-    places = np.arange(len(programs))[::-1]
-    for i, (who, colour) in enumerate((("NumPy formulas", ORANGE), ("torch", GREEN))):
-        values = [both[i] for both in programs.values()]
-        axes.barh(places + (0.19 if i == 0 else -0.19), np.nan_to_num(values), 0.36, color=colour, label=who)
-        for place, value in zip(places, values, strict=True):
-            if np.isfinite(value):
-                at = place + (0.19 if i == 0 else -0.19)
-                axes.annotate(f"{value:g}", (value, at), (3, 0), textcoords="offset points", va="center", fontsize=8)
-    axes.axvline(1, color=BLUE, linewidth=2)
-    axes.annotate("nonlin", (1, len(programs) - 0.42), (4, 0), textcoords="offset points", color=BLUE, weight="bold")
-    axes.set_yticks(places, [label.replace(", product", ",\nproduct").replace(", 128", ",\n128") for label in programs], fontsize=8)
-    axes.set(xlabel="time of a whole step, nonlin = 1", xlim=(0, 6.6), ylim=(-0.6, len(programs) - 0.1))
-    axes.grid(visible=False, axis="y")
-    axes.legend(loc="lower right")
-    said = "; ".join(f"{program}: NumPy {a:g}" + (f", torch {b:g}" if np.isfinite(b) else "") for program, (a, b) in programs.items())
-    return figure, f"Bars: the time of whole programs over that with nonlin. {said}"
-
-
-# First steps
-
-
-@functools.cache
-def ring() -> tuple[list[float], Array]:
-    """The network of the page of first steps, trained by the code that stands there: its losses, and its map."""
-    code = re.findall(r"^```python\n(.*?)^```", (HERE / "first_steps.md").read_text(), re.DOTALL | re.MULTILINE)[-1]
-    values: dict[str, Any] = {"np": np, "nl": nl, "history": []}
-    exec(code.replace("    d_z = ", "    history.append(float(loss))\n    d_z = "), values)
-    plane = np.stack(np.meshgrid(*[np.linspace(-2, 2, 121)] * 2), -1)
-    logits = nl.gelu(plane @ values["W1"] + values["b1"]) @ values["W2"] + values["b2"]
-    return values["history"], nl.softmax(logits)[..., 1]
-
-
-@kind
-def ring_loss() -> Drawing:
-    figure, axes = panel("loss", "step")
-    axes.plot(ring()[0])
-    axes.set_ylim(0)
-    return figure, "the loss falls over 400 steps"
-
-
-@kind
-def ring_map() -> Drawing:
-    figure, axes = panel("probability of the ring")
-    image = axes.imshow(ring()[1], extent=(-2, 2, -2, 2), origin="lower", cmap="RdBu_r", vmin=0, vmax=1)
-    angle = np.linspace(0, 2 * np.pi, 200)
-    for radius in (0.8, 1.6):
-        axes.plot(radius * np.cos(angle), radius * np.sin(angle), color="#222222", linewidth=1)
-    axes.grid(visible=False)
-    figure.colorbar(image)
-    return figure, "the probability over the plane, high between the two circles"
-
-
-# What stands behind it
-
-
-@kind
-def saturation() -> Drawing:
-    x = np.linspace(-8, 8, 401)
-    figure, axes = panel("derivatives", "x")
-    for name in ("sigmoid", "tanh", "gelu"):
-        axes.plot(x, slope(name, x), label=name)
-    axes.legend(loc="upper left")
-    return figure, "the derivatives of sigmoid, tanh and gelu: those of the first two vanish on both sides, gelu's on one"
-
-
-DEPTH, WIDTH = 30, 64
-
-
-@kind
-def saturation_chain() -> Drawing:
-    """The gradient on its way back through a network of random weights."""
-    figure, axes = panel("size of the gradient", "layer", "relative to the last")
-    shares = []
-    for name, gain in (("sigmoid", 1.0), ("tanh", 1.0), ("relu", 2.0), ("gelu", 2.0)):
-        rng = np.random.default_rng(0)
-        weights = rng.normal(0, np.sqrt(gain / WIDTH), (DEPTH, WIDTH, WIDTH))
-        a, taken = rng.normal(size=(256, WIDTH)), []
-        for W in weights:
-            z = a @ W
-            a = function(name)(z)
-            taken.append(a if "y" in activations()[name]["backward_inputs"] else z)
-        gradient, sizes = rng.normal(size=a.shape), []
-        for W, argument in zip(weights[::-1], taken[::-1], strict=True):
-            sizes.append(np.sqrt(np.mean(gradient**2)))
-            gradient = function(name, "_backward")(gradient, argument) @ W.T
-        shares.append(f"{sizes[-1] / sizes[0]:.1g} with {name}")
-        axes.semilogy(range(DEPTH, 0, -1), np.array(sizes) / sizes[0], label=name)
-    axes.legend(loc="lower right")
-    return figure, f"the gradient's size over {DEPTH} layers; the first one has, of the last one's, {', '.join(shares)}"
-
-
-@kind
-def pairs() -> Drawing:
-    x = np.linspace(-8, 8, 401)
-    p = nl.sigmoid(x)
-    figure, axes = panel("gradient, the target being 1", "logit")
-    axes.plot(x, nl.binary_cross_entropy_with_logits_backward(1.0, x, np.ones_like(x), reduction="none"), label="cross-entropy")
-    axes.plot(x, nl.sigmoid_backward(2 * (p - 1), p), "--", label="squared error")
-    axes.legend(loc="lower right")
-    return figure, "cross-entropy has gradient -1 where the prediction is wrong, the squared error has nearly 0 there"
-
-
-@kind
-def pairs_loss() -> Drawing:
-    x = np.linspace(-8, 8, 401)
-    figure, axes = panel("loss, the target being 1", "logit")
-    axes.plot(x, nl.binary_cross_entropy_with_logits(x, np.ones_like(x), reduction="none"), label="cross-entropy")
-    axes.plot(x, (nl.sigmoid(x) - 1) ** 2, "--", label="squared error")
-    axes.legend(loc="upper right")
-    return figure, "cross-entropy grows as a line where the prediction is wrong, the squared error is flat there"
-
-
-@kind
-def difference() -> Drawing:
-    """The error of a central difference over its step."""
-    figure, axes = panel("error of the central difference", "h", "relative")
-    steps = np.geomspace(1e-9, 1, 200)
-    for dtype, colour in ((np.float64, BLUE), (np.float32, ORANGE)):
-        x, h = dtype(1.3), steps.astype(dtype)
-        up, down = x + h, x - h
-        with np.errstate(all="ignore"):
-            estimate = (nl.gelu(up) - nl.gelu(down)) / (up - down)
-        exact = nl.gelu_backward(1.0, np.float64(x))
-        wrong = np.abs(estimate.astype(np.float64) - exact) / exact
-        axes.loglog(steps, np.where(np.isfinite(wrong), np.maximum(wrong, 1e-13), np.nan), color=colour, label=dtype.__name__, linewidth=1)
-        axes.axvline(float(np.cbrt(np.finfo(dtype).eps)), color=colour, linestyle=":")
-    axes.set_ylim(1e-13, 10)
-    axes.legend(loc="lower right")
-    return figure, "the error over h: first it falls with the square of h, then rounding makes it rise; least near the cube root of epsilon"
-
-
-def box(axes: Axes, x: float, y: float, text: str, colour: str = PALE, width: float = 1.7, height: float = 0.62) -> None:
-    axes.add_patch(
-        mpl.patches.FancyBboxPatch(
-            (x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0,rounding_size=0.1", facecolor=colour, edgecolor=BLUE
-        )
-    )
-    axes.text(x, y, text, ha="center", va="center", fontsize=8.5)
-
-
-def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str = INK) -> None:
-    axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0})
-
-
-def blank(size: tuple[float, float], width: float, height: float) -> tuple[Figure, Axes]:
-    figure, axes = panel(size=size)
-    axes.set(xlim=(0, width), ylim=(0, height))
-    axes.axis("off")
-    return figure, axes
-
-
-@kind
-def graph() -> Drawing:
-    """A unit of two inputs and its loss, forward and backward, with numbers."""
-    w, x, b, y = np.array([0.5, -1.0]), np.array([2.0, 1.0]), 0.3, 1.0
-    z = float(w @ x + b)
-    p = float(nl.sigmoid(z))
-    loss, dz = (float(np.squeeze(v)) for v in nl.binary_cross_entropy_with_logits_with_grad([z], [y]))
-    dp = float(nl.binary_cross_entropy_backward(1.0, [p], [y])[0])
-    figure, axes = blank((3.4, 4.4), 4.4, 5.6)
-    for level, (text, value, gradient) in enumerate(
-        (
-            ("x = (2, 1),  w = (0.5, -1),  b = 0.3", "", f"dL/dw = ({dz * x[0]:.3f}, {dz * x[1]:.3f}),  dL/db = {dz:.3f}"),
-            ("z = w·x + b", f"{z:.3f}", f"dL/dz = dL/dp · p (1 - p) = {dp * p * (1 - p):.3f}\n= p - y = {dz:.3f}"),
-            ("p = sigmoid(z)", f"{p:.3f}", f"dL/dp = -1/p = {dp:.3f}"),
-            ("L = -log p,  y = 1", f"{loss:.3f}", "dL/dL = 1"),
-        )
-    ):
-        height = 5.1 - 1.4 * level
-        box(axes, 2.2, height, f"{text}" + (f"  =  {value}" if value else ""), width=4.2)
-        axes.text(2.75, height - 0.66, gradient, color=ORANGE, fontsize=8, ha="center", va="center")
-        if level < 3:
-            arrow(axes, (0.35, height - 0.33), (0.35, height - 1.06), BLUE)
-            arrow(axes, (0.8, height - 1.06), (0.8, height - 0.33), ORANGE)
-    axes.text(0.35, 0.2, "forward", color=BLUE, fontsize=8, ha="center")
-    axes.text(1.2, 0.2, "backward", color=ORANGE, fontsize=8, ha="center")
-    return figure, "a computational graph: inputs, z, p and the loss with their values, and the gradient of each on the way back"
-
-
-@kind
-def digits(name: str) -> Drawing:
-    """How many digits the textbook formula of a function keeps in float32, and how many nonlin does."""
-    x = np.linspace(-12, 8, 800, dtype=np.float32)  # further left, gelu is sub-normal
-    with np.errstate(all="ignore"):
-        plain = eval(FORMULAS[name]["plain"], {"np": np, "scipy": scipy, "x": x})
-    exact = function(name, module=reference)(x.astype(np.float64))
-    figure, axes = panel(f"{name}: decimal digits, float32", "x")
-    for values, label, colour in ((plain, "plain formula", ORANGE), (function(name)(x), "nonlin", BLUE)):
-        with np.errstate(all="ignore"):
-            kept = -np.log10(np.abs(values.astype(np.float64) - exact) / np.abs(exact))
-        kept = np.clip(kept, 0, 9).reshape(100, 8).min(1)
-        axes.plot(x[4::8], kept, color=colour, label=label, linewidth=1.3)
-    axes.set_ylim(-0.3, 10.5)
-    axes.legend(loc="upper center", ncols=2)
-    return figure, f"the digits that {name} has over x: the plain formula loses them to the left, nonlin has seven everywhere"
-
-
-# How it works
-
-
-@kind
-def journey() -> Drawing:
-    figure, axes = blank((3.4, 4.2), 4.4, 5.5)
-    steps = (
-        ("nl.softmax(x, axis=1)", "Python: names and defaults"),
-        ("checks", "dtype, axis, overlap, errors"),
-        ("arrays: pointers, strides", "no Python from here on"),
-        ("plan", "layout, buffers, chunks"),
-        ("threads claim chunks", "the GIL is released"),
-        ("kernel", "vectors of this CPU's best set"),
-        ("result", "memory of earlier results"),
-    )
-    for i, (text, note) in enumerate(steps):
-        height = 5.2 - 0.8 * i
-        box(axes, 1.15, height, text, width=2.2, height=0.5)
-        axes.text(2.4, height, note, va="center", fontsize=8)
-        if i:
-            arrow(axes, (1.15, height + 0.55), (1.15, height + 0.26))
-    return figure, "the stations of a call, from Python over checks, arrays, plan, threads and kernel to the result"
-
-
-LANES = 4
-
-
-def cells(axes: Axes, vector_of: Callable[[int, int], int], rows_count: int, classes: int) -> None:
-    """Rows of classes as cells in memory's order, coloured by the vector that holds them, with its number."""
-    colours = [PALE, BLUE, ORANGE, GREEN]
-    for i in range(rows_count):
-        for c in range(classes):
-            vector = vector_of(i, c)
-            colour = colours[vector % 4]
-            axes.add_patch(mpl.patches.Rectangle((c, -i), 0.94, 0.9, facecolor=colour, edgecolor="none"))
-            axes.text(c + 0.47, 0.45 - i, str(vector), ha="center", va="center", color=INK if colour == PALE else PAPER)
-    axes.set(xlim=(-0.1, classes), ylim=(-rows_count + 0.9, 1), aspect="equal", xlabel="class", ylabel="row", xticks=[], yticks=[])
-    axes.grid(visible=False)
-    for side in axes.spines.values():
-        side.set_visible(False)
-
-
-@kind
-def along() -> Drawing:
-    figure, axes = panel("along: a vector is a part of a row")
-    cells(axes, lambda i, c: i * 2 + c // LANES, 4, 8)
-    return figure, "four rows of eight classes; each row is two vectors of four lanes"
-
-
-@kind
-def across() -> Drawing:
-    figure, axes = panel("across: a vector is a class of four rows")
-    cells(axes, lambda i, c: i // LANES * 5 + c, 4, 5)
-    return figure, "four rows of five classes; each class of the four rows is one vector"
-
-
-@kind
-def dense() -> Drawing:
-    figure, axes = panel("dense: vectors cross rows")
-    cells(axes, lambda i, c: (i * 3 + c) // LANES, 4, 3)
-    return figure, "four rows of three classes; three vectors hold them all, and begin anywhere in a row"
-
-
-@kind
-def claims() -> Drawing:
-    """Two threads that claim chunks, one of them on a core that another process takes half of."""
-    figure, axes = panel("chunks are claimed, not dealt out", "time", size=(3.4, 1.9))
-    free, pace, number = [0.0, 0.0], (1.0, 2.1), 0
-    while number < 12:
-        thread = int(np.argmin(free))
-        axes.barh(thread, pace[thread] - 0.06, left=free[thread], color=BLUE if thread == 0 else ORANGE, height=0.6)
-        axes.text(free[thread] + pace[thread] / 2, thread, str(number), ha="center", va="center", color=PAPER)
-        free[thread] += pace[thread]
-        number += 1
-    axes.set(yticks=[0, 1], yticklabels=["a core", "a core\ntaken"], xticks=[])
-    axes.grid(visible=False)
-    return figure, "a drawing: the thread on a free core takes eight of twelve chunks, the one on a taken core four"
-
-
-# How to
-
-
-@functools.cache
-def calibrated() -> dict[str, Array]:
-    """What the page's programs on calibration leave behind."""
-    code = re.findall(r"^```python\n(.*?)^```", (HERE / "howto.md").read_text(), re.DOTALL | re.MULTILINE)
-    values: dict[str, Any] = {}
-    end = next(i for i, block in enumerate(code) if "calibration_error" in block)
-    for block in [code[0], *code[end - 1 : end + 1]]:
-        exec(block, values)
-    return {"labels": values["labels"], "before": nl.softmax(values["logits"]), "after": values["p"]}
-
-
-@kind
-def calibration(when: str) -> Drawing:
-    p, labels = calibrated()[when], calibrated()["labels"]
-    sure, right = p.max(-1), p.argmax(-1) == labels
-    bins = np.minimum((sure * 10).astype(int), 9)
-    shares = [np.mean(right[bins == b]) if (bins == b).sum() >= 5 else 0 for b in range(10)]
-    title = "as trained" if when == "before" else "with the temperature"
-    figure, axes = panel(title, "probability of the prediction", "share that is right")
-    axes.bar(np.arange(10) / 10 + 0.05, shares, 0.09, color=ORANGE if when == "before" else BLUE)
-    axes.plot([0, 1], [0, 1], "--", color=INK, linewidth=1)
-    axes.set(xlim=(0, 1), ylim=(0, 1))
-    return figure, f"share of right predictions by their probability, {title}, beside the diagonal"

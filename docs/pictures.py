@@ -1,11 +1,12 @@
 """The directive ``pictures``."""
 
+import drawings  # noqa: F401 - which adds its kinds
 import figures
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 
-class Pictures(SphinxDirective):
+class Pictures(SphinxDirective):  # type: ignore[misc]
     """Pictures beside each other, as far as there is room; the content is their caption."""
 
     required_arguments = 1

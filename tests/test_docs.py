@@ -47,8 +47,7 @@ def test_theirs_is_ours(library: str, row: tuple[str, str, str]) -> None:
     for block in blocks(DOCS / "coming_from" / f"{library}.md", "py"):
         exec(block, values)
     theirs, ours = (eval(code, values) for code in row[:2])
-    as_tuple = (lambda x: x if isinstance(x, tuple) else (x,))
-    for a, b in zip(as_tuple(theirs), as_tuple(ours), strict=True):
+    for a, b in zip(*(x if isinstance(x, tuple) else (x,) for x in (theirs, ours)), strict=True):
         b = np.asarray(b)
         tolerance = 1e-5 if b.dtype == np.float32 else 1e-7
         assert np.shape(np.asarray(a)) == b.shape
@@ -70,7 +69,9 @@ def test_pages_of_frameworks_have_every_function() -> None:
     names = [row["name"] for row in _core.activations() if not row["form_of"]] + [row["name"] for row in _core.losses()]
     names += ["softmax", "log_softmax", "logsumexp"]
     for library, missing in (("torch", set()), ("jax", {"focal_loss"})):
-        found = {name for _, ours, _ in rows_of(DOCS / "coming_from" / f"{library}.md") for name in re.findall(r"nl\.(\w+)", ours)}
+        found = {
+            name for _, ours, _ in rows_of(DOCS / "coming_from" / f"{library}.md") for name in re.findall(r"nl\.(\w+)", ours)
+        }
         assert set(names) - found == missing
 
 
@@ -159,6 +160,7 @@ def test_pictures_can_be_drawn(pages: dict[str, str], tmp_path: Path, monkeypatc
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(sys, "path", [str(DOCS), *sys.path])
     figures = importlib.import_module("figures")
+    importlib.import_module("drawings")
     monkeypatch.setattr(figures, "FOLDER", tmp_path)
     wanted = "\n".join([*pages.values(), *(path.read_text() for path in DOCS.glob("*.md"))])
     names = [name for line in re.findall(r"(?:\.\. pictures::|\{pictures\}) (.+)", wanted) for name in line.split()]
