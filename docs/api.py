@@ -240,7 +240,7 @@ ROW_VALUES = {
 
 
 def rows_page(name: str) -> list[str]:
-    title = "Rows in pieces" if name == "pieces" else name
+    title = title_of(name)
     summary = (
         "Rows of which no process, machine or block holds all: each piece gives a pair, pairs merge, and the pair of the "
         "whole row finishes every piece."
@@ -313,13 +313,17 @@ def breakable(name: str) -> str:
     return name.replace("_", "_\N{ZERO WIDTH SPACE}")
 
 
+def title_of(name: str) -> str:
+    return "Rows in pieces" if name == "pieces" else name
+
+
 def gallery(title: str, text: str, names: Iterable[str], drawn: Iterable[str] = ()) -> list[str]:
     """An overview: a card with a small picture for each page, and the pages below it in the navigation."""
     names = list(names)
     lines = [title, "=" * len(title), "", text, "", ".. grid:: 2 3 4 4", "   :gutter: 2", ""]
     for name in names:
         lines += [
-            f"   .. grid-item-card:: {'in pieces' if name == 'pieces' else breakable(name)}",
+            f"   .. grid-item-card:: {breakable(title_of(name))}",
             f"      :link: {name}",
             "      :link-type: doc",
             "",
@@ -328,7 +332,7 @@ def gallery(title: str, text: str, names: Iterable[str], drawn: Iterable[str] = 
             lines += [f"      .. pictures:: thumb-{name}", ""]
         else:
             lines += ["      A linear layer and its loss, without ever holding all logits", ""]
-    return [*lines, ".. toctree::", "   :hidden:", "", *(f"   {name}" for name in names), ""]
+    return [*lines, ".. toctree::", "   :hidden:", "", *(f"   {breakable(title_of(name))} <{name}>" for name in names), ""]
 
 
 def module_page(module_name: str, title: str) -> list[str]:

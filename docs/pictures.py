@@ -1,6 +1,6 @@
 """The directive ``pictures``."""
 
-import drawings  # noqa: F401 - which adds its kinds
+import drawings  # which adds its kinds
 import figures
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
@@ -20,7 +20,8 @@ class Pictures(SphinxDirective):  # type: ignore[misc]
             for theme in ("light", "dark"):
                 uri = f"/generated/pictures/{name}-{theme}.svg"
                 row += nodes.image(uri=uri, alt=alt, classes=[f"only-{theme}"])
-        self.env.note_dependency(figures.__file__)
+        for module in (figures, drawings):
+            self.env.note_dependency(module.__file__)
         if not self.content:
             return [row]
         caption = nodes.container(classes=["picture-caption"])
