@@ -16,6 +16,8 @@ class Pictures(SphinxDirective):  # type: ignore[misc]
     def run(self) -> list[nodes.Node]:
         row = nodes.container(classes=["pictures"])
         for name in self.arguments[0].split():
+            if name.partition("-")[0] not in figures.KINDS:
+                raise self.error(f"there is no picture {name!r}")
             alt = figures.picture(name)
             for theme in ("light", "dark"):
                 uri = f"/generated/pictures/{name}-{theme}.svg"
