@@ -114,6 +114,8 @@ def formula(name: str) -> list[str]:
     lines += [rst(entry["why"]), ""]
     if "at" not in entry:
         return lines
+    kinds = {"targets": ", the target being the first class,", "elements": ", the target being 1,"}
+    told = kinds.get(losses()[name]["kind"], "") if name in losses() else ""
     body = []
     for point in entry["at"]:
         results = (
@@ -127,7 +129,7 @@ def formula(name: str) -> list[str]:
         "In float32, where the plain formula loses digits:",
         "",
         *table(["at", "plain formula", "nonlin", "exact value"], body),
-        "The plain formula is",
+        f"The plain formula is{told}",
         "",
         ".. code-block:: python",
         "",

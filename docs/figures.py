@@ -151,7 +151,8 @@ def curve(name: str) -> Drawing:
     axes.plot(x, function(name)(x), label=name)
     axes.plot(x, slope(name, x), "--", label="derivative")
     low, high = axes.get_ylim()
-    axes.set_ylim(max(low, -4), min(high, ceiling(name) + 4.5))
+    low, high = max(low, -4), min(high, ceiling(name) + 4.5)
+    axes.set_ylim(low, high + 0.25 * (high - low) * (high < 2))  # room for the legend
     axes.legend(loc="upper left")
     return figure, f"{name} and its derivative"
 
@@ -421,9 +422,8 @@ def lossoption(name: str) -> Drawing:
     option = option_of(name)
     assert option is not None
     figure, axes = panel(f"by {option}", prediction_of(name))
-    colours = mpl.colormaps["viridis"](np.linspace(0.15, 0.8, len(OPTIONS[option])))
-    for value, colour in zip(OPTIONS[option], colours, strict=True):
-        axes.plot(x, loss_values(name, operands, **{option: value}), color=colour, label=f"{value:g}")
+    for value in OPTIONS[option]:
+        axes.plot(x, loss_values(name, operands, **{option: value}), label=f"{value:g}")
     axes.legend(title=option)
     return figure, f"{name} over the {prediction_of(name)}, for several values of {option}"
 
