@@ -44,7 +44,11 @@ autodoc_default_options = {"members": True}
 
 generated = Path(__file__).parent / "generated"
 generated.mkdir(exist_ok=True)
-for file_name, text in pages().items():
+made = pages()
+for path in generated.iterdir():  # of functions that were renamed, or by another version
+    if path.is_file() and path.name not in made:
+        path.unlink()
+for file_name, text in made.items():
     path = generated / file_name
     if not path.exists() or path.read_text() != text:  # else Sphinx reads it anew
         path.write_text(text)
