@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import nonlin as nl
-from nonlin import _activations, _core, reference
+from nonlin import _core, reference
 
 from .fuzz import PIECES
 from .oracle import FUNCTIONS, Function, as_tuple
@@ -107,21 +107,24 @@ def test_losses_have_the_arguments_and_options_of_the_table(row: dict[str, Any])
         assert len(parameters) == len(positional) + len(keywords)
 
 
-@pytest.mark.parametrize(
-    ("module", "names"),
-    [(_core, dir(_core)), (_activations, _activations.__all__)],
-    ids=["_core", "_activations"],
-)
-def test_stubs_are_those_that_make_stubs_writes(module: ModuleType, names: list[str]) -> None:
-    names = [name for name in names if not name.startswith("_")]
-    stub = (PACKAGE / module.__name__.split(".")[1]).with_suffix(".pyi").read_text()
+STUBS = runpy.run_path(str(ROOT / "tools" / "stubs.py"))
+
+
+def declarations(stub: str) -> set[str]:
+    """The statements of a stub; a public name that is imported is one, an import that the others need is none."""
     nodes = ast.parse(stub).body
-    declared = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
-    declared |= {node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
-    assert {name for name in declared if not name.startswith("_")} == set(names)
-    written = {ast.unparse(node) for node in nodes}
-    for line in runpy.run_path(str(ROOT / "tools" / "stubs.py"))["declarations"](module, names):
-        assert ast.unparse(ast.parse(line)) in written
+    found = {ast.unparse(node) for node in nodes if not isinstance(node, ast.Import | ast.ImportFrom)}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names if alias.asname}
+    return found
+
+
+@pytest.mark.parametrize("module", STUBS["MODULES"], ids=lambda module: module.__name__)
+def test_stubs_are_those_that_make_stubs_writes(module: ModuleType) -> None:
+    path = PACKAGE / ("__init__.pyi" if module is nl else module.__name__.split(".")[1] + ".pyi")
+    made = STUBS["HEADER"] + "\n".join(STUBS["MODULES"][module]())
+    assert declarations(path.read_text()) == declarations(made)
     assert (PACKAGE / "py.typed").exists()
 
 

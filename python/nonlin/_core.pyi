@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import numpy
-import numpy.typing
+from numpy.typing import ArrayLike, NDArray
 
 __version__: str
 
@@ -116,8 +116,8 @@ relu_backward: numpy.ufunc
 def reusing_handler(max_bytes: typing.SupportsInt | typing.SupportsIndex) -> object: ...
 def run_pass(
     name: str,
-    source: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
-    target: numpy.typing.NDArray[numpy.uint8],
+    source: typing.Annotated[ArrayLike, numpy.uint8],
+    target: NDArray[numpy.uint8],
     repeats: typing.SupportsInt | typing.SupportsIndex,
 ) -> float: ...
 

@@ -13,7 +13,7 @@ from . import _activations, _core, _losses, _softmax
 # Outer axes and classes, by the layouts that they take: along, across, a few vectors, huge.
 _SHAPES = [(3, 1), (37, 2), (40, 10), (33, 33), (19, 64), (9, 200), (4, 1000), (3, 2500), (1, 70_000)]
 _SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, -3e-39, -95.0, -100.0, -740.0]  # some with sub-normal results
-_DTYPES = (np.float32, np.float64, np.float16)
+_DTYPES: tuple[type[np.floating], ...] = (np.float32, np.float64, np.float16)
 
 FILE = Path(__file__).with_name("fingerprints.json")  # what `python -m tests.bits` writes
 WITHOUT_FMA = ("SSE4", "SCALAR")

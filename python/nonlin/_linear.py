@@ -1,5 +1,7 @@
 """Losses of a linear layer, computed in chunks of rows, so that the logits never exist as a whole."""
 
+from __future__ import annotations  # so that signatures show `ArrayLike` by its name
+
 import contextlib
 import math
 import operator
@@ -12,6 +14,7 @@ from . import _core
 from ._core import float_array
 from ._dtypes import INTEGERS, is_real, working_dtype
 from ._others import engine_of, plain
+from ._typing import Reduction
 
 __all__ = ["linear_cross_entropy", "linear_cross_entropy_backward", "linear_cross_entropy_with_grad"]
 
@@ -234,7 +237,7 @@ def linear_cross_entropy(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     chunk_rows: int | None = None,
 ) -> Any:
     """Cross-entropy of a linear layer, ``cross_entropy(x @ weight.T + bias, targets)``, in little memory.
@@ -344,7 +347,7 @@ def linear_cross_entropy_backward(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     chunk_rows: int | None = None,
 ) -> tuple[Any, Any, Any]:
     """Gradients of `linear_cross_entropy` with respect to `x`, `weight` and `bias`, times `grad`.
@@ -412,7 +415,7 @@ def linear_cross_entropy_with_grad(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     chunk_rows: int | None = None,
 ) -> tuple[Any, tuple[Any, Any, Any]]:
     """Return `linear_cross_entropy` and its gradients, making every logit once.

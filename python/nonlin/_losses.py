@@ -1,10 +1,13 @@
 """Losses with their gradients."""
 
+from __future__ import annotations  # so that signatures show `ArrayLike` by its name
+
 from typing import Any
 
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from . import _core
+from ._typing import Reduction
 
 __all__ = [
     "binary_cross_entropy",
@@ -43,7 +46,7 @@ def cross_entropy(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> Any:
     """Cross-entropy of softmax, ``logsumexp(logits) - logits[target]``, of each row.
 
@@ -125,8 +128,8 @@ def cross_entropy_backward(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
-    reduction: str = "mean",
-    out: Any = None,
+    reduction: Reduction = "mean",
+    out: NDArray[Any] | None = None,
 ) -> Any:
     """Gradient of `cross_entropy` with respect to `logits`, times `grad`.
 
@@ -184,8 +187,8 @@ def cross_entropy_with_grad(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
-    reduction: str = "mean",
-    out: Any = None,
+    reduction: Reduction = "mean",
+    out: NDArray[Any] | None = None,
 ) -> tuple[Any, Any]:
     """Return `cross_entropy` and its gradient with respect to `logits`, from one pass.
 
@@ -244,7 +247,7 @@ def focal_loss(
     weight: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> Any:
     """Focal loss of softmax, ``-(1 - p)**gamma log(p)`` of the target's probability p, of each row.
 
@@ -323,8 +326,8 @@ def focal_loss_backward(
     weight: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
-    reduction: str = "mean",
-    out: Any = None,
+    reduction: Reduction = "mean",
+    out: NDArray[Any] | None = None,
 ) -> Any:
     """Gradient of `focal_loss` with respect to `logits`, times `grad`.
 
@@ -380,8 +383,8 @@ def focal_loss_with_grad(
     weight: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
-    reduction: str = "mean",
-    out: Any = None,
+    reduction: Reduction = "mean",
+    out: NDArray[Any] | None = None,
 ) -> tuple[Any, Any]:
     """Return `focal_loss` and its gradient with respect to `logits`, from one pass.
 
@@ -438,7 +441,7 @@ def nll_loss(
     weight: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> Any:
     """Negative log-likelihood, ``-log_probs[target]``, of each row.
 
@@ -510,8 +513,8 @@ def nll_loss_backward(
     weight: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
-    reduction: str = "mean",
-    out: Any = None,
+    reduction: Reduction = "mean",
+    out: NDArray[Any] | None = None,
 ) -> Any:
     """Gradient of `nll_loss` with respect to `log_probs`, times `grad`.
 
@@ -565,7 +568,7 @@ def categorical_cross_entropy(
     weight: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> Any:
     """Cross-entropy of probabilities, ``-log(probs[target])``, of each row; logarithms are at least -100.
 
@@ -632,8 +635,8 @@ def categorical_cross_entropy_backward(
     weight: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     ignore_index: int = -100,
-    reduction: str = "mean",
-    out: Any = None,
+    reduction: Reduction = "mean",
+    out: NDArray[Any] | None = None,
 ) -> Any:
     """Gradient of `categorical_cross_entropy` with respect to `probs`, times `grad`.
 
@@ -680,7 +683,7 @@ def categorical_cross_entropy_backward(
 
 
 def binary_cross_entropy(
-    probs: ArrayLike, targets: ArrayLike, *, weight: ArrayLike | None = None, reduction: str = "mean"
+    probs: ArrayLike, targets: ArrayLike, *, weight: ArrayLike | None = None, reduction: Reduction = "mean"
 ) -> Any:
     """Binary cross-entropy, ``-(y log(p) + (1 - y) log(1 - p))``, of each entry; logarithms are at least -100.
 
@@ -728,8 +731,8 @@ def binary_cross_entropy_backward(
     targets: ArrayLike,
     *,
     weight: ArrayLike | None = None,
-    reduction: str = "mean",
-    out: Any = None,
+    reduction: Reduction = "mean",
+    out: NDArray[Any] | None = None,
 ) -> Any:
     """Gradient of `binary_cross_entropy` with respect to `probs`, times `grad`.
 
@@ -771,7 +774,7 @@ def binary_cross_entropy_with_logits(
     *,
     weight: ArrayLike | None = None,
     pos_weight: ArrayLike | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> Any:
     """Binary cross-entropy of sigmoid, ``(1 - y) softplus(x) + pos_weight y softplus(-x)``, of each entry.
 
@@ -822,8 +825,8 @@ def binary_cross_entropy_with_logits_backward(
     *,
     weight: ArrayLike | None = None,
     pos_weight: ArrayLike | None = None,
-    reduction: str = "mean",
-    out: Any = None,
+    reduction: Reduction = "mean",
+    out: NDArray[Any] | None = None,
 ) -> Any:
     """Gradient of `binary_cross_entropy_with_logits` with respect to `logits`, times `grad`.
 
@@ -867,8 +870,8 @@ def binary_cross_entropy_with_logits_with_grad(
     *,
     weight: ArrayLike | None = None,
     pos_weight: ArrayLike | None = None,
-    reduction: str = "mean",
-    out: Any = None,
+    reduction: Reduction = "mean",
+    out: NDArray[Any] | None = None,
 ) -> tuple[Any, Any]:
     """Return `binary_cross_entropy_with_logits` and its gradient with respect to `logits`, from one pass.
 
@@ -916,7 +919,7 @@ def binary_focal_loss_with_logits(
     gamma: float = 2.0,
     alpha: float | None = None,
     weight: ArrayLike | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> Any:
     """Focal loss of sigmoid, ``(1 - p_t)**gamma`` times the binary cross-entropy, of each entry.
 
@@ -981,8 +984,8 @@ def binary_focal_loss_with_logits_backward(
     gamma: float = 2.0,
     alpha: float | None = None,
     weight: ArrayLike | None = None,
-    reduction: str = "mean",
-    out: Any = None,
+    reduction: Reduction = "mean",
+    out: NDArray[Any] | None = None,
 ) -> Any:
     """Gradient of `binary_focal_loss_with_logits` with respect to `logits`, times `grad`.
 
@@ -1034,8 +1037,8 @@ def binary_focal_loss_with_logits_with_grad(
     gamma: float = 2.0,
     alpha: float | None = None,
     weight: ArrayLike | None = None,
-    reduction: str = "mean",
-    out: Any = None,
+    reduction: Reduction = "mean",
+    out: NDArray[Any] | None = None,
 ) -> tuple[Any, Any]:
     """Return `binary_focal_loss_with_logits` and its gradient with respect to `logits`, from one pass.
 
@@ -1083,7 +1086,7 @@ def binary_focal_loss_with_logits_with_grad(
 
 
 def kl_divergence(
-    p: ArrayLike, q: ArrayLike, *, axis: int = -1, sample_weight: ArrayLike | None = None, reduction: str = "mean"
+    p: ArrayLike, q: ArrayLike, *, axis: int = -1, sample_weight: ArrayLike | None = None, reduction: Reduction = "mean"
 ) -> Any:
     """Kullback-Leibler divergence, ``sum(p log(p / q))``, of each row, where ``0 log(0)`` is 0.
 
@@ -1137,8 +1140,8 @@ def kl_divergence_backward(
     *,
     axis: int = -1,
     sample_weight: ArrayLike | None = None,
-    reduction: str = "mean",
-    out: Any = None,
+    reduction: Reduction = "mean",
+    out: NDArray[Any] | None = None,
 ) -> Any:
     """Gradient of `kl_divergence` with respect to `q`, times `grad`.
 
@@ -1175,7 +1178,7 @@ def kl_divergence_backward(
 
 
 def kl_divergence_with_logits(
-    p: ArrayLike, logits: ArrayLike, *, axis: int = -1, sample_weight: ArrayLike | None = None, reduction: str = "mean"
+    p: ArrayLike, logits: ArrayLike, *, axis: int = -1, sample_weight: ArrayLike | None = None, reduction: Reduction = "mean"
 ) -> Any:
     """Kullback-Leibler divergence of softmax, ``sum(p (log(p) - log_softmax(logits)))``, of each row.
 
@@ -1229,8 +1232,8 @@ def kl_divergence_with_logits_backward(
     *,
     axis: int = -1,
     sample_weight: ArrayLike | None = None,
-    reduction: str = "mean",
-    out: Any = None,
+    reduction: Reduction = "mean",
+    out: NDArray[Any] | None = None,
 ) -> Any:
     """Gradient of `kl_divergence_with_logits` with respect to `logits`, times `grad`.
 
@@ -1274,8 +1277,8 @@ def kl_divergence_with_logits_with_grad(
     *,
     axis: int = -1,
     sample_weight: ArrayLike | None = None,
-    reduction: str = "mean",
-    out: Any = None,
+    reduction: Reduction = "mean",
+    out: NDArray[Any] | None = None,
 ) -> tuple[Any, Any]:
     """Return `kl_divergence_with_logits` and its gradient with respect to `logits`, from one pass.
 

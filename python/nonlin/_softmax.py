@@ -1,15 +1,16 @@
 """Softmax, log-softmax and logsumexp along an axis, with their gradients."""
 
+from __future__ import annotations  # so that signatures show `ArrayLike` by its name
+
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from . import _core
 from ._core import float_array
 from ._dtypes import working_dtype
-
-Axis = int | tuple[int, ...] | None
+from ._typing import Axis
 
 __all__ = [
     "log_softmax",
@@ -34,7 +35,7 @@ def softmax(
     *,
     scale: float = 1.0,
     where: ArrayLike | None = None,
-    out: Any = None,
+    out: NDArray[Any] | None = None,
 ) -> Any:
     """Softmax, ``exp(x) / sum(exp(x))`` along an axis, without overflow.
 
@@ -88,7 +89,7 @@ def log_softmax(
     *,
     scale: float = 1.0,
     where: ArrayLike | None = None,
-    out: Any = None,
+    out: NDArray[Any] | None = None,
 ) -> Any:
     """Logarithm of softmax, ``x - logsumexp(x)`` along an axis.
 
@@ -144,7 +145,7 @@ def logsumexp(
     keepdims: bool = False,
     return_sign: bool = False,
     where: ArrayLike | None = None,
-    out: Any = None,
+    out: NDArray[Any] | None = None,
 ) -> Any:
     """Logarithm of the sum of exponentials, ``log(sum(exp(x)))`` along an axis, without overflow.
 
@@ -334,7 +335,7 @@ def logsumexp_finish(m: ArrayLike, r: ArrayLike) -> Any:
     return _core.logsumexp_finish(m, r)
 
 
-def softmax_from(x: ArrayLike, m: ArrayLike, r: ArrayLike, axis: int = -1, *, out: Any = None) -> Any:
+def softmax_from(x: ArrayLike, m: ArrayLike, r: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> Any:
     """Softmax of a piece of each row, ``exp(x - m) / (1 + r)``, from the pair of all pieces.
 
     Parameters
@@ -376,7 +377,7 @@ def softmax_from(x: ArrayLike, m: ArrayLike, r: ArrayLike, axis: int = -1, *, ou
     return _core.softmax_from(m, r, x, axis, 1.0, None, out)
 
 
-def log_softmax_from(x: ArrayLike, m: ArrayLike, r: ArrayLike, axis: int = -1, *, out: Any = None) -> Any:
+def log_softmax_from(x: ArrayLike, m: ArrayLike, r: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None) -> Any:
     """Logarithm of softmax of a piece of each row, ``x - m - log1p(r)``, from the pair of all pieces.
 
     Parameters
@@ -425,7 +426,7 @@ def softmax_backward(
     *,
     scale: float = 1.0,
     where: ArrayLike | None = None,
-    out: Any = None,
+    out: NDArray[Any] | None = None,
 ) -> Any:
     """Gradient of softmax, ``y * (grad - sum(grad * y))``.
 
@@ -477,7 +478,7 @@ def log_softmax_backward(
     *,
     scale: float = 1.0,
     where: ArrayLike | None = None,
-    out: Any = None,
+    out: NDArray[Any] | None = None,
 ) -> Any:
     """Gradient of log_softmax, ``grad - exp(y) * sum(grad)``.
 
@@ -523,7 +524,7 @@ def log_softmax_backward(
 
 
 def logsumexp_backward(
-    grad: ArrayLike, x: ArrayLike, axis: Axis = -1, *, where: ArrayLike | None = None, out: Any = None
+    grad: ArrayLike, x: ArrayLike, axis: Axis = -1, *, where: ArrayLike | None = None, out: NDArray[Any] | None = None
 ) -> Any:
     """Gradient of logsumexp, ``grad * softmax(x)``.
 
