@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     F = TypeVar("F", bound=np.floating, default=np.float64)
-    L = TypeVar("L", np.float32, np.float64, default=np.float64)  # of losses: those of 16-bit floats are float32
+    L = TypeVar("L", bound=np.float32 | np.float64, default=np.float64)  # of losses: those of 16-bit floats are float32
 else:
     from typing import TypeVar
 
@@ -30,8 +30,9 @@ else:
 Axis: TypeAlias = int | tuple[int, ...] | None
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
 
-# To three axes: if they nested without end, a string would be a sequence of numbers.
-Numbers: TypeAlias = Sequence[float] | Sequence[Sequence[float]] | Sequence[Sequence[Sequence[float]]]
+# To four axes: if they nested without end, a string would be a sequence of numbers.
+Matrix: TypeAlias = Sequence[float] | Sequence[Sequence[float]]
+Numbers: TypeAlias = Matrix | Sequence[Sequence[Matrix]]
 
 
 class HasArray(Protocol):
@@ -49,7 +50,7 @@ Doubles: TypeAlias = NDArray[np.float64 | np.integer | np.bool] | Numbers | floa
 
 Scalar: TypeAlias = F | float | np.integer | np.bool
 Parameter: TypeAlias = float | np.floating | np.integer  # of an elementwise function: does not change the type of the result
-RealLike: TypeAlias = float | HasArray | Numbers | Sequence[HasArray] | Sequence[Sequence[HasArray]]
+RealLike: TypeAlias = float | HasArray | Numbers | Sequence[HasArray | Sequence[HasArray]]
 DType: TypeAlias = type[F] | np.dtype[F]
 
 

@@ -8,21 +8,30 @@ Use float64. float16, bfloat16 and float32 are taken too, and `f` is then evalua
 the difference loses a third of the digits: about four are left of float32, one or two of the 16-bit types.
 """
 
+from __future__ import annotations  # so that signatures show `ArrayLike` by its name
+
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike, NDArray
 
 from . import _fingerprint
+from ._typing import F, RealLike, Rows, Scalar
 
 __all__ = ["check_gradient", "fingerprint", "numerical_gradient"]
 
-Array = npt.NDArray[Any]
+Array = NDArray[Any]
 Function = Callable[[Any], Any]
 
 
-def numerical_gradient(f: Function, x: npt.ArrayLike, h: npt.ArrayLike | None = None) -> Any:
+@overload
+def numerical_gradient(f: Function, x: Scalar[F], h: ArrayLike | None = None) -> F: ...
+@overload
+def numerical_gradient(f: Function, x: Rows[F], h: ArrayLike | None = None) -> NDArray[F]: ...
+@overload
+def numerical_gradient(f: Function, x: RealLike, h: ArrayLike | None = None) -> Any: ...
+def numerical_gradient(f: Function, x: ArrayLike, h: ArrayLike | None = None) -> Any:
     """Gradient of `f` at `x` by central differences, ``(f(x + h) - f(x - h)) / 2h``.
 
     Parameters
@@ -79,11 +88,11 @@ def numerical_gradient(f: Function, x: npt.ArrayLike, h: npt.ArrayLike | None = 
 def check_gradient(
     f: Function,
     df: Function,
-    x: npt.ArrayLike,
+    x: ArrayLike,
     *,
     rtol: float | None = None,
     atol: float | None = None,
-    h: npt.ArrayLike | None = None,
+    h: ArrayLike | None = None,
 ) -> None:
     """Assert that ``df(x)`` is the gradient of `f` at `x`.
 
@@ -299,7 +308,7 @@ def _points(x: Array, step: Array) -> tuple[Array, Array]:
         return (wide - step).astype(x.dtype), (wide + step).astype(x.dtype)
 
 
-def _step(x: Array, eps: float, h: npt.ArrayLike | None) -> Array:
+def _step(x: Array, eps: float, h: ArrayLike | None) -> Array:
     """Return the step of every entry, in float64."""
     if h is None:
         return np.asarray(np.cbrt(eps) * _scale(x))

@@ -30,6 +30,7 @@ def test_one_operand() -> None:
     assert_type(nl.relu(booleans), NDArray[np.float64])
     assert_type(nl.relu(lists), NDArray[np.float64])
     assert_type(nl.relu(x=(1.0, 2.0)), NDArray[np.float64])
+    assert_type(nl.relu([[[[1.0]]]]), NDArray[np.float64])
     array: NDArray[Any] = nl.relu(unknown)
     assert array.dtype == np.float32
 
@@ -175,5 +176,10 @@ def test_runtime() -> None:
     assert_type(nl.simd_targets()[0], str)
     with nl.reuse_buffers(max_bytes=0) as buffers:
         assert_type(buffers, nl.reuse_buffers)
-    assert_type(numerical_gradient(np.square, single), Any)
+
+
+def test_testing() -> None:
+    assert_type(numerical_gradient(np.square, single), NDArray[np.float32])
+    assert_type(numerical_gradient(np.square, [1, 2]), NDArray[np.float64])
+    assert_type(numerical_gradient(np.square, 1.0), np.float64)
     assert_type(fingerprint("relu"), str)
