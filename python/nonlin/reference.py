@@ -56,7 +56,7 @@ def _formula(f: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(f)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         with np.errstate(all="ignore"):
-            return f(*[_float(a) for a in args], **kwargs)
+            return f(*[_float(a) for a in args], **kwargs)  # pyright: ignore[reportCallIssue]
 
     return wrapper
 
@@ -509,8 +509,8 @@ def _signed_sum(x: Array, b: Array, axis: int) -> tuple[Array, Array]:
 @_quiet
 def logsumexp_backward(grad: Array, x: Array, axis: Axis = -1, *, where: Array | None = None) -> Array:
     """``grad softmax(x)``."""
-    x, axis = _rows(x, axis, where)
-    return _only(where, np.expand_dims(_float(grad), axis) * softmax(x, axis))
+    x, axes = _rows(x, axis, where)
+    return _only(where, np.expand_dims(_float(grad), axes) * softmax(x, axes))
 
 
 @_quiet

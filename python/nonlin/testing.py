@@ -174,11 +174,9 @@ def check_gradient(
         if centre.shape != x.shape:
             reach = np.nansum(reach)
         rounding = 4 * (eps * (coarse.size + reach) + tiny) / step
-        if rtol is None:
-            rtol = np.cbrt(eps) / 10
-        if atol is None:
-            atol = rounding
-        wrong = ~(np.abs(claimed - numerical) <= atol + rtol * np.abs(numerical))
+        relative = np.cbrt(eps) / 10 if rtol is None else rtol
+        absolute = rounding if atol is None else atol
+        wrong = ~(np.abs(claimed - numerical) <= absolute + relative * np.abs(numerical))
     if not wrong.any():
         return
 
@@ -189,7 +187,7 @@ def check_gradient(
         low, high = (pick(pick(left, right), fine.central) for pick in (np.minimum, np.maximum))
         nearest = np.clip(claimed, low, high)
         numerical = np.where(np.isfinite(nearest), nearest, numerical)
-        tolerance = atol + rtol * np.abs(numerical)
+        tolerance = absolute + relative * np.abs(numerical)
         error = np.abs(claimed - numerical)
         wrong &= ~(error <= tolerance)
         if not wrong.any():
