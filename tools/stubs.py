@@ -46,10 +46,10 @@ def overloads(name: str, forms: list[tuple[list[str], str]]) -> str:
 
 def operands(names: list[str], floats: str) -> Iterator[tuple[dict[str, str], str]]:
     """Yield the types of operands from which the floats of the result are known, and these floats; at last, all others."""
-    *others, last = names or [""]
+    *others, last = names
     if others:
         yield dict.fromkeys(others, f"Beside[{floats}]") | {last: f"NDArray[{floats}]"}, floats
-        if floats == "F":  # type checkers cannot tell the constrained L from float64
+        if floats == "F":  # of L, mypy takes the two for overlapping
             yield dict.fromkeys(others, "Doubles") | {last: "Rows[numpy.float64]"}, "numpy.float64"
     else:
         yield {last: f"Rows[{floats}]"}, floats
@@ -82,7 +82,7 @@ def of_core(name: str) -> str:
 
 
 def elementwise_forms(start: list[str], inputs: list[str], outputs: int, row: dict[str, Any]) -> list[tuple[list[str], str]]:
-    """Return the forms of a ufunc's call, or of a function with keywords in front of one, which takes `out` by name."""
+    """Return the forms of a ufunc's call, or of a function with keywords in front of one, which takes `out` by name alone."""
 
     def each(result: str) -> str:
         return result if outputs == 1 else f"tuple[{', '.join([result] * outputs)}]"
@@ -165,17 +165,19 @@ def of_function(function: Callable[..., Any], names: list[str], floats: str, res
             if p.kind is Parameter.KEYWORD_ONLY and "*" not in arguments:
                 arguments.append("*")
             kind = types.get(p.name) or p.annotation.replace("ArrayLike", "RealLike")
-            needed = p.default is Parameter.empty or kind in (NONE, "Literal[True]") or (kind == "None" != repr(p.default))
-            arguments.append(f"{p.name}: {kind}" + ("" if needed else f" = {p.default!r}"))
+            # The type that chooses an overload may not be the default's.
+            left_out = p.default is not Parameter.empty and kind not in (NONE, "Literal[True]")
+            left_out &= kind != "None" or p.default is None
+            arguments.append(f"{p.name}: {kind}" + (f" = {p.default!r}" if left_out else ""))
         return arguments
 
     *known, (rest, _) = operands(names, floats)
     forms = []
     for types, kind in known:
-        for options, result in results:
-            chosen = {name: option.format(kind) for name, option in ({"out": "NDArray[{0}] | None"} | options).items()}
-            forms.append((form(types | chosen), result.format(kind)))
-    forms += [(form(rest | options), result) for options, result in others]
+        for chosen, result in results:
+            more = {name: option.format(kind) for name, option in ({"out": "NDArray[{0}] | None"} | chosen).items()}
+            forms.append((form(types | more), result.format(kind)))
+    forms += [(form(rest | chosen), result) for chosen, result in others]
     return overloads(function.__name__, forms)
 
 
@@ -187,7 +189,8 @@ def of_softmax() -> Iterator[str]:
         if name == "logsumexp":
             yield of_function(function, ["x"], "F", LOGSUMEXP, [({"return_sign": "Literal[True]"}, PAIR), ({}, "Any")])
         elif name in ("logsumexp_partial", "logsumexp_merge", "logsumexp_finish"):
-            yield of_function(function, [], "", [], [({}, "Any" if name.endswith("finish") else PAIR)])
+            first = next(iter(inspect.signature(function).parameters))
+            yield of_function(function, [first], "F", [], [({}, "Any" if name.endswith("finish") else PAIR)])
         else:
             names = [n for n in inspect.signature(function).parameters if n in ("grad", "x", "y")]
             yield of_function(function, names, "F", [({}, "NDArray[{0}]")], [({}, "Any")])
