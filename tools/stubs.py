@@ -82,7 +82,7 @@ def of_core(name: str) -> str:
 
 
 def elementwise_forms(start: list[str], inputs: list[str], outputs: int, row: dict[str, Any]) -> list[tuple[list[str], str]]:
-    """Return the forms of a ufunc's call, or of a function with keywords in front of one, which takes `out` by name alone."""
+    """Return the forms of a ufunc's call, or of a function with keywords in front of one; that takes `out` by name."""
 
     def each(result: str) -> str:
         return result if outputs == 1 else f"tuple[{', '.join([result] * outputs)}]"

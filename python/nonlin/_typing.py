@@ -4,8 +4,8 @@ A result has the floats that come in: a type variable takes them from arrays, an
 booleans or Python's numbers. Functions of several operands promise a type where all have the same floats or become float64.
 Arrays of other packages, lists of arrays and mixtures are taken by a last overload, which gives Any.
 
-What types do not say: arrays without axes give scalars, and NumPy's float64 is a Python float to mypy, which therefore does not
-see that it widens float32 beside it.
+What types do not say: arrays without axes give scalars. And to mypy a float64 scalar is a Python float, so that it does not
+see float32 arrays beside one become float64.
 """
 
 # pyright: reportIncompatibleMethodOverride=false, reportUnnecessaryTypeIgnoreComment=false

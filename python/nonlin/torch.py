@@ -402,7 +402,7 @@ def _loss_dtype(x: Tensor) -> torch.dtype:
 
 def _schema_of(signature: inspect.Signature) -> list[str]:
     """The arguments of an operator: tensors, but for options whose annotation says otherwise."""
-    plain = {int: "int", float: "float", str: "str", float | None: "float?", int | None: "int?"}
+    plain = {"int": "int", "float": "float", "Reduction": "str", "float | None": "float?", "int | None": "int?"}
     return [
         f"{'Tensor' if p.kind is p.POSITIONAL_OR_KEYWORD else plain.get(p.annotation, 'Tensor?')} {p.name}"
         for p in signature.parameters.values()
