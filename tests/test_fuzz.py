@@ -11,7 +11,7 @@ from nonlin import reference
 from . import fuzz
 from .oracle import FUNCTIONS
 
-PARTS, CASES = 6, 30  # of each function
+PARTS, CASES = 6, 20  # of each function
 
 
 @pytest.mark.parametrize("part", range(PARTS))
