@@ -1,6 +1,7 @@
 """Arrays of other packages: their meaning is kept, or they are refused by name."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -215,6 +216,82 @@ def test_awkward(f: Callable[..., Any]) -> None:
     for ragged in ([[1.0, 2], [3]], [[1.0, None]]):
         with pytest.raises(TypeError, match="x is an awkward array that is ragged"):
             f(awkward.Array(ragged))
+
+
+# Packages that leave ufuncs to NumPy: results are of their kind
+
+
+class Standard:
+    """An array by the array API's standard, of which it has what is used here."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = np.asarray(values)
+        self.ndim, self.shape = self.values.ndim, self.values.shape
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        return self.values
+
+    def __array_namespace__(self) -> Any:
+        return SimpleNamespace(asarray=Standard)
+
+
+class Wrapping:
+    """An array that wraps results, as torch's do."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        return self.values
+
+    def __array_wrap__(self, values: Any, *_: Any) -> "Wrapping":
+        assert type(values) is np.ndarray
+        return Wrapping(values)
+
+
+CALLS: dict[str, Callable[[Any], Any]] = {
+    "relu": nl.relu,
+    "by name": lambda x: nl.mish(x=x),
+    "beside an array": lambda x: nl.reglu(np.ones(3), x),
+    "gelu": lambda x: nl.gelu(x, approximate="tanh"),
+    "leaky_relu": lambda x: nl.leaky_relu(x, 0.2),
+    "two results": lambda x: nl.swiglu_backward(1.0, x, x),
+    "softmax": nl.softmax,
+    "where": lambda x: nl.log_softmax(x, where=[True, True, False]),
+    "logsumexp": lambda x: nl.logsumexp(x, axis=None),
+    "backward": lambda x: nl.softmax_backward(np.ones(3), x),
+    "cross_entropy": lambda x: nl.cross_entropy(x, [0, 2]),
+    "with gradient": lambda x: nl.cross_entropy_with_grad(x, [0, 2], reduction="none"),
+    "cross_entropy_backward": lambda x: nl.cross_entropy_backward(1.0, x, [0, 2]),
+}
+
+
+@pytest.mark.parametrize("kind", [Standard, Wrapping])
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_results_are_of_the_kind_of_the_argument(call: Callable[[Any], Any], kind: type, rng: np.random.Generator) -> None:
+    x = rng.standard_normal((2, 3))
+    expected, results = call(x), call(kind(x))
+    assert isinstance(results, tuple) == isinstance(expected, tuple)
+    for result, plain in zip(*(r if isinstance(r, tuple) else (r,) for r in (results, expected)), strict=True):
+        assert type(result) is kind
+        assert_same_bits(np.asarray(result), np.asarray(plain))
+
+
+def test_out_and_labels_come_before_kinds() -> None:
+    x = Standard([1.0, -2.0])
+    for f in (nl.relu, nl.softmax):
+        out = np.empty(2)
+        assert f(x, out=out) is out
+    assert nl.relu(x, out) is out
+    series = pandas.Series([1.0, 2.0], index=["i", "j"])
+    assert list(nl.reglu(x, series).index) == ["i", "j"]
+
+
+def test_a_sparse_matrix_is_refused() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    for f in (nl.relu, nl.softmax, nl.mish):
+        with pytest.raises(TypeError, match=r"x is a sparse array of scipy; it takes dense ones: pass x\.toarray\(\)"):
+            f(sparse.csr_array(np.eye(2)))
 
 
 # Losses

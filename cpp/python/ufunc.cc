@@ -286,20 +286,30 @@ PyObject* CallQuietly(PyObject* ufunc, PyObject* const* args, size_t flags, PyOb
   });
 }
 
+// Whether an argument is of another package, which leaves ufuncs to NumPy.
+bool IsForeign(PyObject* value) {
+  if (IsPlain(value) || PyArray_Check(value) || PyLong_Check(value) || PyFloat_Check(value)) return false;
+  return PyObject_HasAttrString(value, "__array_ufunc__") == 0;
+}
+
+// What `nonlin._others` makes of a call, by one of its functions.
+py::object CalledByOthers(const char* function, PyObject* ufunc, PyObject* const* args, Py_ssize_t given,
+                          PyObject* keywords) {
+  py::tuple inputs(given);
+  for (Py_ssize_t i = 0; i < given; ++i) inputs[i] = py::handle(args[i]);
+  py::dict options;
+  const Py_ssize_t named = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
+  for (Py_ssize_t i = 0; i < named; ++i) options[PyTuple_GET_ITEM(keywords, i)] = py::handle(args[given + i]);
+  return py::module_::import("nonlin._others").attr(function)(py::handle(ufunc), inputs, options);
+}
+
 // What a package makes of a call that none of its arguments took over: dask leaves ufuncs of several results to others. Else
 // the error stays as it is.
 PyObject* CallOthers(PyObject* ufunc, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
   if (UfuncOf(ufunc)->nout == 1 || !PyErr_ExceptionMatches(PyExc_TypeError)) return nullptr;
   PyObject *type, *value, *trace;
   PyErr_Fetch(&type, &value, &trace);
-  PyObject* const result = Guarded([&]() -> py::object {
-    py::tuple inputs(given);
-    for (Py_ssize_t i = 0; i < given; ++i) inputs[i] = py::handle(args[i]);
-    py::dict options;
-    const Py_ssize_t named = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
-    for (Py_ssize_t i = 0; i < named; ++i) options[PyTuple_GET_ITEM(keywords, i)] = py::handle(args[given + i]);
-    return py::module_::import("nonlin._others").attr("of_several_results")(py::handle(ufunc), inputs, options);
-  });
+  PyObject* const result = Guarded([&] { return CalledByOthers("of_several_results", ufunc, args, given, keywords); });
   if (result == Py_NotImplemented) {
     Py_DECREF(result);
     PyErr_Restore(type, value, trace);
@@ -325,6 +335,8 @@ PyObject* Call(PyObject* ufunc, PyObject* const* args, size_t flags, PyObject* k
   refused = false;
   const bool is_plain =
       (!has_others && AreArraysOfOneType(args, given + has_out)) || CastsNothing(args, UfuncOf(ufunc)->nin, given, keywords);
+  if (std::any_of(args, args + std::min<Py_ssize_t>(given, UfuncOf(ufunc)->nin), IsForeign))
+    return Guarded([&] { return CalledByOthers("elementwise", ufunc, args, given, keywords); });
   const ResultScope scope(keywords == nullptr ? LargestSize(args, given) : 0);
   PyObject* const result = (is_plain ? call_ufunc : CallQuietly)(ufunc, args, flags, keywords);
   if (result != nullptr) return result;

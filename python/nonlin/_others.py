@@ -71,6 +71,17 @@ def is_lazy(value: Any) -> bool:
     return hasattr(value, "__dask_graph__") and value.__dask_graph__() is not None
 
 
+def elementwise(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Call a ufunc on values whose packages leave ufuncs to NumPy; the result is of the first one's kind."""
+    given = inputs[: ufunc.nin]
+    names = list(inspect.signature(ufunc).parameters)
+    operands = [plain(n, v) if _is_foreign(v) else v for n, v in zip(names, given, strict=False)]
+    result = ufunc(*operands, *inputs[ufunc.nin :], **keywords)
+    if len(inputs) > ufunc.nin or keywords.get("out") is not None:
+        return result
+    return _of_kind(next(filter(_is_foreign, given)), result)
+
+
 def of_several_results(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     """Call a ufunc that no argument took over, as dask takes none with several results; or NotImplemented."""
     names = list(inspect.signature(ufunc).parameters)[: ufunc.nin]
@@ -84,7 +95,12 @@ def _is_dispatched(value: Any) -> bool:
     dispatch = getattr(type(value), "__array_ufunc__", None)
     if dispatch is None or dispatch is np.ndarray.__array_ufunc__:
         return False
-    return not (_is_pandas(value) or _has_unit(value) or _package(value) == "awkward")
+    return not (_is_pandas(value) or _has_unit(value) or _package(value) in ("awkward", "sparse"))
+
+
+def _is_foreign(value: Any) -> bool:
+    """Whether a value is of another package, which leaves ufuncs to NumPy."""
+    return not hasattr(value, "__array_ufunc__") and type(value) not in _PYTHONS
 
 
 def _has_unit(value: Any) -> bool:
@@ -109,6 +125,17 @@ def _of_pandas(name: str, value: Any) -> Any:
     return value.astype(np.result_type(*dtypes)).to_numpy()
 
 
+def _has_nulls(value: Any) -> bool:
+    """Whether entries are missing in a column, or in a table, of polars or pyarrow."""
+    if _package(value) == "polars":
+        if not hasattr(value, "to_numpy"):  # an expression, or a frame that is lazy
+            return False
+        count = value.null_count()
+        return bool(count if isinstance(count, int) else sum(count.row(0)))
+    columns = [value] if hasattr(value, "null_count") else getattr(value, "columns", [])
+    return any(column.null_count for column in columns)
+
+
 def plain(name: str, value: Any) -> Any:
     """What a value is as an array of NumPy, where nothing is lost by that; NumPy's and Python's own stay as they are."""
     if isinstance(value, np.ma.MaskedArray):
@@ -130,6 +157,14 @@ def plain(name: str, value: Any) -> Any:
                 f"{name} is an awkward array that is ragged or has missing entries; it takes rows of one length: pad them "
                 f"(ak.pad_none, ak.fill_none, ak.to_regular), and leave the padding out by where="
             ) from None
+    if package in ("polars", "pyarrow") and _has_nulls(value):
+        raise TypeError(
+            f"{name} is a {type(value).__name__} of {package} with missing entries; fill them or drop them first"
+        )
+    if package in ("scipy", "sparse"):
+        dense = next((method for method in ("toarray", "todense") if hasattr(value, method)), None)
+        if dense:
+            raise TypeError(f"{name} is a sparse array of {package}; it takes dense ones: pass {name}.{dense}()")
     if is_lazy(value):
         raise TypeError(
             f"{name} is a {package}.{type(value).__name__} that is not computed yet; it takes arrays that are: nonlin.dask "
@@ -152,6 +187,17 @@ def _like_pandas(value: Any, result: Any, axes: set[int]) -> Any:
     return result
 
 
+def _of_kind(value: Any, result: Any) -> Any:
+    """A result as an array of the package that an argument is of: by the array API's standard, or as ufuncs wrap theirs."""
+    if isinstance(result, tuple):
+        return tuple(_of_kind(value, r) for r in result)
+    if not _is_foreign(value) or not (type(result) is np.ndarray or isinstance(result, np.generic)):
+        return result
+    if hasattr(value, "__array_namespace__"):
+        return value.__array_namespace__().asarray(result)
+    return value.__array_wrap__(np.asarray(result)) if hasattr(value, "__array_wrap__") else result
+
+
 def _wrapped(value: Any, result: Any, axes: set[int]) -> Any:
     """A result as the type of an argument, for pandas and subclasses of ndarray."""
     if isinstance(result, tuple):
@@ -160,7 +206,7 @@ def _wrapped(value: Any, result: Any, axes: set[int]) -> Any:
         return _like_pandas(value, result, axes)
     if isinstance(value, np.ndarray) and isinstance(result, np.ndarray):
         return value.__array_wrap__(result)
-    return result
+    return _of_kind(value, result)
 
 
 def _axes(axis: Any, ndim: int) -> set[int]:
@@ -198,7 +244,7 @@ def rows(name: str, arguments: tuple[str, ...], operands: tuple[Any, ...], optio
     _check_labels(arguments, operands)
     given = options if where is None else options | {"where": plain("where", where)}
     result = function(*arrays, *given.values())
-    model = next((v for v in reversed(operands) if _is_pandas(v) or isinstance(v, np.ndarray)), None)
+    model = next((v for v in reversed(operands) if _is_pandas(v) or isinstance(v, np.ndarray) or _is_foreign(v)), None)
     if options.get("out") is not None:
         return result
     return _wrapped(model, result, _axes(options["axis"], max(map(np.ndim, arrays))))
@@ -301,6 +347,9 @@ def losses(name: str, operand: str, target: str, operands: dict[str, Any], optio
         elif _is_pandas(model):
             axes = {options["axis"] % model.ndim} if "axis" in options else set()
             loss = _like_pandas(model, loss, axes)
+    loss = None if loss is None else _of_kind(model, loss)
+    if gradient is not None and options.get("out") is None:
+        gradient = _of_kind(model, gradient)
     if isinstance(results, tuple):
         return loss, gradient
     return gradient if loss is None else loss
