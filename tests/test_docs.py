@@ -5,6 +5,7 @@ import re
 import runpy
 import sys
 import tomllib
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ def test_plain_formula_is_the_function(name: str) -> None:
 
 
 @pytest.mark.parametrize("page", [p for p in sorted(DOCS.glob("*.md")) if blocks(p, "py")], ids=lambda p: p.name)
-def test_programs_with_packages_of_others(page: Path) -> None:
+def test_programs_with_packages_of_others(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of ``py`` stand by themselves, and are skipped where what they import is missing."""
     missing = []
     for block in blocks(page, "py"):
@@ -127,7 +128,9 @@ def test_programs_with_packages_of_others(page: Path) -> None:
         if lacking:
             missing += lacking
             continue
-        exec(compile(block, page.name, "exec"), {"__name__": page.stem})
+        module = types.ModuleType(page.stem)  # numba looks for the names that a function uses there
+        monkeypatch.setitem(sys.modules, page.stem, module)
+        exec(compile(block, page.name, "exec"), vars(module))
     if missing:
         pytest.skip(f"without {', '.join(missing)}")
 
