@@ -40,10 +40,14 @@ bench: $(BUILT)
 bench-peers: $(BUILT)
 	$(WITH_PEERS) $(BIN)/python -m nonlin.bench --peers $(ARGS)
 
+COMPANY := ^(product|attention|training|scikit)
+
 # Writes docs/benchmarks.md, its pictures, and the README's table, from a run of everything, in half an hour.
+# The README's programs run without other libraries, whose threads would disturb those of NumPy's products.
 benchmarks: $(BUILT)
+	$(BIN)/python -m nonlin.bench --full --only "$(COMPANY)" --save build/company.json
 	$(WITH_PEERS) $(BIN)/python -m nonlin.bench --full --seconds 1200 --save build/benchmarks.json --plot docs/roofline.png --bars docs/benchmark.png $(ARGS)
-	$(BIN)/python tools/benchmark_page.py build/benchmarks.json
+	$(BIN)/python tools/benchmark_page.py build/benchmarks.json build/company.json
 
 # The main cases beside NumPy's formulas, kept for each release in bench/history/, and a picture of all releases.
 history: $(BUILT)
@@ -115,7 +119,7 @@ valgrind: $(BUILT)
 
 # The tests that compare with torch, JAX and the benchmark's other contenders, where these can be installed.
 peers: $(BUILT)
-	$(WITH_PEERS) $(SUITE) $(foreach name,bench docs fuzz jax linear_cross_entropy loss_values torch,tests/test_$(name).py) $(ARGS)
+	$(WITH_PEERS) $(SUITE) $(foreach name,bench docs fuzz jax linear_cross_entropy loss_values objects torch,tests/test_$(name).py) $(ARGS)
 
 # The recipes of the documentation, with the packages that they are for; Spark's needs Java too.
 recipes: $(BUILT)

@@ -1,4 +1,4 @@
-"""Write the results of a benchmark run as pages: ``python tools/benchmark_page.py run.json`` (a file of ``--save``).
+"""Write the results of a benchmark run as pages: ``python tools/benchmark_page.py run.json [company.json]`` (of ``--save``).
 
 It writes the page docs/benchmarks.md, and the README's table between the comments that mark it.
 """
@@ -310,13 +310,14 @@ def readme_table(run: Case) -> str:
     return table(["program, time of a step", "nonlin", *peers, "a core taken: nonlin", *peers], rows)
 
 
-def main(path: str) -> None:
-    """Write the page and the table."""
+def main(path: str, company: str | None = None) -> None:
+    """Write the page and the table, which may be of a run of its own, without other libraries in the process."""
     run = json.loads(Path(path).read_text())
+    alone = json.loads(Path(company or path).read_text())
     PAGE.write_text(page(run))
     start, end = "<!-- company -->\n", "\n<!-- /company -->"
     before, _, rest = README.read_text().partition(start)
-    README.write_text(before + start + readme_table(run) + end + rest.partition(end)[2])
+    README.write_text(before + start + readme_table(alone) + end + rest.partition(end)[2])
 
 
 if __name__ == "__main__":
