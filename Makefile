@@ -43,7 +43,7 @@ bench-peers: $(BUILT)
 COMPANY := ^(product|attention|training|scikit)
 
 # Writes docs/benchmarks.md, its pictures, and the README's table, from a run of everything, in half an hour.
-# The README's programs run without other libraries, whose threads would disturb those of NumPy's products.
+# The README's programs run without other libraries in the process.
 benchmarks: $(BUILT)
 	$(BIN)/python -m nonlin.bench --full --only "$(COMPANY)" --save build/company.json
 	$(WITH_PEERS) $(BIN)/python -m nonlin.bench --full --seconds 1200 --save build/benchmarks.json --plot docs/roofline.png --bars docs/benchmark.png $(ARGS)
