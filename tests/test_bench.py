@@ -8,6 +8,7 @@ import json
 import pathlib
 import re
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ceilings, "_seconds", lambda name, source, target: 1e-3)
     programs = [company.between(8, "tanh"), company.attention(9, 4), company.training(6, 5, 4, 3)]
     monkeypatch.setattr(company, "programs", lambda: programs)
-    for name, value in {"SAMPLE": 0, "ROUNDS": 1, "MIN_STEPS": 1, "MAX_STEPS": 2}.items():
+    for name, value in {"SAMPLE": 0, "ROUNDS": 1, "MIN_STEPS": 1, "MAX_STEPS": 2, "PATIENCE": 0}.items():
         monkeypatch.setattr(company, name, value)
 
 
@@ -196,6 +197,29 @@ def test_company_is_measured(tmp_path: pathlib.Path, capsys: pytest.CaptureFixtu
         assert c["ratios"]["NumPy"] > 0
         assert (c["of_parts"] is None) == c["program"].startswith("training")
         assert c["seconds"]["nonlin"]["median"] > 0
+
+
+def test_the_usual_pace_is_that_of_the_quickest_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(np.repeat([1.0, 0.6, 0.7, 0.8, 0.6], 10))
+    monkeypatch.setattr(company, "_timed", lambda step: next(seconds))
+    pace = company.Pace()
+    assert [pace.is_usual() for _ in range(5)] == [True, True, True, False, True]
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(("patience", "counted", "unusual"), [(0, [0, 1], 1), (1e9, [1, 2], 0)])
+def test_rounds_beside_slow_products_are_left_out(
+    patience: float, counted: list[float], unusual: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of the rounds, at whose end products are slow, counts only where there is no patience."""
+    monkeypatch.setattr(company, "PATIENCE", patience)
+    pace = SimpleNamespace(is_usual=iter([True, False, True, True, True, True]).__next__)
+    rounds = iter(range(9))
+    monkeypatch.setattr(company, "_round", lambda *_: ({"nonlin": [float(next(rounds))]}, {}))
+    comparison = company.comparisons()[0]
+    company.compare(comparison, None, 2, pace)
+    assert comparison.seconds == {"nonlin": counted}
+    assert comparison.unusual == unusual
 
 
 @pytest.mark.usefixtures("tiny")
@@ -524,7 +548,7 @@ def test_page(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool.main(str(saved))
     text = page.read_text()
     for part in (
-        "| product, tanh, product, 8 wide, a core taken |",
+        "| product, tanh, product, 8 wide, a core taken",
         "## Elementwise, 9 elements",
         "| softmax, `out=` |",
         "## Rows, 4x5 axis=0",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nonlin.bench import cases
+from nonlin.bench.company import PATIENCE, USUAL
 from nonlin.bench.report import ACCURATE, error_text, geometric_mean, nearest_sentence
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +64,10 @@ timed as a whole, and so is torch doing all of it. *a core taken*: beside anothe
 apart*: with a pause between the steps. *Of parts*: the time of a step over that of its products alone and its call alone on
 one thread. The training step is a network with gelu and cross-entropy, forward, backward and gradient descent;
 scikit-learn's is an epoch of `MLPClassifier((256, 128))` on its digits, with nonlin's functions in the place of its own.
+
+The processors of a virtual machine may be two cores beside each other now, two threads of one core or cores of two dies a
+minute later. A round counts if a product on two threads takes at most {usual} times its least time before and after it. Where
+this did not come within {patience:.0f} seconds, every round counts, and the program has a star.
 
 {company}
 
@@ -171,7 +176,7 @@ def company_table(run: Case, circumstances: Iterable[str] = ()) -> str:
     peers = list(dict.fromkeys(peer for c in chosen for peer in c["ratios"]))
     rows = [
         [
-            f"{c['program']}, {c['circumstance']}",
+            f"{c['program']}, {c['circumstance']}" + " \\*" * bool(c["unusual_rounds"]),
             duration(c["seconds"]["nonlin"]["median"]),
             *(factor(c["ratios"][peer]) if peer in c["ratios"] else "" for peer in peers),
             "" if c["of_parts"] is None else f"{c['of_parts']:.2f}x",
@@ -270,6 +275,8 @@ def page(run: Case) -> str:
         machine=machine(run),
         accurate=ACCURATE,
         company=company_table(run),
+        usual=USUAL,
+        patience=PATIENCE,
         nearest=nearest_peer(run),
         peers=peers_table(run),
         ceilings=ceilings(run),

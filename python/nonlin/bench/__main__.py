@@ -195,9 +195,10 @@ def main(arguments: list[str] | None = None) -> int:
     columns = TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=len(in_company) + len(visits))
+        pace = company.Pace()
         for comparison in in_company:
             progress.update(task, description=comparison.name)
-            company.compare(comparison, torch, rounds)
+            company.compare(comparison, torch, rounds, pace)
             progress.advance(task)
         start, others = time.perf_counter(), measure.others_cpu()
         for number, measurement in enumerate(visits):

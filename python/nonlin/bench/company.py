@@ -3,6 +3,9 @@
 NumPy's products have threads of their own, which want the same cores. A call that is fast alone may wait for them, or hold
 them up; none of this shows when it is measured by itself. So each program is timed as a whole, in three circumstances: on an
 idle machine, beside a process that keeps one core busy, and with its steps a millisecond apart.
+
+The processors of a virtual machine may be two cores beside each other now, two threads of one core or cores of two dies a
+minute later: a product on two threads then takes 1.5 times as long. Only rounds beside products of the usual time count.
 """
 
 import contextlib
@@ -25,11 +28,14 @@ from nonlin import reference
 from nonlin.bench.cases import Array
 
 Step = Callable[[], Any]
+Times = dict[str, list[float]]  # seconds of steps, by name
 
 CIRCUMSTANCES = ("alone", "a core taken", "1 ms apart")
 SAMPLE = 0.03  # seconds of steps in a row; the first do not count, as the contender before may disturb them
 WARM_UP, ROUNDS, MIN_STEPS, MAX_STEPS = 0.3, 10, 2, 200
 PAUSE = 1e-3
+USUAL = 1.25  # times the least time of a product
+PATIENCE = 20.0  # seconds for which rounds of a program are left out when the product takes longer
 RATE = 1e-9  # of learning: so small that the work is the same in every step
 
 
@@ -57,9 +63,9 @@ class Comparison:
 
     program: Program
     circumstance: str
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    products: list[float] = field(default_factory=list)  # alone
-    calls: list[float] = field(default_factory=list)  # alone, on one thread
+    seconds: Times = field(default_factory=dict)
+    parts: Times = field(default_factory=dict)  # of a step of nonlin's, each alone, the call on one thread
+    unusual: int = 0  # rounds that count although a product took more than its usual time
 
     @property
     def name(self) -> str:
@@ -75,7 +81,7 @@ class Comparison:
 
     def of_parts(self) -> float | None:
         """The time of a step over that of its parts."""
-        return self.median() / float(np.median(self.products) + np.median(self.calls)) if self.calls else None
+        return self.median() / sum(float(np.median(times)) for times in self.parts.values()) if self.parts else None
 
 
 def of_nonlin() -> SimpleNamespace:
@@ -275,16 +281,19 @@ def busy_process() -> Iterator[None]:
             process.kill()
 
 
+def _timed(step: Step) -> float:
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
 def _sample(step: Step, pause: float) -> list[float]:
     """The times of some steps in a row."""
     times: list[float] = []
     begin = time.perf_counter()
     while True:
-        start = time.perf_counter()
-        step()
-        end = time.perf_counter()
-        times.append(end - start)
-        if len(times) >= MAX_STEPS or (end - begin > SAMPLE and len(times) >= MIN_STEPS):
+        times.append(_timed(step))
+        if len(times) >= MAX_STEPS or (time.perf_counter() - begin > SAMPLE and len(times) >= MIN_STEPS):
             return times[int(WARM_UP * len(times)) :]
         if pause:
             time.sleep(pause)
@@ -305,19 +314,49 @@ def compared_loops(program: Program, torch: Any) -> dict[str, Loop]:
     return loops
 
 
-def compare(comparison: Comparison, torch: Any = None, rounds: int = ROUNDS) -> None:
+class Pace:
+    """The time of a product, and the least one so far."""
+
+    def __init__(self) -> None:
+        self._a, self._out = _normal(256, 256), np.empty((256, 256), np.float32)
+        self._least = np.inf
+
+    def is_usual(self) -> bool:
+        """Whether a product takes about its least time now."""
+        seconds = min(_timed(lambda: np.matmul(self._a, self._a, out=self._out)) for _ in range(10))
+        self._least = min(self._least, seconds)
+        return seconds <= USUAL * self._least
+
+
+def compare(comparison: Comparison, torch: Any, rounds: int, pace: Pace) -> None:
     """Time a program: every contender in turn, round after round."""
     loops = compared_loops(comparison.program, torch)
-    pause = PAUSE if comparison.circumstance == "1 ms apart" else 0
-    with busy_process() if comparison.circumstance == "a core taken" else contextlib.nullcontext():
-        for _ in range(rounds):
-            for name, loop in loops.items():
-                comparison.seconds.setdefault(name, []).extend(_sample(loop.step, pause))
-            ours = loops["nonlin"]
-            if ours.products is not None and ours.call is not None:
-                with nonlin.num_threads(1):
-                    comparison.products += _sample(ours.products, pause)
-                    comparison.calls += _sample(ours.call, pause)
+    counted, end = 0, time.perf_counter() + PATIENCE
+    while counted < rounds:
+        usual = pace.is_usual()
+        if not usual and time.perf_counter() < end:
+            continue
+        times, parts = _round(loops, comparison.circumstance)
+        usual = pace.is_usual() and usual
+        if usual or time.perf_counter() >= end:
+            for name, seconds in times.items():
+                comparison.seconds.setdefault(name, []).extend(seconds)
+            for name, seconds in parts.items():
+                comparison.parts.setdefault(name, []).extend(seconds)
+            comparison.unusual += not usual
+            counted += 1
+
+
+def _round(loops: dict[str, Loop], circumstance: str) -> tuple[Times, Times]:
+    """The times of some steps of each contender, and of the parts of nonlin's."""
+    pause = PAUSE if circumstance == "1 ms apart" else 0
+    with busy_process() if circumstance == "a core taken" else contextlib.nullcontext():
+        times = {name: _sample(loop.step, pause) for name, loop in loops.items()}
+        ours, parts = loops["nonlin"], {}
+        if ours.products is not None and ours.call is not None:
+            with nonlin.num_threads(1):
+                parts = {"products": _sample(ours.products, pause), "call": _sample(ours.call, pause)}
+    return times, parts
 
 
 def peers(comparisons: list[Comparison]) -> list[str]:
@@ -339,6 +378,7 @@ def as_json(comparisons: list[Comparison]) -> list[dict[str, Any]]:
             "seconds": {name: spread(times) for name, times in c.seconds.items()},
             "ratios": {peer: c.ratio(peer) for peer in c.seconds if peer != "nonlin"},
             "of_parts": c.of_parts(),
+            "unusual_rounds": c.unusual,
         }
         for c in comparisons
     ]

@@ -160,9 +160,12 @@ def print_tables(run: Run, console: Console) -> None:
 def company_table(comparisons: list[company.Comparison]) -> Table:
     """Programs, in all circumstances."""
     peers = [peer for peer in company.peers(comparisons) if peer != "nonlin"]
+    caption = "time: of a step, median. of parts: over its products alone and its call alone on one thread"
+    if any(c.unusual for c in comparisons):
+        caption += "\n*: beside products that took longer than usual, as the cores were busy or far apart"
     table = Table(
         title="In company",
-        caption="time: of a step, median. of parts: over its products alone and its call alone on one thread",
+        caption=caption,
         title_justify="left",
         title_style="bold",
     )
@@ -174,7 +177,13 @@ def company_table(comparisons: list[company.Comparison]) -> Table:
         ratios = [c.ratio(peer) for peer in peers]
         cells = ["" if ratio is None else _ratio(ratio) for ratio in ratios]
         parts = c.of_parts()
-        table.add_row(c.program.name, c.circumstance, duration(c.median()), *cells, "" if parts is None else f"{parts:.2f}x")
+        table.add_row(
+            c.program.name + "*" * bool(c.unusual),
+            c.circumstance,
+            duration(c.median()),
+            *cells,
+            "" if parts is None else f"{parts:.2f}x",
+        )
     return table
 
 
