@@ -66,8 +66,8 @@ one thread. The training step is a network with gelu and cross-entropy, forward,
 scikit-learn's is an epoch of `MLPClassifier((256, 128))` on its digits, with nonlin's functions in the place of its own.
 
 The processors of a virtual machine may be two cores beside each other now, two threads of one core or cores of two dies a
-minute later. A round counts if a product on two threads takes at most {usual} times its least time before and after it. Where
-this did not come within {patience:.0f} seconds, every round counts, and the program has a star.
+minute later. A round counts if a product on two threads takes at most {usual} times its least time before and after it.
+Where that did not come within {patience:.0f} seconds, every round counts, and the program has a star.
 
 {company}
 
