@@ -307,6 +307,7 @@ def test_pictures_are_written(tmp_path: pathlib.Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(ceilings.Ceilings, "median_bandwidth", lambda self: {2**15: {"copy": 1e10}})
     assert run("--only", "^(relu|softmax) ", "--plot", str(roofline), "--bars", str(bars)) == 0
     assert roofline.read_bytes().startswith(b"\x89PNG")
+    assert b"PLTE" in roofline.read_bytes()[:200]  # few colours: a small file
     assert "<svg" in bars.read_text()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from nonlin.bench.plot import DPI, spread
+from nonlin.bench.plot import save, spread
 
 FOLDER = Path(__file__).parents[1] / "bench" / "history"
 FONT, LINE = 8, 0.16  # of a label: points, inches
@@ -78,7 +78,7 @@ def draw(runs: dict[str, dict[str, Ratios]]) -> Figure:
 def main(folder: Path = FOLDER) -> None:
     """Draw all files of a folder."""
     files = sorted(folder.glob("*.json"), key=number)
-    draw({file.stem: ratios(json.loads(file.read_text())) for file in files}).savefig(folder / "history.png", dpi=DPI)
+    save(draw({file.stem: ratios(json.loads(file.read_text())) for file in files}), folder / "history.png")
 
 
 if __name__ == "__main__":

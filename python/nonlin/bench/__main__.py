@@ -229,9 +229,9 @@ def main(arguments: list[str] | None = None) -> int:
         report.print_tables(run, copy)
         page.save(options.html, figures, copy.export_html(inline_styles=True, code_format="{code}"), changes)
     if options.plot and chosen:
-        plot.roofline(run).savefig(options.plot, dpi=plot.DPI)
+        plot.save(plot.roofline(run), options.plot)
     if options.bars and chosen:
-        plot.bars(run).savefig(options.bars, dpi=plot.DPI)
+        plot.save(plot.bars(run), options.bars)
     failures = [failure for m in run.measurements for failure in sorted(m.failures)]
     for failure in failures:
         print("results disagree:", failure, file=sys.stderr)
