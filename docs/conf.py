@@ -3,11 +3,13 @@
 import sys
 from pathlib import Path
 
+from numpydoc.xref import DEFAULT_LINKS
 from sphinx.application import Sphinx
 
 import nonlin
 
 sys.path.insert(0, str(Path(__file__).parent))
+import mathematics
 from api import pages
 from pictures import Pictures
 
@@ -16,13 +18,24 @@ author = "nonlin developers"
 copyright = f"2026, {author}"
 version = release = nonlin.__version__
 
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx_design"]
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.extlinks",
+    "sphinx_design",
+]
 exclude_patterns = ["build"]
 nitpicky = True
+default_role = "autolink"  # names of functions in docstrings are links, those of arguments are not
+autosummary_generate = False
+nitpick_ignore_regex = [("py:obj", r"(asyncio|numpy)\..*")]  # of others: names without a link
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"nonlin {version}"
-html_static_path = ["static"]
+html_static_path = ["static", "generated/fonts"]
+html_math_renderer = "mathml"
 html_css_files = ["nonlin.css"]
 html_theme_options = {
     "navbar_align": "left",
@@ -41,6 +54,14 @@ myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 numpydoc_show_class_members = False  # autodoc shows them, on the page of the class
 autodoc_default_options = {"members": True}
+# Of the words in the types of arguments, NumPy's own are links; no inventory of names is loaded for them.
+extlinks = {"numpy": ("https://numpy.org/doc/stable/%s", None)}
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"
+numpydoc_xref_aliases = {word: word for word in DEFAULT_LINKS} | {
+    "array_like": ":numpy:`array_like <glossary.html#term-array_like>`",
+    "ndarray": ":numpy:`ndarray <reference/generated/numpy.ndarray.html>`",
+}
 
 generated = Path(__file__).parent / "generated"
 generated.mkdir(exist_ok=True)
@@ -57,3 +78,4 @@ for file_name, text in made.items():
 def setup(app: Sphinx) -> None:
     """Add what the pages use."""
     app.add_directive("pictures", Pictures)
+    mathematics.setup(app)
