@@ -1,5 +1,6 @@
 """The pages of the public API, made from the package and its tables: a function is documented by being public."""
 
+import ast
 import importlib
 import inspect
 import re
@@ -392,6 +393,24 @@ def engines() -> list[str]:
     ]
 
 
+EXAMPLES = """\
+Programs of a hundred lines, in the folder ``examples``. Each prints what it finds, and fails where that is worse than it
+promises; the tests run them all. The pictures are drawn by the programs as these pages are made.
+"""
+
+
+def examples() -> list[str]:
+    """The programs: what each says of itself, what it draws, and its text."""
+    lines = [*heading("Examples", "="), EXAMPLES]
+    for path in sorted((HERE.parent / "examples").glob("*.py")):
+        text = path.read_text()
+        lines += [*heading(path.name), ast.get_docstring(ast.parse(text)) or "", ""]
+        if '"--plot"' in text:
+            lines += [f".. pictures:: example-{path.stem}", ""]
+        lines += [".. dropdown:: The program", "", f"   .. literalinclude:: ../../examples/{path.name}", ""]
+    return lines
+
+
 def pages() -> dict[str, str]:
     """Return all pages, by file name."""
     elementwise = [name for name, row in activations().items() if not row["form_of"]]
@@ -413,6 +432,7 @@ def pages() -> dict[str, str]:
         [*losses(), LINEAR],
     )
     found["engines"] = engines()
+    found["examples"] = examples()
     found["all_formulas"] = all_formulas()
     texts = {f"{name}.rst": "\n".join(lines) for name, lines in found.items()}
     return texts | {"errors.txt": "\n".join(all_errors())}  # which docs/accuracy.md includes

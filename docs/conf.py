@@ -18,14 +18,8 @@ author = "nonlin developers"
 copyright = f"2026, {author}"
 version = release = nonlin.__version__
 
-extensions = [
-    "myst_parser",
-    "numpydoc",
-    "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
-    "sphinx.ext.extlinks",
-    "sphinx_design",
-]
+extensions = ["myst_parser", "numpydoc", "sphinx_design"]
+extensions += ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.extlinks"]
 exclude_patterns = ["build"]
 nitpicky = True
 default_role = "autolink"  # names of functions in docstrings are links, those of arguments are not

@@ -1,9 +1,14 @@
 """The pictures of pages that are written by hand, of the same kind as those of `figures`."""
 
+import contextlib
 import functools
+import io
 import re
+import runpy
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import matplotlib as mpl
 import numpy as np
@@ -392,6 +397,57 @@ def calibration(when: str) -> Drawing:
     axes.plot([0, 1], [0, 1], "--", color=INK, linewidth=1)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     return figure, f"share of right predictions by their probability, {title}, beside the diagonal"
+
+
+# Examples
+
+
+@kind
+def example(name: str) -> Drawing:
+    """What a program of the folder draws when it is run."""
+    from threadpoolctl import threadpool_limits  # which comes with scikit-learn
+
+    file = str(HERE.parent / "examples" / f"{name}.py")
+    drawn: list[Figure] = []
+    with (
+        mock.patch.object(sys, "argv", [file, "--plot", "picture.svg"]),
+        mock.patch.object(Figure, "savefig", lambda figure, _: drawn.append(figure)),
+        contextlib.redirect_stdout(io.StringIO()),
+        mpl.rc_context({"font.size": 8, "axes.titlesize": 8.5}),  # three panels have the width of a page
+        threadpool_limits(1),  # of BLAS: the matrices are small, and on busy cores threads that wait take much longer
+    ):
+        draw = runpy.run_path(file, run_name="__main__")["draw"]
+    (figure,) = drawn
+    figure.set_size_inches(8.4, 2.9)
+    return figure, draw.__doc__.removeprefix("Draw ")
+
+
+# Reliability
+
+
+@kind
+def checks() -> Drawing:
+    """How much of each check passed and failed, of the table that the last run of all checks wrote."""
+    rows = next(body for heading, _, body in tables(HERE / "reliability.md") if heading == "Last results")
+    counted = []
+    for _, command, _, result, _ in rows:
+        numbers = {word: sum(map(int, re.findall(rf"(\d+) {word}", result))) for word in ("passed", "c", "failed", "wrong")}
+        wrong = numbers["failed"] + numbers["wrong"]
+        right = numbers["passed"] + numbers["c"] - numbers["wrong"]  # cases or calls, the wrong ones among them
+        found = re.search(r"make [\w-]+", command)
+        if right and found:
+            counted.append((found[0], right, wrong))
+    figure, axes = panel("what passed", "tests, or random calls", size=(3.9, 1.0 + 0.24 * len(counted)))
+    for i, (_, right, wrong) in enumerate(counted):
+        axes.barh(i, right - 1, left=1, height=0.62, color=ORANGE if wrong else BLUE)
+        text = f"{right:,}" + (f", and {wrong} not" if wrong else "")
+        axes.annotate(text, (right, i), (3, 0), textcoords="offset points", va="center", fontsize=8)
+    axes.set(xscale="log", xlim=(1, 4e6), ylim=(len(counted) - 0.4, -0.6))
+    axes.set_yticks(range(len(counted)), [what for what, _, _ in counted])
+    axes.set_xticks([1, 100, 10_000, 1_000_000], ["1", "100", "10,000", "1,000,000"])
+    axes.grid(visible=False, axis="y")
+    said = "; ".join(f"{what} {right}" + (f", {wrong} not" if wrong else "") for what, right, wrong in counted)
+    return figure, f"Bars: tests or random calls that passed, by check. {said}"
 
 
 # What to expect: five panels of the benchmark's tables

@@ -12,12 +12,12 @@ from sphinx.application import Sphinx
 
 FONTS = Path(__file__).parent / "generated" / "fonts"
 CONVERTER = LatexToMathML()
-# Letters and signs, Greek, punctuation, arrows and operators, brackets; italics, into which browsers turn letters; sans serif.
+# Letters, Greek, punctuation, arrows, operators, brackets; italics, into which browsers turn letters; sans serif.
 RANGES = "20-7e a0-f7 391-3d6 2010-2040 2061-2064 210e-210e 2190-22ff 27e0-27ff 1d434-1d467 1d5a0-1d5d3 1d6e2-1d71b"
 
 
 def mathml(latex: str, *, block: bool) -> str:
-    """A formula; a row's further distance, as in ``\\\\[2ex]``, is left out, as the converter knows none."""
+    """A formula; the converter knows no distance after the end of a row, such as 2ex in brackets: it is left out."""
     return str(CONVERTER.convert_with_local_state(re.sub(r"\\\\\[[\w.]+\]", r"\\\\", latex), displaystyle=block))
 
 

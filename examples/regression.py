@@ -82,7 +82,8 @@ def draw(
         nl.sigmoid(steps)[np.newaxis], extent=ends, aspect="auto", cmap="coolwarm_r", vmin=0, vmax=1, alpha=0.5
     )
     for kind, colour, name in ((0, "#b40426", "malignant"), (1, "#3b4cc0", "benign")):
-        decision.plot(logits[benign == kind], across[benign == kind], ".", color=colour, label=name)
+        points = logits[benign == kind], across[benign == kind]
+        decision.plot(*points, "o", color=colour, markersize=4.5, markeredgecolor="white", markeredgewidth=0.5, label=name)
     decision.axvline(0, color="black", linewidth=1)
     decision.set(title="tumours, test set", xlabel="logit", ylabel="largest variation besides")
     decision.legend(loc="lower left")
