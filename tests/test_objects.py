@@ -202,6 +202,25 @@ def test_cell(name: str, column: Callable[[Any], Any]) -> None:
     assert outcome(column, name, told) == told
 
 
+def test_results_of_the_length_of_a_series_are_series() -> None:
+    """Two from one call too, which polars computes none of; with the name of the first."""
+    pl = pytest.importorskip("polars")
+    x, y = pl.Series("x", ROW), pl.Series("y", [0.0, 1.0, 1.0])
+    pairs = [
+        (nl.swiglu_backward(1.0, x, y), nl.swiglu_backward(1.0, ROW, y.to_numpy())),
+        (
+            nl.binary_cross_entropy_with_logits_with_grad(x, y, reduction="none"),
+            nl.binary_cross_entropy_with_logits_with_grad(ROW, y.to_numpy(), reduction="none"),
+        ),
+    ]
+    for found, right in pairs:
+        for a, b in zip(found, right, strict=True):
+            assert (kind(a), a.name) == ("polars.Series", "x")
+            np.testing.assert_array_equal(a.to_numpy(), b)
+    with pytest.raises(TypeError, match="up is a Series of polars with missing entries"):
+        nl.swiglu_backward(1.0, x, pl.Series([1.0, None, 2.0]))
+
+
 def test_loops_of_a_ufunc() -> None:
     """They stand where C finds those of NumPy's, and compute what a call does."""
     head = object.__basicsize__

@@ -1,5 +1,6 @@
 """Arrays of other packages: their meaning is kept, or they are refused by name."""
 
+import inspect
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -207,6 +208,27 @@ def test_units_are_refused(f: Callable[..., Any]) -> None:
     for x in (Quantity(), np.ones(3).view(QuantityArray)):
         with pytest.raises(TypeError, match=r"(x|y) is a quantity of tests; it takes numbers without a unit"):
             f(x) if f in FORWARD else f(np.ones(() if f is nl.logsumexp_backward else 3), x)
+
+
+class Refusing(Quantity):
+    """A quantity whose package knows no ufuncs but NumPy's own."""
+
+    def __array_ufunc__(self, *_: Any, **__: Any) -> Any:
+        return NotImplemented
+
+
+@pytest.mark.parametrize("name", [name for name, f in vars(nl).items() if isinstance(f, np.ufunc)])
+def test_units_are_refused_elementwise(name: str) -> None:
+    """With a word on what to do, which the package's own error lacks."""
+    f = getattr(nl, name)
+    for k, argument in enumerate([*inspect.signature(f).parameters][: f.nin]):
+        given = [np.ones(3)] * f.nin
+        given[k] = Refusing()
+        with pytest.raises(TypeError, match=rf"{argument} is a quantity of tests; .* pass {argument}.magnitude"):
+            f(*given)
+    if f.nout == 1:
+        with pytest.raises(TypeError, match=r"out is a quantity of tests; .* pass out\.magnitude"):
+            f(*[np.ones(3)] * f.nin, out=Refusing())
 
 
 @forward_functions

@@ -303,13 +303,14 @@ py::object CalledByOthers(const char* function, PyObject* ufunc, PyObject* const
   return py::module_::import("nonlin._others").attr(function)(py::handle(ufunc), inputs, options);
 }
 
-// What a package makes of a call that none of its arguments took over: dask leaves ufuncs of several results to others. Else
-// the error stays as it is.
+// What is made of a call that the package of an argument refused, as dask and polars refuse ufuncs of several results; or
+// an error that says more. Else the error stays as it is.
 PyObject* CallOthers(PyObject* ufunc, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
-  if (UfuncOf(ufunc)->nout == 1 || !PyErr_ExceptionMatches(PyExc_TypeError)) return nullptr;
+  const bool is_refusal = PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_NotImplementedError);
+  if (NamesOf(ufunc) == nullptr || !is_refusal) return nullptr;
   PyObject *type, *value, *trace;
   PyErr_Fetch(&type, &value, &trace);
-  PyObject* const result = Guarded([&] { return CalledByOthers("of_several_results", ufunc, args, given, keywords); });
+  PyObject* const result = Guarded([&] { return CalledByOthers("refused", ufunc, args, given, keywords); });
   if (result == Py_NotImplemented) {
     Py_DECREF(result);
     PyErr_Restore(type, value, trace);

@@ -82,12 +82,18 @@ def elementwise(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, An
     return _of_kind(next(filter(_is_foreign, given)), result)
 
 
-def of_several_results(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-    """Call a ufunc that no argument took over, as dask takes none with several results; or NotImplemented."""
-    names = list(inspect.signature(ufunc).parameters)[: ufunc.nin]
-    given = dict(zip(names, inputs, strict=False))
-    engine = engine_of(inputs)
-    return NotImplemented if engine is None or keywords or len(inputs) != ufunc.nin else engine(ufunc.__name__, given, {})
+def refused(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """What is made of a call that the package of an argument refused; or NotImplemented, which leaves its error."""
+    given = dict(zip(inspect.signature(ufunc).parameters, inputs, strict=False))
+    for name, value in (given | keywords).items():
+        if _has_unit(value):
+            plain(name, value)  # which raises
+    if ufunc.nout == 1 or keywords or len(inputs) != ufunc.nin:
+        return NotImplemented
+    if engine := engine_of(inputs):
+        return engine(ufunc.__name__, given, {})
+    column = next(filter(_is_column, inputs), None)
+    return NotImplemented if column is None else _of_kind(column, ufunc(*(plain(n, v) for n, v in given.items())))
 
 
 def _is_dispatched(value: Any) -> bool:
@@ -107,6 +113,11 @@ def _has_unit(value: Any) -> bool:
     return (hasattr(value, "magnitude") and hasattr(value, "units")) or (
         isinstance(value, np.ndarray) and hasattr(value, "unit")
     )
+
+
+def _is_column(value: Any) -> bool:
+    """Whether a value is a Series of polars."""
+    return _package(value) == "polars" and type(value).__name__ == "Series"
 
 
 def _of_pandas(name: str, value: Any) -> Any:
@@ -191,6 +202,8 @@ def _of_kind(value: Any, result: Any) -> Any:
     """A result as an array of the package that an argument is of: by the array API's standard, or as ufuncs wrap theirs."""
     if isinstance(result, tuple):
         return tuple(_of_kind(value, r) for r in result)
+    if _is_column(value):
+        return type(value)(value.name, result) if np.shape(result) == value.shape else result
     if not _is_foreign(value) or not (type(result) is np.ndarray or isinstance(result, np.generic)):
         return result
     if hasattr(value, "__array_namespace__"):
