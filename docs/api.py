@@ -57,8 +57,8 @@ def indented(lines: Iterable[str], depth: int = 3) -> list[str]:
     return [" " * depth + line if line else "" for line in lines]
 
 
-def table(head: Iterable[str], body: Iterable[Iterable[str]], widths: str = "auto") -> list[str]:
-    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
+def table(head: Iterable[str], body: Iterable[Iterable[str]], kind: str = "") -> list[str]:
+    lines = [".. list-table::", "   :header-rows: 1", "   :widths: auto", *([f"   :class: {kind}"] if kind else []), ""]
     for cells in (head, *body):
         lines += [f"   {'-' if i else '* -'} {cell}".replace("   - ", "     - ") for i, cell in enumerate(cells)]
     return [*lines, ""]
@@ -104,7 +104,7 @@ def our_value(name: str, point: Any, dtype: Any, module: Any = nl) -> Any:
 
 
 def joined(value: Any) -> str:
-    return ", ".join(f"{float(v):.6g}" for v in np.atleast_1d(np.asarray(value, np.float64)))
+    return ", ".join(f"``{float(v):.6g}``" for v in np.atleast_1d(np.asarray(value, np.float64)))
 
 
 def formula(name: str) -> list[str]:
@@ -124,12 +124,12 @@ def formula(name: str) -> list[str]:
             our_value(name, point, np.float32),
             our_value(name, point, np.float64, reference),
         )
-        body.append([f"``{joined(point)}``", *(f"``{joined(value)}``" for value in results)])
+        body.append([joined(point), *map(joined, results)])
     return [
         *lines,
         "In float32, where the plain formula loses digits:",
         "",
-        *table(["at", "plain formula", "nonlin", "exact value"], body),
+        *table(["at", "plain formula", "nonlin", "exact value"], body, "numbers"),
         f"The plain formula is{told}",
         "",
         ".. code-block:: python",
@@ -177,7 +177,7 @@ def accuracy(names: Iterable[str]) -> list[str]:
         "10\\ :sup:`8` of float64; 0.5 is correct rounding. Near a zero of the derivative the unit is that of its largest",
         "term.",
         "",
-        *table(["function", "dtype", "bound", "found", "at"], body),
+        *table(["function", "dtype", "bound", "found", "at"], body, "numbers"),
     ]
 
 
@@ -206,7 +206,7 @@ def special(name: str) -> list[str]:
         y = function(name)(point)
         slope = backward(1.0, y if "y" in row["backward_inputs"] else point)
         body.append([number(point), number(y), number(slope)])
-    return [*heading("Special values"), *table(head, body)]
+    return [*heading("Special values"), *table(head, body, "numbers")]
 
 
 def activation(name: str, forms: list[str]) -> list[str]:
@@ -265,8 +265,8 @@ def rows_page(name: str) -> list[str]:
     lines += [*heading("Formula"), *formula(name), *heading("Call"), ".. currentmodule:: nonlin", "", *calls(ROWS[name])]
     lines += [*heading("Types"), TYPES]
     if name != "pieces":
-        body = [[what, f"``{joined(row)}``", f"``{joined(getattr(nl, name)(row))}``"] for what, row in ROW_VALUES.items()]
-        lines += [*heading("Special values"), *table(["row with", "row", f"``{name}``"], body)]
+        body = [[what, joined(row), joined(getattr(nl, name)(row))] for what, row in ROW_VALUES.items()]
+        lines += [*heading("Special values"), *table(["row with", "row", f"``{name}``"], body, "numbers")]
         lines += elsewhere(name)
     return lines
 
