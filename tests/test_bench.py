@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import nonlin as nl
-from nonlin import _core
+from nonlin import _core, reference
 from nonlin.bench import accuracy, cases, ceilings, company, contenders, with_litert, with_numba, with_onnxruntime
 
 from .oracle import FUNCTIONS, SLACK
@@ -68,6 +68,18 @@ def test_every_function_has_a_case() -> None:
     assert "softmax 64x8x128x128 axis=1" in {case.name for case in cases.rows()}
     functions = {case.key.removesuffix("_backward") for case in [*cases.elementwise(), *cases.losses()]}
     assert functions >= cases.WITHOUT_EXPONENTIAL
+
+
+@pytest.mark.parametrize("name", [row["name"] for row in _core.losses() if "logits" in row["arguments"]])
+def test_formulas_that_run_bare_warn_of_no_certain_logits(name: str) -> None:
+    row = next(row for row in _core.losses() if row["name"] == name)
+    for entry in (row["name"], row["name"] + "_backward", *([row["name"] + "_with_grad"] if row["with_grad"] else [])):
+        formula = getattr(reference, entry).__wrapped__
+        for dtype, sign in itertools.product(("float32", "float64"), (1, -1)):
+            logits, y = sign * np.array([[800, 0.5], [-1, 900]], dtype), np.eye(2, dtype=dtype)
+            given = {"logits": logits, "targets": y, "p": y * 0.5 + 0.25, "grad": 1.0}
+            result = formula(*(given[n] for n in (["grad"] * entry.endswith("_backward") + row["arguments"])))
+            assert not np.isnan(np.sum(result[0] if isinstance(result, tuple) else result))
 
 
 def test_bytes() -> None:
