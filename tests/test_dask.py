@@ -276,6 +276,20 @@ def test_several_results(name: str, rng: np.random.Generator) -> None:
     grad, gate, up = rng.standard_normal((3, *SHAPE))
     for f in (getattr(nl, name), getattr(nd, name)):
         assert_same_bits(computed(f(lazy(grad), lazy(gate, 3), up[0])), getattr(nl, name)(grad, gate, up[0]))
+    for dtype in FLOATS:  # which numbers do not widen
+        narrow = grad.astype(dtype)
+        got = computed(getattr(nd, name)(1.0, lazy(narrow), 2))
+        assert_same_bits(got, getattr(nl, name)(1.0, narrow, 2))
+
+
+@pytest.mark.parametrize("name", ["softmax_from", "log_softmax_from"])
+def test_pieces_without_entries(name: str, rng: np.random.Generator) -> None:
+    for dtype in FLOATS:
+        x = rng.standard_normal(SHAPE).astype(dtype)
+        m, r = nl.logsumexp_partial(x)
+        y = getattr(nd, name)(da.from_array(x, chunks=((2, 0, 4), (0, 2, 0, 3))), m, r)
+        assert y.dtype == getattr(nl, name)(x, m, r).dtype
+        assert_same_bits(computed(y), getattr(nl, name)(x, m, r))
 
 
 # Losses
@@ -495,7 +509,14 @@ AT_ONCE: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
         lambda: nd.nll_loss_backward(X[:, 0], X, T),
     ),
     "p and q": (ValueError, r"p has shape \(6,\)", lambda: nd.kl_divergence(X[:, 0], X)),
-    "no option": (TypeError, "unexpected keyword", lambda: nd.softmax(X, out=None)),
+    "no option": (TypeError, r"softmax\(\) got an unexpected keyword", lambda: nd.softmax(X, out=None)),
+    "no x": (TypeError, "x has dtype object", lambda: nd.softmax(None)),
+    "no words": (TypeError, "x has dtype <U1", lambda: nd.softmax("a")),
+    "no logits": (TypeError, "logits has dtype object", lambda: nd.cross_entropy(None, T)),
+    "no targets": (TypeError, "targets has dtype object", lambda: nd.cross_entropy(X, None)),
+    "no grad": (TypeError, "grad has dtype object", lambda: nd.cross_entropy_backward(None, X, T)),
+    "lazy scale": (TypeError, "scale is a Array, which is not computed", lambda: nd.softmax(X, scale=da.asarray(2.0))),
+    "lazy option": (TypeError, "z_loss is a Array", lambda: nd.cross_entropy(X, T, z_loss=da.asarray(0.1))),
 }
 
 

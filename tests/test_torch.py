@@ -194,6 +194,26 @@ def test_types_are_those_of_numpy() -> None:
     assert nlt.elu(x, torch.full((3,), 0.5, dtype=torch.float64)).dtype == torch.float64
 
 
+WHOLE = ["bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda module, a, b, rows: module.swiglu(a, b),
+        lambda module, a, b, rows: module.leaky_relu(a, b),
+        lambda module, a, b, rows: module.kl_divergence(a, b),
+        lambda module, a, b, rows: module.linear_cross_entropy(a, b, rows),
+    ],
+    ids=["gated", "parameter", "rows", "linear"],
+)
+def test_integers_beside_floats_have_the_types_of_numpy(call: Any) -> None:
+    one, rows = np.eye(2), np.array([0, 1])
+    for a, b in itertools.permutations([*WHOLE, "float16", "float32", "float64"], 2):
+        expected = np.asarray(call(nl, one.astype(a), one.astype(b), rows))
+        assert_same_bits(array(call(nlt, tensor(one.astype(a)), tensor(one.astype(b)), tensor(rows))), expected)
+
+
 def test_memory_is_shared() -> None:
     for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         t = torch.ones(3, 4, dtype=dtype, requires_grad=True)[:, ::2]
@@ -576,6 +596,16 @@ def test_errors_name_the_argument() -> None:
         (lambda: nlt.relu(x.to(torch.complex64)), TypeError, "x has dtype torch.complex64; it takes float16"),
         (lambda: nlt.relu(x.to(torch.float8_e5m2)), TypeError, "x has dtype torch.float8_e5m2"),
         (lambda: nlt.swiglu(half, half.bfloat16()), TypeError, "gate and up are float16 and bfloat16"),
+        (lambda: nlt.gelu(x, approximate=np.array(["none", "tanh"])), ValueError, "approximate is array"),
+        (lambda: nlt.elu(x, torch.tensor(1j)), TypeError, "alpha has dtype torch.complex64"),
+        (lambda: nlt.elu(x, 10**400), TypeError, "alpha is 10000.*; it takes a number or a tensor"),
+        (lambda: nlt.elu(x, torch.ones(3, device="meta")), TypeError, r"a tensor is torch\.strided on the device meta"),
+        (lambda: nlt.softmax(x, where=(x > 0).to("meta")), TypeError, r"a tensor is torch\.strided on the device meta"),
+        (lambda: nlt.relu(torch.nested.nested_tensor([x, x], layout=torch.jagged)), TypeError, "x is a nested tensor"),
+        (lambda: nlt.softmax(x, scale=10**400), TypeError, "scale is 1000.*; it takes a number"),
+        (lambda: nlt.cross_entropy(x, classes, reduction=np.array("sum")), ValueError, r"reduction is array\('sum'"),
+        (lambda: nlt.cross_entropy(x, classes, ignore_index=2**63), ValueError, "it takes an integer of 64 bits"),
+        (lambda: nlt.cross_entropy(x.to("meta"), classes.to("meta"), axis=2), np.exceptions.AxisError, "axis 2 is out"),
         (lambda: nlt.elu(x, "1"), TypeError, "alpha is '1'; it takes a number or a tensor"),
         (lambda: nlt.elu(x, None), TypeError, "alpha is None; it takes a number or a tensor"),
         (

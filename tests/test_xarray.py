@@ -140,6 +140,9 @@ def test_datasets(lazy: bool, rng: np.random.Generator) -> None:
     xr.testing.assert_identical(got["logits"], nx.softmax(array, "class"))
     xr.testing.assert_identical(got["other"], dataset["other"])
     assert got.attrs == {"source": "here"}
+    xr.testing.assert_identical(got, nx.softmax(dataset, ["class"]))
+    both = nx.softmax(dataset, ["class", "time"])
+    xr.testing.assert_identical(both["logits"], nx.softmax(array, ["class", "time"]))
     with pytest.raises(ValueError, match="dim is 'kind'"):
         nx.softmax(dataset, "kind")
     with pytest.raises(TypeError, match="x is a Dataset, beside where"):
@@ -230,7 +233,10 @@ ERRORS: dict[str, tuple[type[Exception], str, Callable[[Any, Any], Any]]] = {
         lambda x, t: nx.softmax(x, "kind"),
     ),
     "a dimension twice": (ValueError, "dim is", lambda x, t: nx.softmax(x, ["class", "class"])),
-    "no dimension": (TypeError, "missing a required argument: 'dim'", lambda x, t: nx.softmax(x)),
+    "no dimension": (TypeError, r"softmax\(\) missing a required argument: 'dim'", lambda x, t: nx.softmax(x)),
+    "nothing": (TypeError, "x is a NoneType; it takes a DataArray", lambda x, t: nx.softmax(None, "class")),
+    "no logits": (TypeError, "logits is a NoneType", lambda x, t: nx.cross_entropy(None, t, dim="class")),
+    "no targets": (TypeError, "targets is a NoneType", lambda x, t: nl.cross_entropy(x, None)),
     "no names": (TypeError, "x is a (ndarray|Array); it takes a DataArray", lambda x, t: nx.softmax(x.data, "class")),
     "targets": (
         TypeError,
@@ -266,6 +272,16 @@ ERRORS: dict[str, tuple[type[Exception], str, Callable[[Any, Any], Any]]] = {
 def test_errors(error: type[Exception], message: str, call: Callable[[Any, Any], Any], lazy: bool) -> None:
     with nothing_computed() if lazy else contextlib.nullcontext(), pytest.raises(error, match=message):
         call(*example(lazy))
+
+
+@lazy_or_not
+def test_no_dimensions_at_all(lazy: bool, rng: np.random.Generator) -> None:
+    """As an axis of ()."""
+    (x,), (array,) = arguments("softmax", rng, lazy)
+    for name in ("softmax", "log_softmax", "logsumexp"):
+        assert_same_bits(result_of(getattr(nx, name), lazy, array, []).values, getattr(nl, name)(x, ()))
+        assert_same_bits(result_of(getattr(nl, name), lazy, array, ()).values, getattr(nl, name)(x, ()))
+        assert getattr(nl, name)(array[0, 0, 0], None).ndim == 0
 
 
 def test_positions_of_bad_targets() -> None:

@@ -18,7 +18,6 @@ in trees that the chunks alone decide, so that no scheduler, number of workers o
 
 import dataclasses
 import functools
-import inspect
 import itertools
 import math
 import re
@@ -29,6 +28,7 @@ import numpy as np
 
 from . import _core, _losses, _others, _softmax
 from ._dtypes import working_dtype
+from ._engines import LOSSES, WEIGHTS, axes_of, axis_of, function_of, given_among, loss_of, parameters_of
 
 try:
     import dask.array as da
@@ -68,6 +68,15 @@ def _lazy(name: str, value: Any) -> Any:
         )
     plain = _others.plain(name, value)
     return plain if type(plain) in (bool, int, float) else np.asarray(plain)
+
+
+def _options(given: Mapping[str, Any], operands: Sequence[str]) -> dict[str, Any]:
+    """The other arguments, which are known at once."""
+    options = {n: v for n, v in given.items() if n not in operands}
+    for name, value in options.items():
+        if _others.is_lazy(value):
+            raise TypeError(f"{name} is a {type(value).__name__}, which is not computed yet; it takes {name}.compute()")
+    return options
 
 
 def _stand_in(value: Any) -> Any:
@@ -259,21 +268,18 @@ _OF_ROWS = {"logsumexp_backward": ("grad",), "softmax_from": ("m", "r"), "log_so
 _OPERANDS = ("x", "y", "grad", "m", "r", "b", "where")
 
 
-def _call_rows(*blocks: Any, function: str, names: tuple[str, ...], axis: Any, axes: Axes, part: int, options: Any) -> Any:
-    """A function on blocks of whole rows; one of its results, where it has two."""
+def _call_rows(
+    *blocks: Any, function: str, names: tuple[str, ...], axis: Any, axes: Axes, part: int, kept: Any, options: Any
+) -> Any:
+    """A function on blocks of whole rows, or on pieces of rows; one of its results, where it has two."""
     given = dict(zip(names, blocks, strict=True))
+    if function.endswith("_from") and given["x"].size == 0:
+        return given["x"].astype(kept)
     for name in _OF_ROWS.get(function, ()):
         if np.ndim(given[name]):
             given[name] = np.squeeze(given[name], axes)
     result = getattr(_softmax, function)(**given, axis=axis, **options)
     return np.asarray(result[part] if isinstance(result, tuple) else result)
-
-
-def _axes_of(axis: Any, ndim: int) -> Any:
-    """An axis, or several, counted from the front."""
-    if axis is None:
-        return tuple(range(ndim))
-    return tuple(_core.axis_of(i, ndim) for i in axis) if isinstance(axis, tuple) else _core.axis_of(axis, ndim)
 
 
 def _leading(arrays: Mapping[str, Any], main: str, others: Sequence[str]) -> Any:
@@ -293,13 +299,14 @@ def _leading(arrays: Mapping[str, Any], main: str, others: Sequence[str]) -> Any
 
 
 def _row_function(function: str, given: dict[str, Any]) -> Any:
-    arrays = {n: _lazy(n, given[n]) for n in _OPERANDS if given.get(n) is not None}
-    options = {n: v for n, v in given.items() if n not in _OPERANDS and n != "axis"}
+    arrays = {n: _lazy(n, v) for n, v in given_among(given, _OPERANDS).items()}
+    options = _options(given, (*_OPERANDS, "axis"))
     main = "x" if "x" in arrays else "y"
     of_rows = _OF_ROWS.get(function, ())
     like = _leading(arrays, main, [n for n in arrays if n not in (main, "where", *of_rows)])
-    axis = _axes_of(given["axis"], like.ndim)
-    axes: Axes = axis if isinstance(axis, tuple) else (axis,)
+    _core.float_array(main, _stand_in(arrays[main]))  # raises for what are no numbers
+    axes = axes_of(given["axis"], like.ndim)
+    axis: Any = axes[0] if len(axes) == 1 else axes
     batch = [i for i in range(like.ndim) if i not in axes]
     if any(like.shape[i] == 0 for i in axes):
         raise ValueError(f"{main} has shape {like.shape}, whose class axis is empty; it takes 1 class or more")
@@ -333,7 +340,8 @@ def _row_function(function: str, given: dict[str, Any]) -> Any:
     else:
         keywords = {"function": function, "names": tuple(blocks), "axis": axis, "axes": axes, "options": options}
         results = tuple(
-            _map(_call_rows, list(blocks.values()), like, p.dtype, part=i, **keywords, **shape) for i, p in enumerate(parts)
+            _map(_call_rows, list(blocks.values()), like, p.dtype, part=i, kept=p.dtype, **keywords, **shape)
+            for i, p in enumerate(parts)
         )
     return results if isinstance(probe, tuple) else results[0]
 
@@ -364,7 +372,7 @@ def _split_rows(
 
 def _jacobian(function: str, given: dict[str, Any]) -> Any:
     y = _lazy("y", given["y"])
-    axis = _core.axis_of(given["axis"], y.ndim)
+    axis = axis_of(given["axis"], y.ndim)
     dtype = getattr(_softmax, function)(_stand_in(y), axis).dtype
     if math.isnan(y.shape[axis]):
         raise ValueError(f"y has an unknown length along its class axis: {_HINT}")
@@ -383,8 +391,6 @@ def _jacobian(function: str, given: dict[str, Any]) -> Any:
 
 # ---------------------------------------------------------------- losses
 
-_LOSSES = {row["name"]: row for row in _core.losses()}
-_OPTIONAL = ("weight", "sample_weight", "pos_weight")
 _OF_SOFTMAX = ("cross_entropy", "kl_divergence_with_logits")  # a piece of their rows gives sums beside a pair
 _SUMS = ("nll_loss", "categorical_cross_entropy", "kl_divergence")  # a piece of their rows gives a loss
 
@@ -415,7 +421,7 @@ class _Loss:
 
     def run(self, function: str, given: dict[str, Any], block_id: Any, **options: Any) -> Any:
         """A function of nonlin, whose errors name positions in the whole array."""
-        operands = (["grad"] if function.endswith("_backward") else []) + _LOSSES[self.name]["arguments"]
+        operands = (["grad"] if function.endswith("_backward") else []) + LOSSES[self.name]["arguments"]
         others = {n: v for n, v in given.items() if n not in operands}
         try:
             return getattr(_core, function)(*(given[n] for n in operands), **{**self.options, **others, **options})
@@ -683,16 +689,16 @@ class _Call:
     """A call of a loss: its arguments, checked and in common chunks, and the graphs made of them."""
 
     def __init__(self, name: str, ending: str, given: dict[str, Any]) -> None:
-        row = _LOSSES[name]
-        swapped = row["kind"] == "rows"
-        main, target = row["arguments"][swapped], row["arguments"][not swapped]
-        self.names = (*(["grad"] if ending else []), *row["arguments"], *_OPTIONAL)
-        arrays = {n: _lazy(n, given[n]) for n in self.names if given.get(n) is not None}
+        row = LOSSES[name]
+        main, target = row["operand"], row["target"]
+        names = ("grad", *row["arguments"], *WEIGHTS)
+        arrays = {n: _lazy(n, v) for n, v in given_among(given, names).items()}
         for n in (main, target):
             arrays[n] = arrays[n] if isinstance(arrays[n], da.Array) else np.asarray(arrays[n])
-        options = {n: v for n, v in given.items() if n not in arrays and n not in self.names}
+        options = _options(given, names)
         x, targets = arrays[main], arrays[target]
-        axes: Axes = () if row["kind"] == "elements" else (_core.axis_of(given["axis"], x.ndim),)
+        _core.float_array(main, _stand_in(x))  # raises for what are no numbers
+        axes: Axes = () if row["kind"] == "elements" else (axis_of(given["axis"], x.ndim),)
         if axes:
             options["axis"] = axes[0]
         of_class = row["kind"] == "targets" and targets.ndim == x.ndim - 1 and targets.dtype.kind in "iu"
@@ -839,26 +845,11 @@ def _loss_function(name: str, ending: str, given: dict[str, Any]) -> Any:
 # ---------------------------------------------------------------- the public functions
 
 
-def _public(
-    name: str, model: Callable[..., Any], run: Callable[[dict[str, Any]], Any], count: int | None = None
-) -> Callable[..., Any]:
-    """A function with the signature of nonlin's own, or the first parameters of it, but for `out`."""
-    parameters = [p for p in list(inspect.signature(model).parameters.values())[:count] if p.name != "out"]
-    signature = inspect.Signature(parameters)
-
-    def function(*arguments: Any, **keywords: Any) -> Any:
-        bound = signature.bind(*arguments, **keywords)
-        bound.apply_defaults()
-        return run(dict(bound.arguments))
-
-    function.__name__ = function.__qualname__ = name
-    function.__module__ = __name__
-    function.__signature__ = signature  # type: ignore[attr-defined]
-    function.__doc__ = f"""`nonlin.{name}` on dask arrays, lazily.
+_NOTES = """`nonlin.{name}` on dask arrays, lazily.
 
     Parameters
     ----------
-    {", ".join(p.name for p in parameters)}
+    {parameters}
         As for `nonlin.{name}`. Arrays may be dask arrays, in any chunks, or plain ones.
 
     Returns
@@ -872,7 +863,13 @@ def _public(
         As `nonlin.{name}`, at once, for dtypes, shapes and options; also for chunks of unknown sizes that do not match. What
         only the numbers show is raised when the result is computed.
     """
-    return function
+
+
+def _public(name: str, run: Callable[[dict[str, Any]], Any], count: int | None = None) -> Callable[..., Any]:
+    """A function with the parameters of nonlin's own, or the first ones, but for `out`."""
+    parameters = parameters_of(name)[:count]
+    notes = _NOTES.format(name=name, parameters=", ".join(p.name for p in parameters))
+    return function_of(__name__, name, parameters, run, notes)
 
 
 def _elementwise(f: np.ufunc, given: dict[str, Any]) -> Any:
@@ -880,8 +877,9 @@ def _elementwise(f: np.ufunc, given: dict[str, Any]) -> Any:
     arrays = {n: _lazy(n, v) for n, v in given.items()}
     main = next((n for n, a in arrays.items() if isinstance(a, da.Array)), next(iter(arrays)))
     like = _leading(arrays, main, [n for n in arrays if n != main])
-    blocks = [_chunked(n, a, like, range(like.ndim - np.ndim(a), like.ndim)) for n, a in arrays.items()]
     dtypes = [r.dtype for r in f(*map(_stand_in, arrays.values()))]
+    arrays = {n: a if hasattr(a, "dtype") else np.asarray(a, dtypes[0]) for n, a in arrays.items()}  # numbers do not widen
+    blocks = [_chunked(n, a, like, range(like.ndim - np.ndim(a), like.ndim)) for n, a in arrays.items()]
     signature = ",".join(["()"] * f.nin) + "->" + ",".join(["()"] * f.nout)
     return da.apply_gufunc(f, signature, *blocks, output_dtypes=dtypes)
 
@@ -890,19 +888,16 @@ def _functions() -> dict[str, Callable[..., Any]]:
     found: dict[str, Callable[..., Any]] = {}
     ufuncs = {row["name"] + "_backward": getattr(_core, row["name"] + "_backward") for row in _core.activations()}
     for name in _softmax.__all__:
-        f = getattr(_softmax, name)
         if isinstance(getattr(_core, name, None), np.ufunc):
             ufuncs[name] = getattr(_core, name)
         else:
-            found[name] = _public(
-                name, f, functools.partial(_jacobian if name.endswith("_jacobian") else _row_function, name)
-            )
+            run = _jacobian if name.endswith("_jacobian") else _row_function
+            found[name] = _public(name, functools.partial(run, name))
     for name in _losses.__all__:
-        base = max((n for n in _LOSSES if name.startswith(n)), key=len)
-        found[name] = _public(name, getattr(_losses, name), functools.partial(_loss_function, base, name[len(base) :]))
+        found[name] = _public(name, functools.partial(_loss_function, *loss_of(name)))
     for name, f in ufuncs.items():
         if f.nout > 1:
-            found[name] = _public(name, f, functools.partial(_elementwise, f), f.nin)
+            found[name] = _public(name, functools.partial(_elementwise, f), f.nin)
     return found
 
 

@@ -24,7 +24,6 @@ ImportError
 import functools
 import inspect
 import math
-import operator
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,6 +34,7 @@ import numpy as np
 import nonlin as nl
 
 from . import _core
+from ._engines import LOSSES, REAL, WEIGHTS, axes_of, axis_of, function_of, integer, number, parameters_of, summary_of
 
 try:
     import jax
@@ -55,7 +55,6 @@ if TYPE_CHECKING:  # functions come from the tables
 
 _TARGET = "nonlin"
 _REDUCTIONS = ("mean", "sum", "none")
-_WEIGHTS = ("weight", "pos_weight", "sample_weight")
 _FLOATS = tuple(np.dtype(t) for t in (jnp.float32, jnp.float64, jnp.float16, jnp.bfloat16))
 
 
@@ -118,13 +117,26 @@ def _values(function: str, names: Sequence[str], others: Sequence[Any]) -> tuple
     return tuple(None if other is None else other.value for other in others)
 
 
+def _array(name: str, value: Any) -> Array:
+    """What JAX, which knows no strings and no byte order but the machine's, makes of a value."""
+    if isinstance(value, np.ndarray):
+        value = value.astype(value.dtype.newbyteorder("="), copy=False)
+    try:
+        leaves = jax.tree.leaves(value, is_leaf=lambda v: v is None)
+        if any(leaf is None or isinstance(leaf, str | bytes) for leaf in leaves):
+            raise TypeError("there are no numbers")
+        return jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} is {value!r}; it takes what is or becomes an array of JAX ({error})") from error
+
+
 def _float_dtype(name: str, *arrays: Array) -> np.dtype:
     """The float dtype that JAX promotes arrays to."""
     dtype: np.dtype = np.dtype(jnp.result_type(*arrays))
     if dtype.kind in "bui":
         dtype = np.dtype(jnp.result_type(float))
     if dtype not in _FLOATS:
-        raise TypeError(f"{name} has dtype {dtype}; it takes float16, bfloat16, float32, float64, booleans or integers")
+        raise TypeError(f"{name} has dtype {dtype}; it takes {REAL}")
     return dtype
 
 
@@ -177,8 +189,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _call_activation(f: _Activation, given: dict[str, Any]) -> Array:
-    operands = [jnp.asarray(given[name]) for name in f.operands]
-    parameters = [given[name] if _is_number(given[name]) else jnp.asarray(given[name]) for name in f.parameters]
+    operands = [_array(name, given[name]) for name in f.operands]
+    parameters = [given[name] if _is_number(given[name]) else _array(name, given[name]) for name in f.parameters]
     arrays = operands + [p for p in parameters if np.ndim(p) > 0]  # numbers do not widen the result
     dtype = _float_dtype(" and ".join(f.operands), *arrays)
     for name, parameter in zip(f.parameters, parameters, strict=True):
@@ -250,7 +262,9 @@ _rows.defvjp(_rows_forward, _rows_backward, symbolic_zeros=True)
 def _rows_along(name: str, axes: tuple[int, ...], scale: float, keepdims: bool, x: Array, mask: Array | None) -> Array:
     if math.prod(x.shape[i] for i in axes) == 0:
         raise ValueError(f"x has shape {x.shape}, whose class axis is empty; it takes 1 class or more")
-    if mask is not None and jnp.broadcast_shapes(mask.shape, x.shape) != x.shape:
+    if mask is not None and not (
+        mask.ndim <= x.ndim and all(n in (1, m) for n, m in zip(mask.shape[::-1], x.shape[::-1], strict=False))
+    ):
         raise ValueError(f"where has shape {mask.shape}; it takes one that broadcasts to that of x, {x.shape}")
     if len(axes) == 1:
         result = _rows(_Rows(name, axes[0] - x.ndim, scale), x, None if mask is None else _of_rank(mask, x.ndim))
@@ -268,18 +282,14 @@ def _rows_along(name: str, axes: tuple[int, ...], scale: float, keepdims: bool, 
 
 
 def _call_rows(name: str, given: dict[str, Any]) -> Array:
-    x, axis, scale, mask = jnp.asarray(given["x"]), given["axis"], given.get("scale", 1.0), given["where"]
+    x, mask = _array("x", given["x"]), given["where"]
     x = x.astype(_float_dtype("x", x))
-    listed = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    axes = tuple(sorted(_core.axis_of(i, x.ndim) for i in listed))
-    if len(set(axes)) < len(axes):
-        raise ValueError(f"axis is {axis}, which names an axis twice; it takes different ones")
-    if isinstance(scale, jax.core.Tracer) or not isinstance(scale, int | float | np.number):
-        raise TypeError(f"scale is {scale!r}; it takes a number (multiply x by what is traced)")
+    axes = tuple(sorted(axes_of(given["axis"], x.ndim)))
+    scale = number("scale", _number("scale", given.get("scale", 1.0), " (multiply x by what is traced)"))
     if not math.isfinite(scale):
         raise ValueError(f"scale is {scale}; it takes a finite number")
     if mask is not None:
-        mask = jnp.asarray(mask)
+        mask = _array("where", mask)
         if mask.dtype != bool:
             raise TypeError(f"where has dtype {mask.dtype}; it takes booleans")
     return _rows_along(name, axes, float(_rounded(scale, x.dtype)), bool(given.get("keepdims", False)), x, mask)
@@ -323,7 +333,7 @@ def _loss(f: _Loss, x: Array, target: Array, weights: tuple[Array | None, ...]) 
 
 
 def _loss_forward(f: _Loss, x: Any, target: Any, weights: Sequence[Any]) -> tuple[Array, Any]:
-    kept = (x.value, *_values(f.name, [f.target], [target]), _values(f.name, _WEIGHTS, weights))
+    kept = (x.value, *_values(f.name, [f.target], [target]), _values(f.name, WEIGHTS, weights))
     return _loss(f, *kept), kept
 
 
@@ -341,8 +351,9 @@ def _check(row: dict[str, Any], x: Array, target: Array, options: dict[str, Any]
     def stand_in(value: Any) -> Any:
         return np.broadcast_to(np.zeros((), value.dtype), value.shape) if hasattr(value, "dtype") else value
 
-    operands = (target, x) if row["kind"] == "rows" else (x, target)
-    getattr(_core, row["name"] + "_divisor")(*map(stand_in, operands), **{k: stand_in(v) for k, v in options.items()})
+    given = {row["operand"]: x, row["target"]: target}
+    operands = (stand_in(given[name]) for name in row["arguments"])
+    getattr(_core, row["name"] + "_divisor")(*operands, **{k: stand_in(v) for k, v in options.items()})
 
 
 def _class_targets(target: Array) -> Array:
@@ -357,12 +368,12 @@ def _float_targets(x: Array, target: Array) -> Array:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
-def _call_checked(number: int, numbers: tuple[tuple[str, Any], ...], x: Array, target: Array, weights: Any) -> Array:
-    row, o = _LOSSES[number], dict(numbers)
+def _call_checked(name: str, numbers: tuple[tuple[str, Any], ...], x: Array, target: Array, weights: Any) -> Array:
+    row, o = LOSSES[name], dict(numbers)
     if row["kind"] == "rows" and target.dtype.kind not in "bui":
         x, target = (a.astype(_float_dtype(" and ".join(row["arguments"]), x, target)) for a in (x, target))
     _check(row, x, target, {**o, **weights})
-    axis = None if row["kind"] == "elements" else _core.axis_of(o["axis"], x.ndim) - x.ndim
+    axis = None if row["kind"] == "elements" else axis_of(o["axis"], x.ndim) - x.ndim
     rows = x.shape if axis is None else _without(x.shape, axis)
     if axis is not None and target.shape != x.shape:
         target = _class_targets(target).reshape(rows)
@@ -370,9 +381,9 @@ def _call_checked(number: int, numbers: tuple[tuple[str, Any], ...], x: Array, t
         target = _float_targets(x, target)
     computed = _computed(x.dtype)
     kept = []
-    for name in _WEIGHTS:
-        weight = weights.get(name)
-        if weight is not None and name == "sample_weight":  # added up in float64, whatever it comes in
+    for option in WEIGHTS:
+        weight = weights.get(option)
+        if weight is not None and option == "sample_weight":  # added up in float64, whatever it comes in
             is_wide = weight.dtype == np.float64
             weight = weight if weight.ndim == 0 else weight.reshape(rows)
             weight = jnp.broadcast_to(weight, rows).astype(np.float64 if is_wide else np.float32)
@@ -381,21 +392,20 @@ def _call_checked(number: int, numbers: tuple[tuple[str, Any], ...], x: Array, t
         elif weight is not None:
             weight = _of_rank(weight.astype(computed), x.ndim)
         kept.append(weight)
-    options = [float(o[name]) for name in ("gamma", "label_smoothing", "z_loss") if name in o]
+    options = [float(o[option]) for option in ("gamma", "label_smoothing", "z_loss") if option in o]
     if "alpha" in o:
         options += [1.0, 1.0] if o["alpha"] is None else [float(o["alpha"]), 1 - float(o["alpha"])]
-    ignored = operator.index(o["ignore_index"]) if "ignore_index" in o else None
+    ignored = integer("ignore_index", o["ignore_index"]) if "ignore_index" in o else None
     if ignored is not None and not -(2**63) <= ignored < 2**63:
         ignored = None
-    target_name = row["arguments"][row["kind"] != "rows"]
-    f = _Loss(row["name"], target_name, axis, tuple(options), ignored, o["reduction"])
+    f = _Loss(name, row["target"], axis, tuple(options), ignored, o["reduction"])
     return _loss(f, x, target, tuple(kept))
 
 
-def _number(name: str, value: Any) -> Any:
+def _number(name: str, value: Any, advice: str = "") -> Any:
     """An option as what the compiled function depends on."""
     if isinstance(value, jax.core.Tracer):
-        raise TypeError(f"{name} is traced; it takes what is known when the function is compiled")
+        raise TypeError(f"{name} is traced; it takes what is known when the function is compiled{advice}")
     if hasattr(value, "item") and np.ndim(value) == 0:
         value = value.item()
     try:
@@ -405,43 +415,26 @@ def _number(name: str, value: Any) -> Any:
     return value
 
 
-def _call_loss(number: int, given: dict[str, Any]) -> Array:
-    row = _LOSSES[number]
-    first, second = (jnp.asarray(given.pop(name)) for name in row["arguments"])
-    x, target = (second, first) if row["kind"] == "rows" else (first, second)
-    x = x.astype(_float_dtype(row["arguments"][row["kind"] == "rows"], x))
-    weights = {name: given.pop(name) for name in _WEIGHTS if name in given}
-    arrays = {name: jnp.asarray(weight) for name, weight in weights.items() if weight is not None}
-    arrays = {name: array.astype(_float_dtype(name, array)) for name, array in arrays.items()}
-    numbers = tuple((name, _number(name, value)) for name, value in given.items())
-    return _call_checked(number, numbers, x, target, arrays)
+def _call_loss(name: str, given: dict[str, Any]) -> Array:
+    row = LOSSES[name]
+    x, target = (_array(n, given.pop(n)) for n in (row["operand"], row["target"]))
+    x = x.astype(_float_dtype(row["operand"], x))
+    weights = {n: _array(n, given.pop(n)) for n in WEIGHTS if given.get(n) is not None}
+    weights = {n: weight.astype(_float_dtype(n, weight)) for n, weight in weights.items()}
+    numbers = tuple((n, _number(n, value)) for n, value in given.items() if n not in WEIGHTS)
+    return _call_checked(name, numbers, x, target, weights)
 
 
 # The functions of the module
 
 
-def _add(name: str, signature: inspect.Signature, call: Callable[[dict[str, Any]], Array], derivative: str) -> None:
-    def function(*args: Any, **kwargs: Any) -> Array:
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{name}() {error}: it takes {signature}") from None
-        bound.apply_defaults()
-        return call(bound.arguments)
-
-    summary = (getattr(nl, name).__doc__ or "").strip().partition("\n\n")[0]
-    if isinstance(getattr(nl, name), np.ufunc):  # the signature comes first
-        summary = (getattr(nl, name).__doc__ or "").split("\n\n")[1]
-    function.__name__ = function.__qualname__ = name
-    function.__module__ = __name__
-    function.__signature__ = signature  # type: ignore[attr-defined]
-    function.__doc__ = f"""{summary}
+_NOTES = """{summary}
 
     `nonlin.{name}` on arrays of JAX, with its bits, shapes and errors.
 
     Parameters
     ----------
-    {", ".join(signature.parameters)}
+    {parameters}
         As for `nonlin.{name}`; arrays of any kind that JAX takes.
 
     Returns
@@ -456,15 +449,15 @@ def _add(name: str, signature: inspect.Signature, call: Callable[[dict[str, Any]
     ValueError, jax.errors.JaxRuntimeError
         When it runs, for values that are not taken: classes out of range, probabilities outside [0, 1].
     """
-    globals()[name] = function
+
+
+def _add(name: str, taken: Sequence[str], call: Callable[[dict[str, Any]], Array], derivative: str) -> None:
+    """A function with those of the parameters of nonlin's own that are taken."""
+    parameters = [p for p in parameters_of(name) if p.name in taken]
+    names = ", ".join(p.name for p in parameters)
+    notes = _NOTES.format(summary=summary_of(name), name=name, parameters=names, derivative=derivative)
+    globals()[name] = function_of(__name__, name, parameters, call, notes)
     __all__.append(name)
-
-
-def _signature(function: Callable[..., Any], names: Sequence[str]) -> inspect.Signature:
-    """Of nonlin's function, with these arguments alone."""
-    empty = inspect.Parameter.empty
-    given = inspect.signature(function).parameters
-    return inspect.Signature([p.replace(annotation=empty) for name, p in given.items() if name in names])
 
 
 def _add_activations() -> None:
@@ -473,30 +466,27 @@ def _add_activations() -> None:
         name, f = row["name"], _activation(row)
         forms = [other for other in rows if other["form_of"] == name]
         options = {option for form in forms for option in form["option"]}
-        signature = _signature(getattr(nl, name), [*row["forward_inputs"], *options])
         call = functools.partial(_call_activation, f)
         for option in options:
+            usual = next(p.default for p in parameters_of(name) if p.name == option)
             values = {form["option"][option]: _activation(form) for form in forms}
-            call = functools.partial(_call_form, option, {signature.parameters[option].default: f, **values})
-        _add(name, signature, call, " and ".join(f.operands))
+            call = functools.partial(_call_form, option, {usual: f, **values})
+        _add(name, [*row["forward_inputs"], *options], call, " and ".join(f.operands))
 
 
 def _add_rows() -> None:
     for name in _GUFUNCS:
         if name + "_backward" in _GUFUNCS:
-            signature = _signature(getattr(nl, name), ["x", "axis", "scale", "keepdims", "where"])
-            _add(name, signature, functools.partial(_call_rows, name), "x")
+            _add(name, ["x", "axis", "scale", "keepdims", "where"], functools.partial(_call_rows, name), "x")
 
 
 def _add_losses() -> None:
-    for number, row in enumerate(_LOSSES):
-        signature = _signature(getattr(nl, row["name"]), [*row["arguments"], *row["options"]])
-        operand = row["arguments"][row["kind"] == "rows"]
-        _add(row["name"], signature, functools.partial(_call_loss, number), operand)
+    for name, row in LOSSES.items():
+        call = functools.partial(_call_loss, name)
+        _add(name, [*row["arguments"], *row["options"]], call, row["operand"])
 
 
 _GUFUNCS = _core.gufuncs()
-_LOSSES = _core.losses()
 _add_activations()
 _add_rows()
 _add_losses()

@@ -16,8 +16,9 @@ tables of activations and losses; ``help(nonlin.torch.gelu)`` says what differs 
 formulas of second derivatives has first ones all the same, and raises for others.
 """
 
+import contextlib
 import inspect
-import operator
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ import nonlin as nl
 
 from . import _core
 from ._derivatives import BY_PARAMETER, HESSIANS, SECOND, Functions
-from ._dtypes import INTEGERS, is_real
+from ._engines import LOSSES, REAL, axes_of, axis_of, bound, integer, named, number, parameters_of, summary_of
 
 try:
     import torch
@@ -52,18 +53,26 @@ if TYPE_CHECKING:  # functions come from the tables
     def __getattr__(name: str) -> Any: ...
 
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_WHOLE = (
-    torch.bool,
-    torch.uint8,
-    torch.int8,
-    torch.int16,
-    torch.int32,
-    torch.int64,
-    torch.uint16,
-    torch.uint32,
-    torch.uint64,
-)
+_FLOAT_NAMES = ("float16", "float32", "float64")
+_FLOATS = (torch.bfloat16, *(getattr(torch, name) for name in _FLOAT_NAMES))
+_NUMPY: dict[torch.dtype, Any] = {
+    getattr(torch, name): np.dtype(name)
+    for name in ["bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), *_FLOAT_NAMES]
+} | {torch.bfloat16: _BFLOAT16}
+
+
+def _promoted() -> dict[tuple[torch.dtype, torch.dtype], torch.dtype]:
+    """The common type of two, as NumPy has it, where there is one."""
+    found = {(one, one): one for one in _NUMPY}
+    types = {dtype: one for one, dtype in _NUMPY.items()}
+    for (one, a), (other, b) in itertools.permutations(_NUMPY.items(), 2):
+        if a is not None and b is not None:
+            with contextlib.suppress(TypeError):
+                found[one, other] = types[np.promote_types(a, b)]
+    return found
+
+
+_PROMOTED = _promoted()
 
 
 # Tensors and arrays that share memory
@@ -125,10 +134,18 @@ _OPERATORS: dict[str, Any] = {}  # all of them, those of gradients too, by name
 def _operator(name: str, arguments: Sequence[str], results: int, kernel: _Rule, fake: _Rule) -> Any:
     """A new operator on the CPU's tensors; what it would give for fake ones is an empty tensor of that shape and layout."""
     returned = "Tensor" if results == 1 else f"({', '.join(['Tensor'] * results)})"
+
+    def checked_fake(*values: Any) -> Any:
+        made = fake(*values)
+        for result in made if isinstance(made, tuple) else (made,):
+            if type(result) is Tensor and result.device.type != "meta":  # a tensor of the CPU beside one without numbers
+                _refuse(*values)
+        return made
+
     _library.define(f"{name}({', '.join(arguments)}) -> {returned}", tags=(torch.Tag.pt2_compliant_tag,))
     _library.impl(name, kernel, "CPU")
     _library.impl(name, _refuse, "CompositeExplicitAutograd")  # all other kinds of tensors
-    torch.library.register_fake(f"nonlin::{name}", fake, lib=_library)
+    torch.library.register_fake(f"nonlin::{name}", checked_fake, lib=_library)
     base, _, overload = name.partition(".")
     _OPERATORS[name] = getattr(getattr(torch.ops.nonlin, base), overload or "default")
     return _OPERATORS[name]
@@ -292,7 +309,7 @@ def _add_gated_rules(name: str, forward: Any, backward: Any) -> None:
 # Softmax and its family
 
 
-def _axes_of(axis: Sequence[int]) -> Any:
+def _axis_or_axes(axis: Sequence[int]) -> Any:
     return axis[0] if len(axis) == 1 else tuple(axis)
 
 
@@ -324,11 +341,11 @@ def _add_softmax(name: str) -> Any:
 
     def kernel(x: Tensor, axis: Sequence[int], scale: float, where: Tensor | None) -> Tensor:
         array, mask = _arrays((x, where))
-        return _of_layout(x, lambda out: function(array, _axes_of(axis), scale, mask, out))
+        return _of_layout(x, lambda out: function(array, _axis_or_axes(axis), scale, mask, out))
 
     def backward_kernel(grad: Tensor, y: Tensor, axis: Sequence[int], scale: float, where: Tensor | None) -> Tensor:
         by, array, mask = _arrays((grad, y, where))
-        return _of_layout(y, lambda out: slope(by, array, _axes_of(axis), scale, mask, out))
+        return _of_layout(y, lambda out: slope(by, array, _axis_or_axes(axis), scale, mask, out))
 
     options = ["int[] axis", "float scale", "Tensor? where"]
     forward = _operator(name, ["Tensor x", *options], 1, kernel, lambda x, *options: torch.empty_like(x))
@@ -358,14 +375,14 @@ def _add_softmax(name: str) -> Any:
 def _add_logsumexp() -> Any:
     def kernel(x: Tensor, axis: Sequence[int], keepdims: bool, where: Tensor | None) -> Tensor:
         array, mask = _arrays((x, where))
-        return _tensor(nl.logsumexp(array, _axes_of(axis), keepdims=keepdims, where=mask))
+        return _tensor(nl.logsumexp(array, _axis_or_axes(axis), keepdims=keepdims, where=mask))
 
     def fake(x: Tensor, axis: Sequence[int], keepdims: bool, where: Tensor | None) -> Tensor:
         return x.new_empty(_shape_without(x.shape, axis, keepdims))
 
     def backward_kernel(grad: Tensor, x: Tensor, axis: Sequence[int], where: Tensor | None) -> Tensor:
         by, array, mask = _arrays((grad, x, where))
-        return _of_layout(x, lambda out: nl.logsumexp_backward(by, array, _axes_of(axis), where=mask, out=out))
+        return _of_layout(x, lambda out: nl.logsumexp_backward(by, array, _axis_or_axes(axis), where=mask, out=out))
 
     forward = _operator("logsumexp", ["Tensor x", "int[] axis", "bool keepdims", "Tensor? where"], 1, kernel, fake)
     backward = _operator(
@@ -515,80 +532,53 @@ def _add_linear_cross_entropy() -> Any:
 def _is_tensor(name: str, value: Any) -> Tensor:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is a {type(value).__name__}; nonlin.torch takes tensors: torch.as_tensor({name})")
+    if value.is_nested:
+        raise TypeError(f"{name} is a nested tensor; nonlin.torch takes dense ones: {name}.to_padded_tensor(0.0)")
     return value
+
+
+def _real(name: str, value: Any) -> Tensor:
+    tensor = _is_tensor(name, value)
+    if tensor.dtype not in _NUMPY:
+        raise TypeError(f"{name} has dtype {tensor.dtype}; it takes {REAL}")
+    return tensor
 
 
 def _float(name: str, value: Any) -> Tensor:
     """A tensor of floats; integers and booleans become float64."""
-    tensor = _is_tensor(name, value)
-    if tensor.dtype in _FLOATS:
-        return tensor
-    if tensor.dtype in _WHOLE:
-        return tensor.to(torch.float64)
-    raise TypeError(f"{name} has dtype {tensor.dtype}; it takes float16, bfloat16, float32, float64, booleans or integers")
+    tensor = _real(name, value)
+    return tensor if tensor.dtype in _FLOATS else tensor.to(torch.float64)
 
 
 def _floats(names: Sequence[str], values: Sequence[Any]) -> list[Tensor]:
     """Tensors of floats of one type, that of NumPy's result."""
-    tensors = [_float(name, value) for name, value in zip(names, values, strict=False)]
-    dtypes = {t.dtype for t in tensors}
-    if len(dtypes) == 1:
-        return tensors
-    if dtypes >= {torch.float16, torch.bfloat16}:
-        raise TypeError(f"{' and '.join(names)} are float16 and bfloat16, which have no common type: convert one")
-    wide = max(dtypes, key=lambda t: t.itemsize)
-    return [t.to(wide) for t in tensors]
-
-
-def _number(name: str, value: Any, taken: str = "a number") -> float:
-    if isinstance(value, (float, int)):
-        return float(value)
-    if (
-        isinstance(value, (np.generic, np.ndarray))
-        and value.ndim == 0
-        and (is_real(value.dtype) or value.dtype.kind in INTEGERS)
-    ):
-        return float(value)
-    raise TypeError(f"{name} is {value!r}; it takes {taken}")
-
-
-def _integer(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}; it takes an integer") from None
-
-
-def _axis(axis: Any, ndim: int) -> int:
-    i = _integer("axis", axis)
-    if not -ndim <= i < ndim:
-        raise np.exceptions.AxisError(i, ndim)
-    return i % ndim
-
-
-def _axes(axis: Any, ndim: int) -> list[int]:
-    if axis is None:
-        return list(range(ndim))
-    axes = [_axis(i, ndim) for i in (axis if isinstance(axis, tuple) else (axis,))]
-    if len(set(axes)) < len(axes):
-        raise ValueError(f"axis is {axis}, which names an axis twice; it takes different ones")
-    return axes
+    tensors = [_real(name, value) for name, value in zip(names, values, strict=False)]
+    common: torch.dtype | None = tensors[0].dtype
+    for tensor in tensors[1:]:
+        common = _PROMOTED.get((common, tensor.dtype))
+    if common is None:
+        types = " and ".join(str(t.dtype).removeprefix("torch.") for t in tensors)
+        raise TypeError(f"{' and '.join(names)} are {types}, which have no common type: convert one")
+    return [t.to(common if common in _FLOATS else torch.float64) for t in tensors]
 
 
 def _option(schema: str, value: Any) -> Any:
     """An option of a loss, of the type that the operator takes."""
     kind, name = schema.split()
-    if name == "reduction" and value not in ("mean", "sum", "none"):
+    if name == "reduction" and not (isinstance(value, str) and value in ("mean", "sum", "none")):
         raise ValueError(f"reduction is {value!r}; it takes 'mean', 'sum' or 'none'")
     if isinstance(value, Tensor) and kind != "Tensor?":
         raise TypeError(f"{name} is a tensor; it takes a number")
     if kind == "str" or isinstance(value, Tensor) or (value is None and kind.endswith("?")):
         return value
     if kind.startswith("int"):
-        return _integer(name, value)
+        whole = integer(name, value)
+        if not -(2**63) <= whole < 2**63:
+            raise ValueError(f"{name} is {whole}; it takes an integer of 64 bits")
+        return whole
     if kind.startswith("float"):
-        return _number(name, value)
-    return torch.tensor(_number(name, value, "a tensor or a number"), dtype=torch.float64)
+        return number(name, value)
+    return torch.tensor(number(name, value, "a tensor or a number"), dtype=torch.float64)
 
 
 def _where(where: Any) -> Tensor | None:
@@ -625,8 +615,7 @@ _NOTES = """
 
 
 def _public(name: str, parameters: list[inspect.Parameter], call: Callable[..., Any], by: str) -> None:
-    """A function of this module, which hands its arguments on in their order."""
-    parameters = [p.replace(annotation=p.empty) for p in parameters]
+    """A function of this module, which hands its arguments on in their order; torch.compile sees through no `bind`."""
     signature = inspect.Signature(parameters)
     names = [p.name for p in parameters]
     positional = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
@@ -639,22 +628,14 @@ def _public(name: str, parameters: list[inspect.Parameter], call: Callable[..., 
             if key in names[len(args) :]:
                 values[names.index(key)] = value
             else:
-                signature.bind(*args, **kwargs)  # says what is wrong
+                bound(name, signature, args, kwargs)  # says what is wrong
         if len(args) > positional or any(n not in kwargs for n in names[len(args) : required]):
-            signature.bind(*args, **kwargs)
+            bound(name, signature, args, kwargs)
         return call(*values)
 
-    function.__name__ = function.__qualname__ = name
-    function.__signature__ = signature  # type: ignore[attr-defined]
-    lines = (getattr(nl, name).__doc__ or name).splitlines()
-    summary = next(line for line in lines if line.strip() and not line.startswith(name + "("))  # which ufuncs begin with
-    function.__doc__ = summary.strip() + _NOTES.format(name=name, by=by, parameters=", ".join(names))
-    globals()[name] = function
+    notes = summary_of(name) + _NOTES.format(name=name, by=by, parameters=", ".join(names))
+    globals()[name] = named(function, __name__, name, signature, notes)
     __all__.append(name)
-
-
-def _parameters_of(name: str, without: Sequence[str] = ()) -> list[inspect.Parameter]:
-    return [p for p in inspect.signature(getattr(nl, name)).parameters.values() if p.name not in without]
 
 
 def _add_activations() -> None:
@@ -668,29 +649,33 @@ def _add_activations() -> None:
 
 def _add_public_activation(row: dict[str, Any], forms: dict[str, str], plain: Any, by_tensors: Any = None) -> None:
     name, inputs, count = row["name"], row["forward_inputs"], len(row["forward_inputs"]) - len(row["parameters"])
-    signature = [p for p in _parameters_of(name) if p.name in inputs or p.name in forms]
+    signature = [p for p in parameters_of(name) if p.name in inputs or p.name in forms]
 
     def call(*values: Any) -> Any:
         tensors = _floats(inputs[:count], values[:count]) if count > 1 else [_float(inputs[0], values[0])]
         return plain(*tensors)
 
     def call_with_parameters(*values: Any) -> Any:
-        x, parameters = _float(inputs[0], values[0]), list(values[1:])
-        if not any(isinstance(value, Tensor) for value in parameters):
-            numbers = zip(inputs[1:], parameters, strict=True)
-            return plain(x, *(_number(n, value, "a number or a tensor") for n, value in numbers))
-        for i, value in enumerate(parameters):  # numbers and tensors of no dimensions are of the type of x
-            if not isinstance(value, Tensor):
-                parameters[i] = torch.tensor(_number(inputs[1 + i], value), dtype=x.dtype)
-            elif value.ndim == 0:
-                parameters[i] = value.to(x.dtype)
-        return by_tensors(*_floats(inputs, [x, *parameters]))
+        if not any(isinstance(value, Tensor) for value in values[1:]):
+            numbers = zip(inputs[1:], values[1:], strict=True)
+            return plain(_float(inputs[0], values[0]), *(number(n, value, "a number or a tensor") for n, value in numbers))
+        wide = [i for i, value in enumerate(values) if i == 0 or (isinstance(value, Tensor) and value.ndim > 0)]
+        floats = dict(zip(wide, _floats([inputs[i] for i in wide], [values[i] for i in wide]), strict=True))
+        dtype, parameters = floats[0].dtype, []
+        for i, value in enumerate(values):  # numbers and tensors of no dimensions are of the type of the others
+            if i in floats:
+                parameters.append(floats[i])
+            elif isinstance(value, Tensor):
+                parameters.append(_real(inputs[i], value).to(dtype))
+            else:
+                parameters.append(torch.tensor(number(inputs[i], value), dtype=dtype))
+        return by_tensors(*parameters)
 
     def call_of_form(x: Any, choice: Any) -> Any:
         ((option, usual),) = ((p.name, p.default) for p in signature[count:])
-        if choice == usual:
+        if isinstance(choice, str) and choice == usual:
             return plain(_float(inputs[0], x))
-        if choice != forms[option]:
+        if not (isinstance(choice, str) and choice == forms[option]):
             raise ValueError(f"{option} is {choice!r}; it takes {usual!r} or {forms[option]!r}")
         return _OPERATORS[f"{name}_{choice}"](_float(inputs[0], x))
 
@@ -707,50 +692,55 @@ def _add_all_rows() -> None:
 
         def call(x: Any, axis: Any, scale: Any, where: Any, op: Any = op) -> Any:
             x = _float("x", x)
-            return op(x, _axes(axis, x.ndim), _number("scale", scale), _where(where))
+            return op(x, list(axes_of(axis, x.ndim)), number("scale", scale), _where(where))
 
-        _public(name, _parameters_of(name, ["out"]), call, "differentiable by `x`")
+        _public(name, parameters_of(name), call, "differentiable by `x`")
     logsumexp = _add_logsumexp()
 
     def call_logsumexp(x: Any, axis: Any, keepdims: Any, where: Any) -> Any:
         x = _float("x", x)
-        return logsumexp(x, _axes(axis, x.ndim), bool(keepdims), _where(where))
+        return logsumexp(x, list(axes_of(axis, x.ndim)), bool(keepdims), _where(where))
 
     by = "differentiable by `x`; without factors `b` and their sign"
-    _public("logsumexp", _parameters_of("logsumexp", ["out", "b", "return_sign"]), call_logsumexp, by)
+    _public("logsumexp", parameters_of("logsumexp", ["out", "b", "return_sign"]), call_logsumexp, by)
 
 
 def _add_losses() -> None:
-    for row in _core.losses():
-        operand = row["arguments"][row["kind"] == "rows"]
-        alike = row["arguments"] if row["kind"] == "rows" else [operand]
-        _add_public_loss(row["name"], _add_loss(row), row["arguments"], alike, f"`{operand}`")
-    op, alike = _add_linear_cross_entropy(), ["x", "weight", "bias"]
-    _add_public_loss("linear_cross_entropy", op, ["x", "weight", "targets"], alike, "`x`, `weight` and `bias`")
+    for name, row in LOSSES.items():
+        target = row["target"] if row["kind"] == "rows" else ""
+        _add_public_loss(name, _add_loss(row), row["arguments"], [row["operand"]], target)
+    _add_public_loss(
+        "linear_cross_entropy", _add_linear_cross_entropy(), ["x", "weight", "targets"], ["x", "weight", "bias"]
+    )
 
 
-def _add_public_loss(name: str, op: Any, arguments: list[str], alike: list[str], by: str) -> None:
-    """A loss whose `arguments` are tensors; those of `alike`, if given, are floats of one type."""
-    parameters = _parameters_of(name)
-    schema = _schema_of(inspect.Signature(parameters))
+def _add_public_loss(name: str, op: Any, arguments: list[str], operands: list[str], target: str = "") -> None:
+    """A loss whose `arguments` are tensors; `operands`, if given, are floats of one type, as a target of floats is too."""
+    parameters = parameters_of(name)
+    schema = _schema_of(inspect.signature(getattr(nl, name)))
     names = [p.name for p in parameters]
     defaults = [p.default for p in parameters]
-    places = [names.index(a) for a in alike]
+    places = [names.index(a) for a in operands]
 
     def call(*values: Any) -> Any:
-        given = [i for i in places if i < len(arguments) or values[i] is not None]
-        floats = dict(zip(given, _floats(alike, [values[i] for i in given]), strict=True))
+        alike = [i for i in places if i < len(arguments) or values[i] is not None]
+        tensors = [_float(names[i], values[i]) for i in alike]
+        if target and isinstance(values[0], Tensor) and values[0].dtype in _FLOATS:
+            alike, tensors = [0, *alike], [values[0], *tensors]
+        floats = dict(zip(alike, _floats([names[i] for i in alike], tensors), strict=True))
         checked = []
         for i, value in enumerate(values):
             if i in floats:
                 checked.append(floats[i])
             elif i < len(arguments):
                 checked.append(_is_tensor(names[i], value))
+            elif names[i] == "axis":
+                checked.append(axis_of(value, floats[places[0]].ndim))
             else:
                 checked.append(value if value is defaults[i] else _option(schema[i], value))
         return op(*checked)
 
-    _public(name, parameters, call, f"differentiable by {by}")
+    _public(name, parameters, call, "differentiable by " + " and ".join(f"`{operand}`" for operand in operands))
 
 
 _add_activations()

@@ -13,13 +13,13 @@ lazy: `nonlin.dask` has their functions.
 """
 
 import functools
-import inspect
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, _losses, _softmax
+from . import _losses, _softmax
+from ._engines import LOSSES, WEIGHTS, axes_of, axis_of, function_of, given_among, loss_of, parameters_of
 
 try:
     import xarray as xr
@@ -28,7 +28,6 @@ except ImportError as error:
 
 Dims = list[Hashable]
 
-_LOSSES = {row["name"]: row for row in _core.losses()}
 _OF_ROWS = ("m", "r")  # operands without the class dimension
 
 
@@ -51,7 +50,7 @@ def _dims_of(name: str, array: Any, dim: Any) -> Dims:
     if dim in array.dims:  # a name may be a tuple
         dims = [dim]
     missing = [d for d in dims if d not in array.dims]
-    if missing or len(set(dims)) < len(dims) or not dims:
+    if missing or len(set(dims)) < len(dims):
         raise ValueError(f"dim is {dim!r}; it takes one of the dimensions of {name}, {array.dims}, or several")
     return [d for d in array.dims if d in dims]
 
@@ -88,7 +87,7 @@ def _like(array: Any, result: Any) -> Any:
 def _row_function(name: str, given: dict[str, Any]) -> Any:
     dim = given.pop("dim")
     main = "x" if "x" in given else "y"
-    operands = [n for n in given if n in ("grad", "x", "y", "m", "r", "b", "where") and given[n] is not None]
+    operands = list(given_among(given, ("grad", "x", "y", "m", "r", "b", "where")))
     options = {n: v for n, v in given.items() if n not in (*operands, "b", "where", "keepdims")}
     function = getattr(_softmax, name)
     if isinstance(given[main], xr.Dataset):
@@ -123,7 +122,7 @@ def _of_dataset(name: str, given: dict[str, Any], operands: Sequence[str], dim: 
         raise TypeError(
             f"x is a Dataset, beside {' and '.join(n for n in operands if n != 'x')}; there it takes a DataArray"
         )
-    dims = dim if isinstance(dim, list | tuple) and dim not in given["x"].dims else [dim]
+    dims = dim if isinstance(dim, list | tuple) and dim not in tuple(given["x"].dims) else [dim]
 
     def of_variable(x: Any) -> Any:
         return _row_function(name, {**given, "x": x, "dim": dim}) if all(d in x.dims for d in dims) else x
@@ -137,11 +136,10 @@ def _of_dataset(name: str, given: dict[str, Any], operands: Sequence[str], dim: 
 
 
 def _loss_function(name: str, ending: str, given: dict[str, Any]) -> Any:
-    row = _LOSSES[name]
-    swapped = row["kind"] == "rows"
-    main, target = row["arguments"][swapped], row["arguments"][not swapped]
-    names = [n for n in ("grad", main, target, "weight", "sample_weight", "pos_weight") if given.get(n) is not None]
-    options = {n: v for n, v in given.items() if n not in (*names, "dim", "weight", "sample_weight", "pos_weight")}
+    row = LOSSES[name]
+    main, target = row["operand"], row["target"]
+    names = list(given_among(given, ("grad", main, target, *WEIGHTS)))
+    options = {n: v for n, v in given.items() if n not in (*names, "dim", *WEIGHTS)}
     by_rows = row["kind"] != "elements"
     arrays = {n: given[n] if n == "weight" and by_rows else _named(n, given[n], given[main]) for n in names}
     for n in (main, target):
@@ -178,9 +176,9 @@ def _loss_function(name: str, ending: str, given: dict[str, Any]) -> Any:
 
 def by_axis(name: str, given: dict[str, Any]) -> dict[str, Any]:
     """The arguments of one of nonlin's own functions as this module's takes them: axes have names, of plain arrays too."""
-    loss = max((n for n in _LOSSES if name.startswith(n)), key=len, default=None)
-    arguments = _LOSSES[loss]["arguments"] if loss else ["x" if "x" in given else "y"]
-    main = arguments[-1] if loss and _LOSSES[loss]["kind"] == "rows" else arguments[0]
+    loss = LOSSES[loss_of(name)[0]] if name in _losses.__all__ else None
+    arguments = loss["arguments"] if loss else ["x" if "x" in given else "y"]
+    main = loss["operand"] if loss else arguments[0]
     array = given[main]
     if not isinstance(array, xr.DataArray):
         raise TypeError(f"{main} is a {type(array).__name__}; beside other arrays of xarray it takes a DataArray")
@@ -188,12 +186,9 @@ def by_axis(name: str, given: dict[str, Any]) -> dict[str, Any]:
     rows = dims
     if "axis" in given:
         axis = given.pop("axis")
-        if axis is None or isinstance(axis, tuple):
-            axes = range(array.ndim) if axis is None else [_core.axis_of(i, array.ndim) for i in axis]
-            given["dim"] = [dims[i] for i in axes]
-        else:
-            given["dim"] = dims[_core.axis_of(axis, array.ndim)]
-        rows = [d for d in dims if d not in (given["dim"] if isinstance(given["dim"], list) else [given["dim"]])]
+        chosen = [dims[i] for i in ([axis_of(axis, array.ndim)] if loss else axes_of(axis, array.ndim))]
+        given["dim"] = chosen[0] if len(chosen) == 1 else chosen
+        rows = [d for d in dims if d not in chosen]
     of_rows = {"targets", "sample_weight", *_OF_ROWS, *(["grad"] if loss or name == "logsumexp_backward" else [])}
     for n in (*arguments, "grad", *_OF_ROWS, "b", "where", "sample_weight", "pos_weight"):
         count = np.ndim(given[n]) if given.get(n) is not None and not isinstance(given[n], xr.DataArray) else 0
@@ -204,32 +199,11 @@ def by_axis(name: str, given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _public(name: str, model: Callable[..., Any], run: Callable[[dict[str, Any]], Any]) -> Callable[..., Any]:
-    """A function with the signature of nonlin's own, but for `out`, and with a dimension for the axis."""
-    parameters = []
-    for p in inspect.signature(model).parameters.values():
-        if p.name == "axis":
-            parameters.append(p.replace(name="dim", default=p.empty, annotation=Hashable))
-        elif p.name != "out":
-            parameters.append(p)
-    signature = inspect.Signature(parameters)
-
-    def function(*arguments: Any, **keywords: Any) -> Any:
-        bound = signature.bind(*arguments, **keywords)
-        bound.apply_defaults()
-        return run(dict(bound.arguments))
-
-    takes_several = run.func is _row_function  # type: ignore[attr-defined]
-    dim = "hashable, or a list of them, or None for all dimensions" if takes_several else "hashable"
-    dim = f"\n    dim : {dim}\n        The class dimension." if any(p.name == "dim" for p in parameters) else ""
-    function.__name__ = function.__qualname__ = name
-    function.__module__ = __name__
-    function.__signature__ = signature  # type: ignore[attr-defined]
-    function.__doc__ = f"""`nonlin.{name}` on arrays of xarray.
+_NOTES = """`nonlin.{name}` on arrays of xarray.
 
     Parameters
     ----------
-    {", ".join(p.name for p in parameters if p.name != "dim")}
+    {parameters}
         As for `nonlin.{name}`. Arrays are DataArrays, which are matched by the names of their dimensions.{dim}
 
     Returns
@@ -245,17 +219,24 @@ def _public(name: str, model: Callable[..., Any], run: Callable[[dict[str, Any]]
     ValueError
         For dimensions that do not fit, and coordinates that differ.
     """
-    return function
+
+
+def _public(name: str, run: Callable[[dict[str, Any]], Any], dims: str) -> Callable[..., Any]:
+    """A function with the parameters of nonlin's own, but for `out`, and with a dimension for the axis."""
+    parameters = [p.replace(name="dim", default=p.empty) if p.name == "axis" else p for p in parameters_of(name)]
+    names = [p.name for p in parameters if p.name != "dim"]
+    dim = f"\n    dim : {dims}\n        The class dimension." if len(names) < len(parameters) else ""
+    return function_of(__name__, name, parameters, run, _NOTES.format(name=name, parameters=", ".join(names), dim=dim))
 
 
 def _functions() -> dict[str, Callable[..., Any]]:
     found: dict[str, Callable[..., Any]] = {}
     for name in _softmax.__all__:
-        if "axis" in inspect.signature(getattr(_softmax, name)).parameters and not name.endswith("_jacobian"):
-            found[name] = _public(name, getattr(_softmax, name), functools.partial(_row_function, name))
+        if any(p.name == "axis" for p in parameters_of(name)) and not name.endswith("_jacobian"):
+            run = functools.partial(_row_function, name)
+            found[name] = _public(name, run, "hashable, or a list of them, or None for all dimensions")
     for name in _losses.__all__:
-        base = max((n for n in _LOSSES if name.startswith(n)), key=len)
-        found[name] = _public(name, getattr(_losses, name), functools.partial(_loss_function, base, name[len(base) :]))
+        found[name] = _public(name, functools.partial(_loss_function, *loss_of(name)), "hashable")
     return found
 
 
