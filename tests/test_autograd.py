@@ -486,22 +486,6 @@ def test_rules_are_of_what_there_is() -> None:
 # The module
 
 
-def test_nonlin_imports_no_engine() -> None:
-    assert printed("import sys, nonlin; print([m for m in sys.modules if m.partition('.')[0] == 'autograd'])") == "[]"
-
-
-def test_without_autograd_the_extra_is_named() -> None:
-    code = """
-        import sys
-        sys.modules["autograd"] = None
-        try:
-            import nonlin.autograd
-        except ImportError as error:
-            print(error)
-    """
-    assert "pip install nonlin[autograd]" in printed(code)
-
-
 def test_boxes_need_the_import() -> None:
     code = """
         import autograd, nonlin as nl, numpy as np

@@ -637,20 +637,3 @@ CLUSTER = """
 def test_a_worker_that_dies_changes_no_bits(tmp_path: Any) -> None:
     pytest.importorskip("distributed")
     assert printed(CLUSTER.format(mark=str(tmp_path / "died"))).endswith("same bits")
-
-
-def test_imports() -> None:
-    """nonlin does without dask, and says what its module needs."""
-    code = """
-        import sys
-        import nonlin
-        assert not {"dask", "distributed", "xarray"} & set(sys.modules)
-        for package in "dask", "xarray":
-            sys.modules[package] = None
-            try:
-                __import__("nonlin." + package)
-            except ImportError as error:
-                print(error)
-    """
-    expected = [f"nonlin.{package} needs {package}: pip install nonlin[{package}]" for package in ("dask", "xarray")]
-    assert printed(code).splitlines() == expected

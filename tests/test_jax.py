@@ -499,22 +499,6 @@ def test_compiled_code_names_functions() -> None:
 # ---------------------------------------------------------------- the import
 
 
-def test_nonlin_does_not_import_jax() -> None:
-    assert printed("import sys, nonlin; print('jax' in sys.modules)") == "False"
-
-
-def test_import_without_jax() -> None:
-    code = """
-        import sys
-        sys.modules["jax"] = None
-        try:
-            import nonlin.jax
-        except ImportError as error:
-            print(error)
-    """
-    assert printed(code) == "nonlin.jax needs JAX: pip install nonlin[jax]"
-
-
 def test_import_with_another_version_of_xla(tmp_path: Path) -> None:
     header = tmp_path / "xla/ffi/api/c_api.h"
     header.parent.mkdir(parents=True)

@@ -14,6 +14,8 @@ import pytest
 import nonlin as nl
 from nonlin import _core
 
+from .fresh import printed
+
 FILE = Path(_core.__file__ or "")
 
 
@@ -91,3 +93,20 @@ def test_wheel_lists_what_is_compiled_in() -> None:
     assert "pybind11" in versions
     (dependencies,) = sbom["dependencies"]
     assert dependencies["dependsOn"] == [part["bom-ref"] for part in sbom["components"]]
+
+
+def test_engines_are_imported_by_name_and_say_what_they_need() -> None:
+    needed = {"autograd": "HIPS autograd, 1.9 or newer", "dask": "dask", "jax": "JAX", "xarray": "xarray"}
+    needed["torch"] = "PyTorch, 2.4 or newer"
+    code = f"""
+        import sys, nonlin
+        assert not {{*{[*needed]}, "distributed"}} & set(sys.modules)
+        for package in {[*needed]}:
+            sys.modules[package] = None
+            try:
+                __import__("nonlin." + package)
+            except ImportError as error:
+                print(error)
+    """
+    expected = [f"nonlin.{package} needs {name}: pip install nonlin[{package}]" for package, name in needed.items()]
+    assert printed(code).splitlines() == expected

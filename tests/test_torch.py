@@ -3,8 +3,6 @@
 import functools
 import inspect
 import itertools
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -676,13 +674,3 @@ def test_documentation() -> None:
         for key, parameter in signature.parameters.items():
             assert (parameter.default, parameter.kind) == (own.parameters[key].default, own.parameters[key].kind), name
         assert function.__module__ == "nonlin.torch"
-
-
-def test_import_without_torch() -> None:
-    program = "import sys; sys.modules['torch'] = None; import nonlin; import nonlin.torch"
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert result.stderr.rstrip().endswith(
-        "ImportError: nonlin.torch needs PyTorch, 2.4 or newer: pip install nonlin[torch]"
-    )
-    program = "import sys, nonlin; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", program], check=True)

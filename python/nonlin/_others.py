@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
+from ._engines import WEIGHTS
 
 _GUFUNCS = _core.gufuncs()
 _PYTHONS = {type(None), bool, int, float, str, list, tuple}
@@ -344,7 +345,7 @@ def losses(name: str, operand: str, target: str, operands: dict[str, Any], optio
             raise TypeError(f"{argument} is a masked array; it takes one without a mask: masks of {target} leave rows out")
     mask = np.ma.getmaskarray(operands[target]) if isinstance(operands[target], np.ma.MaskedArray) else None
     arrays = {a: plain(a, v) for a, v in operands.items() if a != target or mask is None}
-    taken = {o: plain(o, v) if o in _ARRAYS and v is not None else v for o, v in options.items()}
+    taken = {o: plain(o, v) if o in WEIGHTS and v is not None else v for o, v in options.items()}
     ignored = None
     if mask is not None:
         x = np.asarray(arrays[operand])
@@ -366,9 +367,6 @@ def losses(name: str, operand: str, target: str, operands: dict[str, Any], optio
     if isinstance(results, tuple):
         return loss, gradient
     return gradient if loss is None else loss
-
-
-_ARRAYS = {"weight", "pos_weight", "sample_weight"}
 
 
 def _without_masked(data: Any, mask: Any, x: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:

@@ -28,6 +28,7 @@ import nonlin as nl
 
 from . import _core, _others
 from ._derivatives import BY_PARAMETER, HESSIANS, SECOND, Functions
+from ._engines import LOSSES
 
 _NEEDED = "nonlin.autograd needs HIPS autograd, 1.9 or newer: pip install nonlin[autograd]"
 try:
@@ -353,13 +354,6 @@ _ROWS: dict[str, tuple[Sequence[str], Rules, Rules]] = {
 
 # Losses: both operands, and the options by name. Hessians are symmetric, so that both modes have the same rule.
 
-_LOSSES = {row["name"]: row for row in _core.losses()}
-
-
-def _operand(name: str) -> int:
-    """The place of the operand that a loss is differentiated by."""
-    return 1 if _LOSSES[name]["kind"] == "rows" else 0
-
 
 def _of_hessian(hessian: Callable[..., Any] | None, place: int) -> Rule:
     if hessian is None:
@@ -380,7 +374,8 @@ def _define_loss(row: dict[str, Any]) -> tuple[Callable[..., Any], Callable[...,
 
     `known` is what a pass over the operands gave already: the loss, and its gradient for whom it serves, once.
     """
-    name, arguments, place = row["name"], row["arguments"], _operand(row["name"])
+    name, arguments = row["name"], row["arguments"]
+    place = arguments.index(row["operand"])
     loss, backward = getattr(_core, name), getattr(_core, name + "_backward")
 
     def value_of(*operands: Any, known: Sequence[Any], **options: Any) -> Any:
@@ -501,7 +496,8 @@ def _add_rows(name: str, arguments: Sequence[str], vjps: Rules, jvps: Rules) -> 
 
 
 def _add_loss(row: dict[str, Any]) -> None:
-    name, arguments, place = row["name"], row["arguments"], _operand(row["name"])
+    name, arguments = row["name"], row["arguments"]
+    place = arguments.index(row["operand"])
     value, gradient = _define_loss(row)
 
     def call(operands: list[Any], options: dict[str, Any]) -> Any:
@@ -537,7 +533,7 @@ def _register() -> None:
         define(row, getattr(_core, row["name"]), getattr(_core, row["name"] + "_backward"))
     for name, rules in _ROWS.items():
         _add_rows(name, *rules)
-    for row in _LOSSES.values():
+    for row in LOSSES.values():
         _add_loss(row)
     defvjp_argnums(_linear, _linear_vjp)
     defjvp_argnum(_linear, _linear_jvp)

@@ -442,7 +442,7 @@ def _rows_of(g: Tensor, x: Tensor, options: dict[str, Any]) -> Tensor:
 def _add_loss(row: dict[str, Any]) -> Any:
     name = row["name"]
     signature = inspect.signature(getattr(nl, name))
-    schema, names, place = _schema_of(signature), list(signature.parameters), int(row["kind"] == "rows")
+    schema, names, place = _schema_of(signature), list(signature.parameters), row["arguments"].index(row["operand"])
     function, slope = getattr(nl, name), getattr(nl, name + "_backward")
 
     def kernel(*values: Any) -> Tensor:
