@@ -543,8 +543,8 @@ def test_without_gradients(rng: np.random.Generator) -> None:
             assert_same_bits(array(y), array(expected))
 
 
-def test_vmap(rng: np.random.Generator) -> None:
-    """By torch's own fallback, which calls an operator for each of a batch."""
+def test_vmap(rng: np.random.Generator, capfd: pytest.CaptureFixture[str]) -> None:
+    """By calls of an operator for each of a batch."""
     for _, call, given in every_call(rng):
         batch = [torch.stack([g, -g, 2 * g], dim=1).detach() for g in given]
         if any((b < 0).any() for b in batch) and min(map(torch.min, given)) >= 0:  # probabilities
@@ -554,6 +554,11 @@ def test_vmap(rng: np.random.Generator) -> None:
     gate, up = torch.randn(3, 4, 5), torch.randn(5)
     y = torch.vmap(nlt.swiglu, in_dims=(0, None))(gate, up)
     assert_same_bits(array(y), nl.swiglu(array(gate), array(up)))
+    both = torch.vmap(torch.ops.nonlin.swiglu_backward, in_dims=(None, 0, None))(up, gate, up)
+    assert_same_bits(tuple(map(array, both)), nl.swiglu_backward(array(up), array(gate), array(up)))
+    assert capfd.readouterr().err == ""  # torch would say what it does slowly
+    with pytest.raises(ValueError, match=r"vmap is over an axis of length 0; gelu of nonlin\.torch takes 1 or more"):
+        torch.vmap(nlt.gelu)(gate[:0])
 
 
 def test_batched_gradients(rng: np.random.Generator) -> None:

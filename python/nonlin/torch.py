@@ -17,6 +17,7 @@ formulas of second derivatives has first ones all the same, and raises for other
 """
 
 import contextlib
+import functools
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -148,7 +149,21 @@ def _operator(name: str, arguments: Sequence[str], results: int, kernel: _Rule, 
     torch.library.register_fake(f"nonlin::{name}", checked_fake, lib=_library)
     base, _, overload = name.partition(".")
     _OPERATORS[name] = getattr(getattr(torch.ops.nonlin, base), overload or "default")
+    if hasattr(torch.library, "register_vmap"):  # torch 2.5; by itself torch does the same, with a warning
+        rule = functools.partial(_one_after_another, _OPERATORS[name])
+        torch.library.register_vmap(f"nonlin::{name}", rule, lib=_library)
     return _OPERATORS[name]
+
+
+def _one_after_another(op: Any, info: Any, batched: Sequence[Any], *values: Any) -> Any:
+    """What an operator gives for a batch, and where it has the batch's axis."""
+    if info.batch_size == 0:
+        raise ValueError(f"vmap is over an axis of length 0; {op.name().partition('::')[2]} of nonlin.torch takes 1 or more")
+    given = list(zip(values, batched, strict=True))
+    each = [op(*(v.select(d, i) if isinstance(d, int) else v for v, d in given)) for i in range(info.batch_size)]
+    if isinstance(each[0], tuple):
+        return tuple(map(torch.stack, zip(*each, strict=True))), (0,) * len(each[0])
+    return torch.stack(each), 0
 
 
 def _differentiable(op: Any, rule: _Rule, by: Sequence[int], of_result: bool = False) -> None:
