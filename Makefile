@@ -171,12 +171,12 @@ distclean: clean
 $(DEPS): pyproject.toml tools/requirements.py
 	$(PYTHON) -m venv $(VENV)
 	$(REQUIREMENTS) build bench test lint > $(VENV)/requirements.txt
-	$(BIN)/pip install -r $(VENV)/requirements.txt
+	$(BIN)/pip install --quiet -r $(VENV)/requirements.txt
 	touch $@
 
 $(DOCS): $(DEPS)
 	$(REQUIREMENTS) docs > $(VENV)/requirements.txt
-	$(BIN)/pip install -r $(VENV)/requirements.txt
+	$(BIN)/pip install --quiet -r $(VENV)/requirements.txt
 	touch $@
 
 # Without isolation, and in a build folder that stays, so that only changed files are recompiled.

@@ -5,7 +5,7 @@
 set -e
 preset=$1
 shift
-bin=$PWD/.venv/bin
+bin=$(cd "${VENV:-.venv}/bin" && pwd)
 folder=$PWD/build/$preset
 reports=$folder/report
 
