@@ -95,6 +95,34 @@ def test_targets_with_the_labels_of_other_rows() -> None:
     nl.cross_entropy(logits, targets.reindex(logits.index))
 
 
+@pytest.mark.parametrize(
+    ("targets", "options", "error", "message"),
+    [
+        ([0, 1], {"ignore_index": 2**63}, ValueError, "ignore_index is 9223372036854775808; it takes an integer of 64 bits"),
+        ([0, 1], {"ignore_index": None}, TypeError, "ignore_index is None; it takes an integer"),
+        (np.eye(2), {"sample_weight": np.ones(3)}, ValueError, "sample_weight has shape"),
+        (np.eye(2), {"sample_weight": "a"}, TypeError, "sample_weight is 'a'; it takes an array"),
+        (np.eye(2), {"weight": np.ones(3)}, ValueError, "weight has shape"),
+    ],
+)
+def test_options_beside_masks_are_named(targets: Any, options: Any, error: type[Exception], message: str) -> None:
+    masked = np.ma.array(targets, mask=np.asarray(targets) > 0)
+    with pytest.raises(error, match=message):
+        nl.cross_entropy(np.ones((2, 2)), masked, **options)
+    if np.ndim(targets) > 1:
+        (weight,) = options.values()
+        with pytest.raises(error, match=message.removeprefix("sample_")):
+            nl.binary_cross_entropy_with_logits(np.ones((2, 2)), masked, weight=weight)
+
+
+def test_columns_of_no_numbers_are_named() -> None:
+    words, kinds = pandas.DataFrame([["a"]], dtype="string"), pandas.Series(["a", "b"], dtype="category")
+    with pytest.raises(TypeError, match="x has columns of dtype string; it takes float16"):
+        nl.softmax(words)
+    with pytest.raises(TypeError, match="targets has columns of dtype category; it takes float16"):
+        nl.cross_entropy(np.ones((2, 2)), kinds)
+
+
 def test_masks_that_are_refused() -> None:
     x = np.ma.array([1.0, 2], mask=[0, 1])
     with pytest.raises(TypeError, match="x is a masked array"):

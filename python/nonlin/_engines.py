@@ -44,6 +44,14 @@ def integer(name: str, value: Any) -> int:
         raise TypeError(f"{name} is {value!r}; it takes an integer") from None
 
 
+def whole(name: str, value: Any) -> int:
+    """An argument that has to be an integer of 64 bits."""
+    found = integer(name, value)
+    if not -(2**63) <= found < 2**63:
+        raise ValueError(f"{name} is {found}; it takes an integer of 64 bits")
+    return found
+
+
 def number(name: str, value: Any, taken: str = "a number") -> float:
     """An argument that has to be a number of Python or NumPy."""
     is_numpy = isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._engines import WEIGHTS
+from ._engines import REAL, WEIGHTS, whole
 
 _GUFUNCS = _core.gufuncs()
 _PYTHONS = {type(None), bool, int, float, str, list, tuple}
@@ -134,6 +134,9 @@ def _of_pandas(name: str, value: Any) -> Any:
                 f"it takes columns without any: fill them (fillna) or drop them (dropna)"
             )
     dtypes = [getattr(dtype, "numpy_dtype", dtype) for dtype in frame.dtypes]
+    if not all(isinstance(dtype, np.dtype) for dtype in dtypes):
+        found = " and ".join(map(str, dict.fromkeys(frame.dtypes)))
+        raise TypeError(f"{name} has columns of dtype {found}; it takes {REAL}")
     return value.astype(np.result_type(*dtypes)).to_numpy()
 
 
@@ -369,16 +372,22 @@ def losses(name: str, operand: str, target: str, operands: dict[str, Any], optio
     return gradient if loss is None else loss
 
 
+def _kept(mask: Any, factor: Any) -> Any:
+    """0 where masked; factors that do not fit are left as they are to the function that names them."""
+    try:
+        return np.where(mask, 0, 1.0 if factor is None else factor)
+    except (TypeError, ValueError):
+        return factor
+
+
 def _without_masked(data: Any, mask: Any, x: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
     """Targets and options under which rows or entries with masked targets do not count, and these rows or entries."""
     if "axis" not in options:  # a loss of entries: its mean is over those that are left
-        weight = options.get("weight")
-        weight = np.where(mask, 0, 1.0 if weight is None else weight)
+        weight = _kept(mask, options.get("weight"))
         left = {"divisor": float(mask.size - np.count_nonzero(mask))} if options["reduction"] == "mean" else {}
         return np.where(mask, 0, data), options | {"weight": weight} | left, mask
     if "ignore_index" in options and data.ndim < x.ndim and data.dtype.kind in "iu":
-        return np.where(mask, options["ignore_index"], data.astype(np.int64)), options, mask
+        return np.where(mask, whole("ignore_index", options["ignore_index"]), data.astype(np.int64)), options, mask
     rows = mask.any(axis=options["axis"])
-    sample_weight = options.get("sample_weight")
-    sample_weight = np.where(rows, 0, 1.0 if sample_weight is None else sample_weight)
+    sample_weight = _kept(rows, options.get("sample_weight"))
     return np.where(mask, 0, data).astype(data.dtype), options | {"sample_weight": sample_weight}, rows

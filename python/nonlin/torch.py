@@ -29,7 +29,7 @@ import nonlin as nl
 
 from . import _core
 from ._derivatives import BY_PARAMETER, HESSIANS, SECOND, Functions
-from ._engines import LOSSES, REAL, axes_of, axis_of, bound, integer, named, number, parameters_of, summary_of
+from ._engines import LOSSES, REAL, axes_of, axis_of, bound, named, number, parameters_of, summary_of, whole
 
 try:
     import torch
@@ -587,10 +587,7 @@ def _option(schema: str, value: Any) -> Any:
     if kind == "str" or isinstance(value, Tensor) or (value is None and kind.endswith("?")):
         return value
     if kind.startswith("int"):
-        whole = integer(name, value)
-        if not -(2**63) <= whole < 2**63:
-            raise ValueError(f"{name} is {whole}; it takes an integer of 64 bits")
-        return whole
+        return whole(name, value)
     if kind.startswith("float"):
         return number(name, value)
     return torch.tensor(number(name, value, "a tensor or a number"), dtype=torch.float64)
