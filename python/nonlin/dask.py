@@ -901,8 +901,9 @@ def _functions() -> dict[str, Callable[..., Any]]:
     return found
 
 
-globals().update(_functions())
-__all__ = sorted(_functions())
+_FUNCTIONS = _functions()
+globals().update(_FUNCTIONS)
+__all__ = sorted(_FUNCTIONS)
 
 if TYPE_CHECKING:
 

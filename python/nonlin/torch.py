@@ -101,13 +101,21 @@ def _tensor(result: Any) -> Tensor:
 
 # Results have the memory of NumPy's arrays where their layout is the usual one: nonlin keeps that of results freed before,
 # torch asks the system anew. Other layouts are left to torch, so that fake tensors have the same.
-def _of_layout(model: Tensor, call: Callable[..., Any]) -> Tensor:
-    """What ``call(out)`` gives, laid out as ``torch.empty_like(model)``."""
-    if model.is_contiguous():
-        return _tensor(call(None))
-    result = torch.empty_like(model)
-    call(_array(result))
-    return result
+def _kernel(function: _Rule, operands: int, options: Sequence[str], model: int | None = None) -> _Rule:
+    """A function of nonlin on tensors, with options by name; results are laid out as tensor number `model`, if given."""
+
+    def kernel(*values: Any) -> Tensor:
+        given = _arrays(values)
+        named = dict(zip(options, given[operands:], strict=True))
+        if isinstance(named.get("axis"), list):
+            named["axis"] = named["axis"][0] if len(named["axis"]) == 1 else tuple(named["axis"])
+        if model is None or values[model].is_contiguous():
+            return _tensor(function(*given[:operands], **named))
+        result = torch.empty_like(values[model])
+        function(*given[:operands], out=_array(result), **named)
+        return result
+
+    return kernel
 
 
 def _wide(value: Any) -> Any:
@@ -130,6 +138,10 @@ def _refuse(*values: Any) -> Any:
 
 _library = torch.library.Library("nonlin", "DEF")
 _OPERATORS: dict[str, Any] = {}  # all of them, those of gradients too, by name
+
+
+def _empty_like(model: int) -> _Rule:
+    return lambda *values: torch.empty_like(values[model])
 
 
 def _operator(name: str, arguments: Sequence[str], results: int, kernel: _Rule, fake: _Rule) -> Any:
@@ -324,10 +336,6 @@ def _add_gated_rules(name: str, forward: Any, backward: Any) -> None:
 # Softmax and its family
 
 
-def _axis_or_axes(axis: Sequence[int]) -> Any:
-    return axis[0] if len(axis) == 1 else tuple(axis)
-
-
 def _shape_without(shape: Sequence[Any], axes: Sequence[int], keepdims: bool = False) -> list[Any]:
     if keepdims:
         return [1 if i in axes else n for i, n in enumerate(shape)]
@@ -352,25 +360,10 @@ _SECOND_OF_ROWS: dict[str, tuple[_Rule, _Rule]] = {
 
 
 def _add_softmax(name: str) -> Any:
-    function, slope = getattr(_core, name), getattr(_core, name + "_backward")
-
-    def kernel(x: Tensor, axis: Sequence[int], scale: float, where: Tensor | None) -> Tensor:
-        array, mask = _arrays((x, where))
-        return _of_layout(x, lambda out: function(array, _axis_or_axes(axis), scale, mask, out))
-
-    def backward_kernel(grad: Tensor, y: Tensor, axis: Sequence[int], scale: float, where: Tensor | None) -> Tensor:
-        by, array, mask = _arrays((grad, y, where))
-        return _of_layout(y, lambda out: slope(by, array, _axis_or_axes(axis), scale, mask, out))
-
-    options = ["int[] axis", "float scale", "Tensor? where"]
-    forward = _operator(name, ["Tensor x", *options], 1, kernel, lambda x, *options: torch.empty_like(x))
-    backward = _operator(
-        name + "_backward",
-        ["Tensor grad", "Tensor y", *options],
-        1,
-        backward_kernel,
-        lambda grad, y, *options: torch.empty_like(y),
-    )
+    schema, names = ["int[] axis", "float scale", "Tensor? where"], ["axis", "scale", "where"]
+    function, slope = _kernel(getattr(nl, name), 1, names, 0), _kernel(getattr(nl, name + "_backward"), 2, names, 1)
+    forward = _operator(name, ["Tensor x", *schema], 1, function, _empty_like(0))
+    backward = _operator(name + "_backward", ["Tensor grad", "Tensor y", *schema], 1, slope, _empty_like(1))
 
     def gradients(needed: list[bool], given: list[Any], grad: Tensor) -> Any:
         return [backward(grad, *given)]
@@ -388,25 +381,14 @@ def _add_softmax(name: str) -> Any:
 
 
 def _add_logsumexp() -> Any:
-    def kernel(x: Tensor, axis: Sequence[int], keepdims: bool, where: Tensor | None) -> Tensor:
-        array, mask = _arrays((x, where))
-        return _tensor(nl.logsumexp(array, _axis_or_axes(axis), keepdims=keepdims, where=mask))
-
     def fake(x: Tensor, axis: Sequence[int], keepdims: bool, where: Tensor | None) -> Tensor:
         return x.new_empty(_shape_without(x.shape, axis, keepdims))
 
-    def backward_kernel(grad: Tensor, x: Tensor, axis: Sequence[int], where: Tensor | None) -> Tensor:
-        by, array, mask = _arrays((grad, x, where))
-        return _of_layout(x, lambda out: nl.logsumexp_backward(by, array, _axis_or_axes(axis), where=mask, out=out))
-
-    forward = _operator("logsumexp", ["Tensor x", "int[] axis", "bool keepdims", "Tensor? where"], 1, kernel, fake)
-    backward = _operator(
-        "logsumexp_backward",
-        ["Tensor grad", "Tensor x", "int[] axis", "Tensor? where"],
-        1,
-        backward_kernel,
-        lambda grad, x, axis, where: torch.empty_like(x),
-    )
+    function = _kernel(nl.logsumexp, 1, ["axis", "keepdims", "where"])
+    slope = _kernel(nl.logsumexp_backward, 2, ["axis", "where"], 1)
+    forward = _operator("logsumexp", ["Tensor x", "int[] axis", "bool keepdims", "Tensor? where"], 1, function, fake)
+    schema = ["Tensor grad", "Tensor x", "int[] axis", "Tensor? where"]
+    backward = _operator("logsumexp_backward", schema, 1, slope, _empty_like(1))
 
     def gradients(needed: list[bool], given: list[Any], grad: Tensor) -> Any:
         x, axis, _, where = given
@@ -458,25 +440,14 @@ def _add_loss(row: dict[str, Any]) -> Any:
     name = row["name"]
     signature = inspect.signature(getattr(nl, name))
     schema, names, place = _schema_of(signature), list(signature.parameters), row["arguments"].index(row["operand"])
-    function, slope = getattr(nl, name), getattr(nl, name + "_backward")
-
-    def kernel(*values: Any) -> Tensor:
-        first, second, *options = _arrays(values)
-        return _tensor(function(first, second, **dict(zip(names[2:], options, strict=True))))
 
     def fake(*values: Any) -> Tensor:
         x, options = values[place], dict(zip(names, values, strict=True))
         return x.new_empty(_losses_shape(x, options.get("axis"), options["reduction"]), dtype=_loss_dtype(x))
 
-    def backward_kernel(*values: Any) -> Tensor:
-        by, first, second, *given = _arrays(values)
-        options = dict(zip(names[2:], given, strict=True))
-        return _of_layout(values[1 + place], lambda out: slope(by, first, second, out=out, **options))
-
-    forward = _operator(name, schema, 1, kernel, fake)
-    backward = _operator(
-        name + "_backward", ["Tensor grad", *schema], 1, backward_kernel, lambda *values: torch.empty_like(values[1 + place])
-    )
+    slope = _kernel(getattr(nl, name + "_backward"), 3, names[2:], 1 + place)
+    forward = _operator(name, schema, 1, _kernel(getattr(nl, name), 2, names[2:]), fake)
+    backward = _operator(name + "_backward", ["Tensor grad", *schema], 1, slope, _empty_like(1 + place))
 
     def gradients(needed: list[bool], given: list[Any], grad: Tensor) -> Any:
         return [backward(grad, *given)]
@@ -510,10 +481,6 @@ def _add_linear_cross_entropy() -> Any:
     schema, names = _schema_of(signature), list(signature.parameters)
     places = [names.index(name) for name in ("x", "weight", "bias")]
 
-    def kernel(*values: Any) -> Tensor:
-        x, weight, targets, *options = _arrays(values)
-        return _tensor(nl.linear_cross_entropy(x, weight, targets, **dict(zip(names[3:], options, strict=True))))
-
     def fake(x: Tensor, *values: Any) -> Tensor:
         options = dict(zip(names[1:], values, strict=True))
         return x.new_empty(_losses_shape(x, -1, options["reduction"]), dtype=_loss_dtype(x))
@@ -527,7 +494,7 @@ def _add_linear_cross_entropy() -> Any:
         given = [values[i] for i in places]
         return tuple(values[0].new_empty(0 if v is None else v.shape) for v in given)
 
-    forward = _operator("linear_cross_entropy", schema, 1, kernel, fake)
+    forward = _operator("linear_cross_entropy", schema, 1, _kernel(nl.linear_cross_entropy, 3, names[3:]), fake)
     backward = _operator("linear_cross_entropy_backward", ["Tensor grad", *schema], 3, backward_kernel, backward_fake)
 
     def gradients(needed: list[bool], given: list[Any], grad: Tensor) -> Any:
