@@ -182,6 +182,7 @@ py::list Activations() {
     row["backward_outputs"] = a.inputs.Operands();
     row["parameters"] = parameters;
     row["summary"] = a.summary;
+    row["cost"] = a.cost;
     row["ulp"] = a.ulp.float32;
     row["ulp64"] = a.ulp.float64;
     row["ulp_backward"] = kBackwardUlp.float32;

@@ -28,11 +28,11 @@ LOSS_SHAPES = {"targets": (512, 32_000), "rows": (512, 32_000), "elements": (LAR
 HALVES = ("float16", "bfloat16")  # computed in float32
 DTYPES = ("float32", "float64", *HALVES)
 
-# Functions that need no exponential; the others need one per entry. A logarithm does not count.
-WITHOUT_EXPONENTIAL = {
-    *("relu", "relu6", "leaky_relu", "hard_sigmoid", "hard_swish", "hard_tanh", "softsign", "reglu"),
-    *("nll_loss", "categorical_cross_entropy", "binary_cross_entropy", "kl_divergence"),
-}
+# Functions that need no exponential; the others need one per entry. A logarithm does not count. No activation with an
+# exponential costs less, by the table, and none without one as much.
+EXPONENTIAL_COST = 0.8
+WITHOUT_EXPONENTIAL = {row["name"] for row in _core.activations() if row["cost"] < EXPONENTIAL_COST}
+WITHOUT_EXPONENTIAL |= {"nll_loss", "categorical_cross_entropy", "binary_cross_entropy", "kl_divergence"}
 LINE = 64  # bytes that are moved for a single number
 
 # Cross-entropy is measured with softmax, at all shapes.
