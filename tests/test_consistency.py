@@ -40,7 +40,7 @@ WITHOUT_OUT |= {row["name"] for row in _core.losses()}
 LINEAR = {"linear_cross_entropy" + ending for ending in ("", "_backward", "_with_grad")}
 WITHOUT_OUT |= LINEAR
 
-table = {f.name.replace("gelu_tanh", "gelu") for f in FUNCTIONS.values()}
+table = {f.called for f in FUNCTIONS.values()}
 public = {name for name in nl.__all__ if not name.startswith("__")} - MODULES
 formulas = {
     name
