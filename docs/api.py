@@ -3,14 +3,13 @@
 import ast
 import importlib
 import inspect
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.special
-from figures import FORMULAS, OTHER, activations, function, gated, losses, option_of, sweep, tables
+from figures import FUNCTIONS, OTHER, activations, function, gated, losses, option_of, sweep
 
 import nonlin as nl
 from nonlin import reference
@@ -35,16 +34,6 @@ TYPES = """\
 float32, float64, float16 and ``ml_dtypes.bfloat16`` are kept; two different ones give ``np.result_type``, booleans and
 integers float64. 16-bit floats are computed in float32 and rounded once. Complex, object and string input is a TypeError.
 """
-
-
-def equivalents(library: str) -> list[tuple[str, str, str]]:
-    """The rows of a page "coming from": the other library's call, ours, and what differs."""
-    return [
-        (row[0], row[1], row[2])
-        for _, head, body in tables(HERE / "coming_from" / f"{library}.md")
-        if len(head) == 3 and head[1] == "nonlin"
-        for row in body
-    ]
 
 
 def rst(text: str) -> str:
@@ -87,7 +76,7 @@ def plain_value(name: str, point: Any, dtype: Any) -> Any:
     x = np.asarray(point, dtype)
     with np.errstate(all="ignore"):
         operands = dict.fromkeys(("x", "gate", "logits", "probs", "log_probs", "q"), x) | {"p": OTHER.astype(dtype)}
-        return eval(FORMULAS[name]["plain"], namespace(dtype) | operands)
+        return eval(FUNCTIONS[name]["plain"], namespace(dtype) | operands)
 
 
 def our_value(name: str, point: Any, dtype: Any, module: Any = nl) -> Any:
@@ -108,7 +97,7 @@ def joined(value: Any) -> str:
 
 
 def formula(name: str) -> list[str]:
-    entry = FORMULAS[name]
+    entry = FUNCTIONS[name]
     lines = [*mathematics(entry["value"]), *mathematics(entry["slope"])]
     if "stable" in entry:
         lines += ["Computed as", "", *mathematics(entry["stable"])]
@@ -146,15 +135,25 @@ def calls(names: Iterable[str]) -> list[str]:
     return lines
 
 
-def elsewhere(name: str) -> list[str]:
-    """The same call in other libraries, from the pages "coming from"; in NumPy at least the plain formula."""
+def equivalents(library: str, names: Iterable[str]) -> list[list[str]]:
+    """The other library's calls for these functions, ours, and what differs."""
+    rows = [row for name in names for row in FUNCTIONS[name].get(library, [])]
+    return [[f"``{theirs}``", f"``{ours}``", rst(differs)] for theirs, ours, differs in rows]
+
+
+def coming_from(library: str) -> list[str]:
+    """The table of a page "coming from", which includes it."""
+    return table([LIBRARIES[library], "nonlin", "what differs"], equivalents(library, FUNCTIONS))
+
+
+def elsewhere(*names: str) -> list[str]:
+    """The same calls in other libraries; in NumPy at least the plain formula."""
     body = []
     for library, title in LIBRARIES.items():
-        link = f":doc:`{title} </coming_from/{library}>`"
-        rows = [row for row in equivalents(library) if re.search(rf"\bnl\.{name}\(", row[1])]
-        if not rows and library == "numpy" and "plain" in FORMULAS.get(name, {}):
-            rows = [(f"`{FORMULAS[name]['plain']}`", "", "")]
-        body += [[link, rst(theirs), rst(ours), rst(note)] for theirs, ours, note in rows]
+        rows = equivalents(library, names)
+        if not rows and library == "numpy" and "plain" in FUNCTIONS[names[0]]:
+            rows = [[f"``{FUNCTIONS[names[0]]['plain']}``", "", ""]]
+        body += [[f":doc:`{title} </coming_from/{library}>`", *row] for row in rows]
     if not body:
         return []
     return [*heading("Elsewhere"), *table(["library", "there", "here", "what differs"], body)]
@@ -169,16 +168,31 @@ def accuracy(names: Iterable[str]) -> list[str]:
             entry = entries[name, dtype]
             worst = max(entry["targets"].values(), key=lambda found: float(found["ulp"]))
             place = number(worst["x"]) if worst["ulp"] else ""
-            body.append([f"``{name}``", dtype, f"{entry['bound']:g}", f"{worst['ulp']:.3f}", place])
+            inputs = max(found["inputs"] for found in entry["targets"].values())
+            body.append([f"``{name}``", dtype, f"{entry['bound']:g}", f"{worst['ulp']:.3f}", place, f"{inputs:,}"])
     return [
         *heading("Accuracy"),
         "Errors in units in the last place (ULP) of the exact value: the bound, and the largest found on any instruction",
-        "set by a sweep of all inputs of 16 bits and of float32 (for some functions every 5th to 13th), and of",
-        "10\\ :sup:`8` of float64; 0.5 is correct rounding. Near a zero of the derivative the unit is that of its largest",
-        "term.",
+        "set among so many inputs, spread over all floats; 0.5 is correct rounding. Near a zero of the derivative the",
+        "unit is that of its largest term.",
         "",
-        *table(["function", "dtype", "bound", "found", "at"], body, "numbers"),
+        *table(["function", "dtype", "bound", "found", "at", "inputs"], body, "numbers"),
     ]
+
+
+def bounds() -> list[str]:
+    """The bounds of all functions, those that share them in one line."""
+    sharing: dict[tuple[float, float], list[str]] = {}
+    for name, row in activations().items():
+        if not row["form_of"]:
+            sharing.setdefault((row["ulp"], row["ulp64"]), []).append(name)
+    body = [[", ".join(names), f"{ulp:.1f}", f"{ulp64:.1f}"] for (ulp, ulp64), names in sorted(sharing.items())]
+    row = activations()["relu"]
+    body += [
+        ["every elementwise backward function", f"{row['ulp_backward']:.1f}", f"{row['ulp64_backward']:.1f}"],
+        ["softmax, log_softmax, logsumexp, gradients of cross-entropy, rows up to 2^18", "4.0", "4.0"],
+    ]
+    return table(["functions", "float32", "float64"], body)
 
 
 def all_errors() -> list[str]:
@@ -217,7 +231,7 @@ def activation(name: str, forms: list[str]) -> list[str]:
     lines += [
         f".. pictures:: {' '.join([*drawn, f'error-{name}'])}",
         "",
-        "   The errors are the largest of all float32 inputs in each bin of x; dotted: the bounds.",
+        "   The errors are the largest of the float32 inputs in each bin of x; dotted: the bounds.",
         "",
     ]
     lines += [*heading("Formula"), *formula(name)]
@@ -230,7 +244,7 @@ def activation(name: str, forms: list[str]) -> list[str]:
     lines += [*heading("Types"), TYPES]
     if not gated(name):
         lines += special(name)
-    return [*lines, *elsewhere(name)]
+    return [*lines, *elsewhere(name, *forms)]
 
 
 ROW_VALUES = {
@@ -358,7 +372,7 @@ def all_formulas() -> list[str]:
     """Every function's formula, rendered, on one page."""
     lines = ["All formulas", "============", ""]
     lines += ["Each function, its derivative or gradient, and the form that is computed where it is another one.", ""]
-    for name, entry in FORMULAS.items():
+    for name, entry in FUNCTIONS.items():
         target = {"pieces": "pieces", **{form: row["form_of"] for form, row in activations().items() if row["form_of"]}}
         lines += [*heading(name), f":doc:`{target.get(name, name)}`", ""]
         for key in ("value", "slope", "stable"):
@@ -435,4 +449,5 @@ def pages() -> dict[str, str]:
     found["examples"] = examples()
     found["all_formulas"] = all_formulas()
     texts = {f"{name}.rst": "\n".join(lines) for name, lines in found.items()}
-    return texts | {"errors.txt": "\n".join(all_errors())}  # which docs/accuracy.md includes
+    tables = {"bounds": bounds(), "errors": all_errors()} | {library: coming_from(library) for library in LIBRARIES}
+    return texts | {f"{name}.txt": "\n".join(lines) for name, lines in tables.items()}  # which pages written by hand include

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.special
 from figures import (
     BLUE,
-    FORMULAS,
+    FUNCTIONS,
     GREEN,
     HERE,
     INK,
@@ -274,7 +274,7 @@ def digits(name: str) -> Drawing:
     """How many digits the textbook formula of a function keeps in float32, and how many nonlin does."""
     x = np.linspace(-12, 8, 800, dtype=np.float32)  # further left, gelu is sub-normal
     with np.errstate(all="ignore"):
-        plain = eval(FORMULAS[name]["plain"], {"np": np, "scipy": scipy, "x": x})
+        plain = eval(FUNCTIONS[name]["plain"], {"np": np, "scipy": scipy, "x": x})
     exact = function(name, module=reference)(x.astype(np.float64))
     figure, axes = panel(f"{name}: decimal digits, float32", "x")
     for values, label, colour in ((plain, "plain formula", ORANGE), (function(name)(x), "nonlin", BLUE)):

@@ -29,7 +29,7 @@ from nonlin import _core, reference
 HERE = Path(__file__).parent
 FOLDER = HERE / "generated" / "pictures"
 
-FORMULAS: dict[str, dict[str, Any]] = tomllib.loads((HERE / "formulas.toml").read_text())
+FUNCTIONS: dict[str, dict[str, Any]] = tomllib.loads((HERE / "functions.toml").read_text())
 
 Array = np.ndarray[Any, Any]
 Drawing = tuple[Figure, str]

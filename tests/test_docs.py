@@ -1,6 +1,7 @@
 """The documentation's tables and formulas hold, and its programs run."""
 
 import importlib.util
+import json
 import re
 import runpy
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import special
+import scipy.special
 
 import nonlin as nl
 from nonlin import _core
@@ -22,7 +23,7 @@ if not DOCS.exists():
     pytest.skip("no documentation beside the tests", allow_module_level=True)
 
 LIBRARIES = {"numpy": "numpy", "scipy": "scipy", "scikit_learn": "sklearn", "torch": "torch", "jax": "jax"}
-FORMULAS: dict[str, dict[str, Any]] = tomllib.loads((DOCS / "formulas.toml").read_text())
+FUNCTIONS: dict[str, dict[str, Any]] = tomllib.loads((DOCS / "functions.toml").read_text())
 PIECES = ("logsumexp_partial", "logsumexp_merge", "logsumexp_finish", "softmax_from", "log_softmax_from")
 
 
@@ -30,30 +31,26 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
-def rows_of(page: Path) -> list[tuple[str, str, str]]:
-    """Their call, our call, and what differs."""
-    cells = [line.strip().strip("|").split(" | ") for line in page.read_text().splitlines() if line.startswith("|")]
-    assert all(len(row) == 3 for row in cells[2:]), page.name
-    return [(row[0].strip(" `"), row[1].strip(" `"), row[2].strip()) for row in cells[2:]]
-
-
-CASES = [(library, row) for library in LIBRARIES for row in rows_of(DOCS / "coming_from" / f"{library}.md")]
+# Their call, our call, and what differs.
+CASES = [(library, row) for library in LIBRARIES for entry in FUNCTIONS.values() for row in entry.get(library, [])]
 
 
 @pytest.mark.filterwarnings("ignore")  # of the others
 @pytest.mark.parametrize(("library", "row"), CASES, ids=[f"{library}-{row[1]}" for library, row in CASES])
-def test_theirs_is_ours(library: str, row: tuple[str, str, str]) -> None:
+def test_theirs_is_ours(library: str, row: list[str]) -> None:
     pytest.importorskip(LIBRARIES[library])
+    theirs, ours, differs = row
+    assert "nl." in ours
+    assert differs
     values: dict[str, Any] = {}
     for block in blocks(DOCS / "coming_from" / f"{library}.md", "py"):
         exec(block, values)
-    theirs, ours = (eval(code, values) for code in row[:2])
-    for a, b in zip(*(x if isinstance(x, tuple) else (x,) for x in (theirs, ours)), strict=True):
+    results = [eval(code, values) for code in (theirs, ours)]
+    for a, b in zip(*(x if isinstance(x, tuple) else (x,) for x in results), strict=True):
         b = np.asarray(b)
         tolerance = 1e-5 if b.dtype == np.float32 else 1e-7
         assert np.shape(np.asarray(a)) == b.shape
         np.testing.assert_allclose(np.asarray(a), b, rtol=tolerance, atol=tolerance)
-    assert row[2]
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -61,33 +58,33 @@ def test_page_of_the_library_names_what_it_needs(library: str) -> None:
     """The first line of SciPy's page is the one that costs most, the default of axis."""
     page = (DOCS / "coming_from" / f"{library}.md").read_text()
     assert "import nonlin as nl" in page
+    assert f".. include:: ../generated/{library}.txt" in page
     if library == "scipy":
         assert "`axis` is None" in page.split("\n\n")[1]
 
 
-def test_pages_of_frameworks_have_every_function() -> None:
-    """A function that torch or JAX has no call for is written in theirs."""
-    names = [row["name"] for row in _core.activations() if not row["form_of"]] + [row["name"] for row in _core.losses()]
-    names += ["softmax", "log_softmax", "logsumexp"]
-    for library, missing in (("torch", set()), ("jax", {"focal_loss"})):
-        found = {
-            name for _, ours, _ in rows_of(DOCS / "coming_from" / f"{library}.md") for name in re.findall(r"nl\.(\w+)", ours)
-        }
-        lacking = set(names) - found
-        assert lacking == missing, f"docs/coming_from/{library}.md has no row for {lacking - missing}"
-
-
-def test_every_function_has_its_formula() -> None:
+def test_every_function_has_its_entry() -> None:
+    """Also for torch and JAX: what they have no call for is written in theirs."""
     names = {row["name"] for row in [*_core.activations(), *_core.losses()]}
     names |= {"softmax", "log_softmax", "logsumexp", "pieces", "linear_cross_entropy"}
-    assert not names - set(FORMULAS), f"docs/formulas.toml has no {names - set(FORMULAS)}"
-    assert not set(FORMULAS) - names, f"docs/formulas.toml has {set(FORMULAS) - names}, which nonlin has not"
-    for name, entry in FORMULAS.items():
-        assert {"value", "slope", "why"} <= entry.keys() <= {"value", "slope", "why", "plain", "at", "stable"}, name
+    assert not names - set(FUNCTIONS), f"docs/functions.toml has no {names - set(FUNCTIONS)}"
+    assert not set(FUNCTIONS) - names, f"docs/functions.toml has {set(FUNCTIONS) - names}, which nonlin has not"
+    without = {"torch": {"pieces"}, "jax": {"pieces", "focal_loss", "linear_cross_entropy"}}
+    for name, entry in FUNCTIONS.items():
+        needed = {"value", "slope", "why"} | {library for library, others in without.items() if name not in others}
+        known = needed | {"plain", "at", "stable", *LIBRARIES}
+        assert needed <= entry.keys(), f"docs/functions.toml has no {needed - entry.keys()} of {name}"
+        assert entry.keys() <= known, f"docs/functions.toml has {entry.keys() - known} of {name}, which no page shows"
         for key in entry.keys() & {"value", "slope", "stable"}:
             text = entry[key]
             assert text.count("{") == text.count("}"), (name, key)
             assert text.count(r"\left") == text.count(r"\right"), (name, key)
+
+
+def test_every_function_has_its_errors() -> None:
+    swept = {entry["function"] for entry in json.loads((DOCS / "accuracy.json").read_text())["entries"]}
+    lacking = [row["name"] for row in _core.activations() if not {row["name"], row["name"] + "_backward"} <= swept]
+    assert not lacking, f'docs/accuracy.json: make ulp ARGS="--stride 257 --filter {lacking[0]}" adds what is missing'
 
 
 def operands(name: str) -> tuple[dict[str, Any], Any]:
@@ -111,10 +108,10 @@ def operands(name: str) -> tuple[dict[str, Any], Any]:
     return {first: value}, getattr(nl, name)(value, 0)
 
 
-@pytest.mark.parametrize("name", [name for name, entry in FORMULAS.items() if "plain" in entry])
+@pytest.mark.parametrize("name", [name for name, entry in FUNCTIONS.items() if "plain" in entry])
 def test_plain_formula_is_the_function(name: str) -> None:
     arrays, ours = operands(name)
-    plain = eval(FORMULAS[name]["plain"], {"np": np, "scipy": importlib.import_module("scipy"), "special": special} | arrays)
+    plain = eval(FUNCTIONS[name]["plain"], {"np": np, "scipy": scipy} | arrays)
     np.testing.assert_allclose(plain, ours, rtol=1e-7, atol=1e-7)
 
 
@@ -150,7 +147,10 @@ def test_every_name_has_an_entry(pages: dict[str, str]) -> None:
     assert len(set(entries)) == len(entries)
 
 
-@pytest.mark.parametrize("name", [name for name in FORMULAS if name != "gelu_tanh"])  # on the page of gelu
+FORMS = {row["name"] for row in _core.activations() if row["form_of"]}  # which are on the page of another function
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in FORMS])
 def test_page_of_a_function(pages: dict[str, str], name: str) -> None:
     page = pages[f"{name}.rst"]
     for part in (".. math::", ".. autofunction:: ", "Formula\n-------", "Call\n----"):
@@ -158,6 +158,12 @@ def test_page_of_a_function(pages: dict[str, str], name: str) -> None:
     assert (".. pictures:: " in page) == (name != "linear_cross_entropy")
     assert ("Elsewhere" in page) == (name != "pieces")
     assert ":doc:`torch </coming_from/torch>`" in page or name == "pieces"
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_table_of_a_library_has_its_rows(pages: dict[str, str], library: str) -> None:
+    found = re.findall(r"^   \* - ``(.+)``\n     - ``(.+)``$", pages[f"{library}.txt"], re.MULTILINE)
+    assert found == [(row[0], row[1]) for name, row in CASES if name == library]
 
 
 def test_pictures_can_be_drawn(pages: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

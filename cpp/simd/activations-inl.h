@@ -1,5 +1,5 @@
 // The activations: one struct each, with `Forward` and `Backward` on vectors. A struct knows its formula and nothing of
-// loops or memory; its row in activations.def makes it a function. The mathematics is in formulas.md.
+// loops or memory; its row in activations.def makes it a function. The mathematics is in docs/functions.toml.
 //
 // A function with parameters may have three forms: without them, with the results that it has for their defaults; for
 // parameters for which `IsUsual`; and `AnyForward` and `AnyBackward` for all others: zero, infinite, or near the ends of the
