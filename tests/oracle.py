@@ -503,16 +503,18 @@ def exact_at(function: Function, x: float, parameters: tuple[float, ...]) -> mpf
     """The exact value, or the gradient for grad = 1, at any x and parameters.
 
     At zeros and infinities it is the limit, where there is one: x is on either side of its zero, a parameter on the side of
-    the zero's sign. Elsewhere it is what the reference formula gives, and so it is for hard_sigmoid, which is a line.
+    the zero's sign. Elsewhere it is what the reference formula gives, and so it is for hard_sigmoid, which is a line, and for
+    a function without a definition above.
     """
     special = any(v == 0 or not math.isfinite(v) for v in (x, *parameters))
-    if not any(math.isnan(v) for v in (x, *parameters)) and not (special and function.activation == "hard_sigmoid"):
+    defined = function.name in EXACT and not (special and function.activation == "hard_sigmoid")
+    if defined and not any(math.isnan(v) for v in (x, *parameters)):
         ways = itertools.product(_ways_of_x(x), *map(_ways_of_parameter, parameters))
         found = {_as_float_sees(EXACT[function.name](*point)) for point in ways}
         if len(found) == 1:
             return found.pop()
     grad = (1.0,) if "grad" in function.inputs else ()
-    return mpf(float(function.reference(*(np.longdouble(v) for v in (*grad, x, *parameters)))))
+    return mpf(str(function.reference(*(np.longdouble(v) for v in (*grad, x, *parameters)))))
 
 
 _NEARER = mpf(10) ** 2000  # than any float is to infinity

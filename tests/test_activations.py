@@ -169,9 +169,11 @@ def test_nothing_beyond_an_array_is_touched(f: Function, dtype: np.dtype, rng: n
 @all_dtypes
 @backward_functions
 def test_nan_gradient_stays(f: Function, dtype: np.dtype) -> None:
-    x = np.full(3, 0.5, dtype)
+    x = np.array([0.25, 0.5, 0.75], dtype)
+    sloping = f.exact(*f.arguments(x))[0] != 0
+    assert sloping.any()
     for gradient in as_tuple(f.public(*f.arguments(x, grad=np.full_like(x, NAN)))):
-        assert np.isnan(gradient).all()
+        assert np.isnan(gradient[sloping]).all()
 
 
 def consecutive(start: float, count: int, dtype: np.dtype) -> np.ndarray:
