@@ -49,6 +49,11 @@ class Function:
         return self.name.removesuffix("_backward")
 
     @property
+    def slack(self) -> float:
+        """What is added to a bound: results without a definition in mpmath are compared with a formula in long double."""
+        return SLACK if self.name in EXACT or self.activation in GATES else 1e-3
+
+    @property
     def public(self) -> Callable[..., Any]:
         """As users call it: parameters are keywords."""
         return functools.partial(getattr(nl, self.called), **self.option)
@@ -503,8 +508,8 @@ def exact_at(function: Function, x: float, parameters: tuple[float, ...]) -> mpf
     """The exact value, or the gradient for grad = 1, at any x and parameters.
 
     At zeros and infinities it is the limit, where there is one: x is on either side of its zero, a parameter on the side of
-    the zero's sign. Elsewhere it is what the reference formula gives, and so it is for hard_sigmoid, which is a line, and for
-    a function without a definition above.
+    the zero's sign. Elsewhere it is what the reference formula gives, and so it is for hard_sigmoid, which is a line, and
+    for a function without a definition above.
     """
     special = any(v == 0 or not math.isfinite(v) for v in (x, *parameters))
     defined = function.name in EXACT and not (special and function.activation == "hard_sigmoid")

@@ -49,7 +49,7 @@ def test_sweep(f: Function, dtype: np.dtype) -> None:
         done = sweep.merge([sweep.Sweep(f, dtype, targets, up).run(STRIDES[dtype.itemsize]) for up in ups])
     assert done.broken == []
     for target, worst in sweep.verdict(done).items():
-        assert worst["ulp"] <= f.ulp[dtype.name] + oracle.SLACK, f"{f.name} on {target}: {worst}"
+        assert worst["ulp"] <= f.ulp[dtype.name] + f.slack, f"{f.name} on {target}: {worst}"
 
 
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
@@ -177,6 +177,7 @@ def test_oracle_against_mpmath(f: Function, dtype: type, tolerance: float) -> No
     x = f.domain(sample[np.isfinite(sample)])
     arguments = f.arguments(x)
     for i, (got, exact) in enumerate(zip(f.exact(*arguments), oracle.exact_mp(f, *arguments), strict=True)):
+        got = np.where(np.abs(got) > np.finfo(dtype).max, np.copysign(np.inf, got), got)  # it overflows in this dtype
         errors = ulp_error_mp(got, exact, oracle.largest_term(f.name, x) if i == 0 else None, dtype)
         assert np.max(errors) < tolerance, f"at {x[int(np.argmax(errors))]!r}"
 
