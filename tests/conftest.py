@@ -1,7 +1,11 @@
 """Fixtures and options for all tests."""
 
+import copy
+import functools
+import inspect
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +32,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = sample([item.nodeid for item in items], *map(int, part.split("/")))
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in chosen])
         items[:] = [item for item in items if item.nodeid in chosen]
+
+
+def each(name: str, values: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """As parametrize, but within one test, where a case takes no longer than what a test costs; a failure names the value.
+
+    What a value skips is not skipped for others. It stands below all other decorators.
+    """
+
+    def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(test)
+        def with_all(**given: Any) -> None:
+            for value in values:
+                fresh = {k: copy.deepcopy(v) if isinstance(v, np.random.Generator) else v for k, v in given.items()}
+                try:
+                    test(**{name: value}, **fresh)
+                except pytest.skip.Exception:
+                    continue
+                except Exception as error:
+                    error.add_note(f"where {name} is {value!r}")
+                    raise
+
+        signature = inspect.signature(test)
+        rest = [parameter for key, parameter in signature.parameters.items() if key != name]
+        with_all.__dict__ |= {"__signature__": signature.replace(parameters=rest)}
+        del with_all.__dict__["__wrapped__"]
+        return with_all
+
+    return decorate
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import nonlin as nl
 from nonlin import _core
 
 from . import oracle
+from .conftest import each
 from .oracle import (
     BACKWARD,
     FLOATS,
@@ -38,7 +39,7 @@ INF, NAN = np.inf, np.nan
 all_functions = pytest.mark.parametrize("f", FUNCTIONS.values(), ids=FUNCTIONS.keys())
 forward_functions = pytest.mark.parametrize("f", FORWARD, ids=lambda f: f.name)
 backward_functions = pytest.mark.parametrize("f", BACKWARD, ids=lambda f: f.name)
-all_dtypes = pytest.mark.parametrize("dtype", FLOATS, ids=str)
+all_dtypes = each("dtype", FLOATS)
 
 # Values
 
@@ -94,8 +95,8 @@ SPECIAL: dict[str, list[tuple[float, float]]] = {
 
 
 @pytest.mark.every_target
-@all_dtypes
 @all_functions
+@all_dtypes
 def test_special_values(f: Function, dtype: np.dtype) -> None:
     points = [0.0, -0.0, INF, -INF, NAN]  # of a function that is not listed above, as its formula has them
     pairs = SPECIAL.get(f.name) or list(zip(points, f.exact(*f.arguments(np.array(points)))[0], strict=True))
@@ -109,8 +110,8 @@ def test_special_values(f: Function, dtype: np.dtype) -> None:
 
 
 @pytest.mark.every_target
-@all_dtypes
 @all_functions
+@all_dtypes
 def test_zero_stays_zero_however_large_the_factor(f: Function, dtype: np.dtype) -> None:
     """As what a unit gates is at 0, and the derivative far out in a tail: no rest of it must show up in a product."""
     largest = finfo(dtype).max
@@ -123,8 +124,8 @@ def test_zero_stays_zero_however_large_the_factor(f: Function, dtype: np.dtype) 
 
 
 @pytest.mark.parametrize("target", nl.simd_targets())
-@all_dtypes
 @pytest.mark.parametrize("f", [f for f in FUNCTIONS.values() if len(f.parameters) == 1], ids=lambda f: f.name)
+@all_dtypes
 def test_a_parameter_of_one_has_the_same_bits_in_an_array(f: Function, dtype: np.dtype, target: str) -> None:
     """Some formulas are shorter without it, which arrays do not ask for."""
     x = np.concatenate([np.linspace(-1200, 1200, 5001), np.linspace(-110, 30, 100_001), [-0.0, INF, -INF]]).astype(dtype)
@@ -134,8 +135,8 @@ def test_a_parameter_of_one_has_the_same_bits_in_an_array(f: Function, dtype: np
 
 
 @pytest.mark.every_target
-@all_dtypes
 @all_functions
+@all_dtypes
 def test_an_infinite_factor_gives_infinities(f: Function, dtype: np.dtype) -> None:
     """And NaN for 0 alone: a product's low part must not turn others to NaN."""
     x = f.domain(np.array([-3, -1, -0.25, 0.5, 1, 2, 8], dtype))
@@ -151,8 +152,8 @@ def test_an_infinite_factor_gives_infinities(f: Function, dtype: np.dtype) -> No
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mprotect")
 @pytest.mark.every_target
-@all_dtypes
 @all_functions
+@all_dtypes
 def test_nothing_beyond_an_array_is_touched(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
     for n in (1, 3, 15, 16, 33, 100):
         given = f.arguments(f.domain(rng.standard_normal(n).astype(dtype)))
@@ -166,8 +167,8 @@ def test_nothing_beyond_an_array_is_touched(f: Function, dtype: np.dtype, rng: n
                 assert_same_bits(out, y)
 
 
-@all_dtypes
 @backward_functions
+@all_dtypes
 def test_nan_gradient_stays(f: Function, dtype: np.dtype) -> None:
     x = np.array([0.25, 0.5, 0.75], dtype)
     sloping = f.exact(*f.arguments(x))[0] != 0
@@ -207,8 +208,8 @@ def test_results_do_not_depend_on_neighbours_far_from_0(name: str) -> None:
     assert_same_bits(f(mixed)[mixed == near], f(near)[mixed == near])
 
 
-@all_dtypes
 @pytest.mark.parametrize("name", ["tanh", "softsign", "hard_tanh"])
+@all_dtypes
 def test_odd_functions_are_odd_to_the_bit(name: str, dtype: np.dtype) -> None:
     x = oracle.float32_sample(65537)
     with np.errstate(over="ignore"):
@@ -217,8 +218,8 @@ def test_odd_functions_are_odd_to_the_bit(name: str, dtype: np.dtype) -> None:
     assert_same_bits(f(-x), -f(x))
 
 
-@all_dtypes
 @pytest.mark.parametrize("name", ["tanh", "elu", "celu"])
+@all_dtypes
 def test_identity_for_tiny_x(name: str, dtype: np.dtype) -> None:
     info = finfo(dtype)
     x = np.array([info.smallest_subnormal, 3 * info.smallest_subnormal, info.tiny, info.eps**2], dtype)
@@ -239,8 +240,8 @@ def shifted(a: np.ndarray, start: int) -> np.ndarray:
 
 
 @pytest.mark.every_target
-@all_dtypes
 @all_functions
+@all_dtypes
 def test_every_length_and_alignment(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
     """The same bits for a value at the start, in a vector and in a tail; nothing written beside the result."""
     arguments = f.points(rng, 131, dtype)
@@ -259,8 +260,8 @@ def test_every_length_and_alignment(f: Function, dtype: np.dtype, rng: np.random
                 r[4 : 4 + n] = 77
 
 
-@all_dtypes
 @all_functions
+@all_dtypes
 def test_no_cross_talk(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
     """A value's neighbours in the vector do not matter, however nasty they are."""
     n = 37
@@ -293,8 +294,8 @@ def strided_views(a: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-@all_dtypes
 @all_functions
+@all_dtypes
 def test_strides_give_the_same_bits(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
     arguments = f.points(rng, (5, 67), dtype)
     expected = f.public(*arguments)
@@ -308,8 +309,8 @@ def test_strides_give_the_same_bits(f: Function, dtype: np.dtype, rng: np.random
     assert_same_bits(out, as_tuple(expected))
 
 
-@all_dtypes
 @all_functions
+@all_dtypes
 def test_shapes(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
     """Empty, 0-d, stride 0, and one shape broadcast against another."""
     arguments = f.points(rng, (3, 1), dtype)
@@ -339,8 +340,8 @@ def test_integers_give_float64(f: Function) -> None:
         assert_same_bits(f.public(*(a.tolist() for a in arguments)), f.public(*arguments))
 
 
-@pytest.mark.parametrize("dtype", ["F", "D", "O", "U3", "S3", "M8[s]", "g"])
 @all_functions
+@each("dtype", ["F", "D", "O", "U3", "S3", "M8[s]", "g"])
 def test_other_dtypes_are_type_errors(f: Function, dtype: str) -> None:
     """They name the argument, what was given, and what is taken."""
     good, bad = np.ones(3, np.float32), np.zeros(3, dtype)
@@ -428,8 +429,8 @@ def outcome(method: Any, ufunc: np.ufunc, a: np.ndarray) -> Any:
         return type(error)
 
 
-@pytest.mark.parametrize("dtype", [*FLOATS, np.dtype(bool), np.dtype(np.int32), np.dtype(np.uint64)], ids=str)
 @all_ufuncs
+@each("dtype", [*FLOATS, np.dtype(bool), np.dtype(np.int32), np.dtype(np.uint64)])
 def test_methods(ufunc: np.ufunc, dtype: np.dtype, rng: np.random.Generator) -> None:
     """They do what those of a ufunc of NumPy's do that calls ours for single elements; those of rows at least not crash."""
     a = rng.uniform(0, 2, (3, 6)).astype(dtype)
@@ -460,8 +461,8 @@ def test_accumulate_needs_room(size: int) -> None:
     assert out == 0
 
 
-@all_dtypes
 @all_ufuncs
+@all_dtypes
 def test_reductions_into_another_type(ufunc: np.ufunc, dtype: np.dtype, rng: np.random.Generator) -> None:
     if ufunc.nin != 2 or ufunc.__name__ not in FUNCTIONS:
         return
@@ -474,8 +475,8 @@ def test_reductions_into_another_type(ufunc: np.ufunc, dtype: np.dtype, rng: np.
     assert_same_bits(out, ufunc.reduce(a))
 
 
-@all_dtypes
 @all_ufuncs
+@all_dtypes
 def test_at(ufunc: np.ufunc, dtype: np.dtype, rng: np.random.Generator) -> None:
     x, index = rng.uniform(0.25, 2, 6).astype(dtype), [0, 3, 3, 5]
     if ufunc.signature is not None or ufunc.nin > 2 or ufunc.nout > 1:
@@ -499,8 +500,8 @@ def test_is_a_ufunc_or_wraps_one(f: Function) -> None:
     assert isinstance(getattr(nl, f.name), np.ufunc)
 
 
-@all_dtypes
 @all_functions
+@all_dtypes
 def test_out_is_returned(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
     arguments = f.points(rng, 20, dtype)
     expected = as_tuple(f.public(*arguments))
@@ -564,8 +565,8 @@ LAYOUTS = {
 }
 
 
-@all_dtypes
 @all_functions
+@all_dtypes
 def test_a_direct_call_is_that_of_numpy(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
     """Ordinary arrays go to the loop without NumPy's machinery, which `order` asks for."""
     ufunc = f.ufunc(nl.simd_target())
@@ -652,8 +653,8 @@ def test_both_outputs_in_place(rng: np.random.Generator) -> None:
             assert_same_bits(chosen, expected)
 
 
-@all_dtypes
 @all_functions
+@all_dtypes
 def test_where(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
     arguments = f.points(rng, 300, dtype)
     where = rng.random(300) < 0.5
@@ -700,8 +701,8 @@ def calls_that_cast(f: Function, narrow: np.dtype) -> dict[str, Any]:
     return calls
 
 
-@pytest.mark.parametrize("narrow", NARROW, ids=str)
 @all_functions
+@each("narrow", NARROW)
 def test_no_cast_warns(f: Function, narrow: np.dtype) -> None:
     for mode in ("raise", "warn"):
         for call in calls_that_cast(f, narrow).values():
@@ -790,8 +791,8 @@ def test_parameters(f: Function, rng: np.random.Generator) -> None:
 NUMBERS = [2, True, 0.3, np.float64(0.3), np.float32(0.3), np.float16(0.3), bfloat16(0.3), np.longdouble(0.3), np.int8(2)]
 
 
-@pytest.mark.parametrize("number", [*NUMBERS, *(np.array(n) for n in NUMBERS)], ids=repr)
 @pytest.mark.parametrize("f", [f for f in FUNCTIONS.values() if f.parameters], ids=lambda f: f.name)
+@each("number", [*NUMBERS, *(np.array(n) for n in NUMBERS)])
 def test_numbers_as_parameters_do_not_widen(f: Function, number: Any, rng: np.random.Generator) -> None:
     """NumPy's scalars and 0-d arrays neither: they are rounded to the type of the other arguments."""
     for dtype in FLOATS:

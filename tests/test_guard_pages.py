@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from . import fuzz
+from .conftest import each
 from .fresh import run
 from .oracle import FLOATS, FUNCTIONS, Array, Function, assert_same_bits, guarded
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mprotect")
-CASES = 24  # of each function
+CASES = 12  # of each function
 
 
 def moved(value: Any, at_end: bool | None) -> Any:
@@ -69,8 +70,8 @@ def test_random_calls_stay_inside(name: str) -> None:
 
 
 @pytest.mark.every_target
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
-@pytest.mark.parametrize("f", FUNCTIONS.values(), ids=str)
+@pytest.mark.parametrize("f", FUNCTIONS.values(), ids=lambda f: f.name)
+@each("dtype", FLOATS)
 def test_short_calls_stay_inside(f: Function, dtype: np.dtype, rng: np.random.Generator) -> None:
     """Of every length up to two vectors and more, most of which have a tail."""
     for n in range(1, 40):
