@@ -492,16 +492,20 @@ def exact_mp(function: Function, *arguments: Array) -> tuple[list[mpf], ...]:
         given_one = (np.ones_like(a) if name == "grad" else a for name, a in zip(function.inputs, arguments, strict=True))
         wide = as_tuple(function.reference(*(a.astype(np.longdouble) for a in given_one), **parameters))
         return tuple([mpf(str(v)) for v in output] for output in wide)
-    points = [[mpf(float(v)) for v in np.atleast_1d(a)] for a in np.broadcast_arrays(*arguments)]
+    points = [tuple(np.atleast_1d(a).astype(np.float64).tolist()) for a in np.broadcast_arrays(*arguments)]
     if function.activation not in GATES:
-        given = {key: mpf(value) for key, value in parameters.items()}
-        return ([EXACT[function.name](x, **given) for x in points[-1]],)
-    gate, up = points[-2:]
-    act, slope = EXACT[GATES[function.activation]], EXACT[GATES[function.activation] + "_backward"]
-    values = [act(x) for x in gate]
+        return (_exact_values(function.name, points[-1], **parameters),)
+    up, act = [mpf(v) for v in points[-1]], GATES[function.activation]
+    values = _exact_values(act, points[-2])
     if not function.name.endswith("_backward"):
         return ([v * u for v, u in zip(values, up, strict=True)],)
-    return [slope(x) * u for x, u in zip(gate, up, strict=True)], values
+    return [v * u for v, u in zip(_exact_values(act + "_backward", points[-2]), up, strict=True)], values
+
+
+@functools.lru_cache(200)  # several tests and gated units ask for the same ones
+def _exact_values(name: str, x: tuple[float, ...], **parameters: float) -> list[mpf]:
+    given = {key: mpf(value) for key, value in parameters.items()}
+    return [EXACT[name](mpf(v), **given) for v in x]
 
 
 def exact_at(function: Function, x: float, parameters: tuple[float, ...]) -> mpf:
@@ -527,6 +531,7 @@ _NEAREST = mpf(10) ** 6000
 _INFINITE = mp.ldexp(1, 10**4000)  # times e^x it is large for _NEARER and any float, and small for _NEAREST
 
 
+@functools.cache
 def _ways_of_x(x: float) -> list[mpf]:
     if x == 0:
         return [s / v for s in (1, -1) for v in (_NEARER, _INFINITE**2)]
@@ -534,9 +539,13 @@ def _ways_of_x(x: float) -> list[mpf]:
 
 
 def _ways_of_parameter(value: float) -> list[mpf]:
-    sign = mpf(math.copysign(1, value))
+    return _ways_of_signed(value, math.copysign(1, value))
+
+
+@functools.cache  # which takes both zeros for one
+def _ways_of_signed(value: float, sign: float) -> list[mpf]:
     if value == 0:
-        return [sign / (_NEARER * mp.sqrt(_NEARER))]
+        return [mpf(sign) / (_NEARER * mp.sqrt(_NEARER))]
     return [sign * _INFINITE] if math.isinf(value) else [mpf(value)]
 
 
@@ -547,7 +556,10 @@ def _as_float_sees(value: mpf) -> mpf:
 
 
 def _exp(x: mpf) -> mpf:
-    return mp.exp(x) if not x or mp.mag(x) < 21000 else mp.ldexp(1, int(mp.sign(x)) * 10**9000)
+    if not x or mp.mag(x) < 128:
+        return mp.exp(x)
+    # Only its size counts: the exact one takes long.
+    return mp.ldexp(1, int(x / mp.ln2) if mp.mag(x) < 21000 else int(mp.sign(x)) * 10**9000)
 
 
 def _expm1(x: mpf) -> mpf:

@@ -60,7 +60,7 @@ def difficult_rows(n: int, dtype: Any) -> dict[str, Array]:
 def rows_of_any_spread(n: int) -> Array:
     """Many rows: what dominates them, and what dominates the rest, lie anywhere between two powers of two."""
     rng = np.random.default_rng(n)
-    rows = rng.standard_normal((max(1, 40_000 // n), n)) * rng.uniform(0.1, 20, (max(1, 40_000 // n), 1))
+    rows = rng.standard_normal((max(1, 20_000 // n), n)) * rng.uniform(0.1, 20, (max(1, 20_000 // n), 1))
     return np.concatenate([rows, np.sort(rows)])
 
 

@@ -171,7 +171,7 @@ def test_jacobians_contain_the_backward_functions(dtype: np.dtype, rng: np.rando
 @all_functions
 def test_every_length(f: Callable[..., Any], dtype: np.dtype, rng: np.random.Generator) -> None:
     """A row has the same bits alone, beside others, at any address, and between padding."""
-    for n in [*range(1, 301), 511, 1025, 4099, 20_001]:
+    for n in [*range(1, 150), *range(250, 262), 511, 1025, 4099, 20_001]:
         given = arguments(f, rng, (5, n), dtype)
         y = f(*given)
         assert_close(f, y, given)
@@ -745,7 +745,7 @@ def test_every_split_is_the_whole(dtype: np.dtype, n: int, rng: np.random.Genera
     for name, (row, *_) in difficult_rows(n, dtype).items():
         x = np.stack([row, rng.permutation(row)])
         exact = {f: whole(x.astype(np.longdouble if dtype == np.float64 else np.float64)) for f, whole in WHOLE.items()}
-        for cuts in [[cut] for cut in range(1, n, max(n // 30, 1))] + [range(1, n)]:
+        for cuts in [[cut] for cut in range(1, n, max(n // 15, 1))] + [range(1, n)]:
             for f in WHOLE:
                 error = np.max(ulp_error(from_pieces(f, x, cuts), exact[f]))
                 assert error <= bound, f"{f.__name__}, {name}, cut at {cuts}: {error} ULP"
