@@ -68,8 +68,7 @@ ROWS: dict[str, Callable[..., Any]] = {
 }
 
 
-@pytest.mark.parametrize("offset", [0, 7])
-@pytest.mark.parametrize("classes", [10, 60, 64, 2099])
+@pytest.mark.parametrize(("classes", "offset"), [(10, 0), (10, 7), (60, 7), (64, 0), (2099, 0), (2099, 7)])
 @pytest.mark.parametrize("dtype", STORED, ids=str)
 @pytest.mark.parametrize("name", ROWS)
 def test_large_results_of_rows_have_the_bits_of_small_ones(

@@ -16,7 +16,7 @@ from nonlin import _linear, reference
 from nonlin.testing import check_gradient
 
 from .fresh import INSTRUMENTED, printed
-from .oracle import FLOATS, assert_rounded, assert_same_bits, wide, working_dtype
+from .oracle import FLOATS, HALVES, assert_rounded, assert_same_bits, wide, working_dtype
 
 INF, NAN = np.inf, np.nan
 linear: Any = _linear  # type checkers see its public functions alone
@@ -80,6 +80,8 @@ def assert_close(result: Any, expected: Any, roundings: float) -> None:
 @all_options
 def test_against_reference(o: dict[str, Any], soft: bool, rng: np.random.Generator) -> None:
     for dtype, batch in itertools.product(FLOATS, BATCHES):
+        if dtype in HALVES and batch not in ((7,), (2, 3)):  # that shape counts alike for all
+            continue
         weighted = of_rows(o, batch)
         given = {k: v.astype(dtype) if isinstance(v, np.ndarray) else v for k, v in weighted.items()}
         x, weight, targets = problem(rng, batch, soft, dtype)
@@ -528,13 +530,14 @@ x = rng.standard_normal(({rows}, 16), np.float32)
 weight = rng.standard_normal(({classes}, 16), np.float32)
 print_extra("{function}", x, weight, rng.integers(0, {classes}, {rows}))
 """
-    extra = printed(MEASURED + code, OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads, NONLIN_NUM_THREADS=threads)
+    # BLAS's threads have no part in it, and wait for each other by turning round on a busy machine.
+    extra = printed(MEASURED + code, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", NONLIN_NUM_THREADS=threads)
     assert 0.035 < float(extra) / (rows * classes * 4) < 0.05  # less than one chunk would mean that the peak is not seen
 
 
 @measures_memory
 @with_and_without_gradients
-@pytest.mark.parametrize("dtype", ["<f4", ">f4", "f2", "i2"])
+@pytest.mark.parametrize("dtype", ["<f4", "i2", *(pytest.param(t, marks=pytest.mark.slow) for t in (">f4", "f2"))])
 def test_files_are_not_read_into_memory(function: str, dtype: str, tmp_path: pathlib.Path) -> None:
     """Of a type that products take, or one that has to be converted; their pages are there before."""
     rows, features, classes = 60_000, 128, 500

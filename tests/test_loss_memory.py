@@ -1,6 +1,5 @@
 """Operands and results of losses anywhere in memory: strides, alignment, overlap, threads, large arrays."""
 
-import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,6 @@ import nonlin as nl
 
 from .fresh import INSTRUMENTED
 from .loss_cases import (
-    REDUCTIONS,
     ROWS,
     all_dtypes,
     all_losses,
@@ -61,7 +59,8 @@ def test_layouts(loss: Loss, dtype: np.dtype, rng: np.random.Generator) -> None:
     lists = {"list": lambda a: a.tolist()} if dtype == np.float64 else {}
     for shape in ((7,), (50, 1), (40, 100), (3, 700, 5), (2, 9000)):
         given = loss.problem(rng, shape, -1, dtype)
-        for reduction, chosen in itertools.product(REDUCTIONS, ((), loss.choices()[-1])):
+        every_option = loss.choices()[-1]
+        for reduction, chosen in (("mean", ()), ("sum", every_option), ("none", every_option)):
             o = {**loss.keywords(rng, shape, -1, chosen, dtype), "reduction": reduction}
             upstream = rng.standard_normal(loss.losses_shape(shape) if reduction == "none" else ()).astype(dtype)
             expected = every_result(loss, given, upstream, **o)
@@ -84,7 +83,7 @@ def test_layouts(loss: Loss, dtype: np.dtype, rng: np.random.Generator) -> None:
 @all_dtypes
 @all_losses
 def test_wide_rows_and_large_arrays(loss: Loss, dtype: np.dtype, rng: np.random.Generator) -> None:
-    for shape, axis in (((2, 100_000), -1), ((100_000, 2), 0)) if loss.by_rows else (((500, 800), -1),):
+    for shape, axis in (((2, 100_000), -1), ((30_000, 2), 0)) if loss.by_rows else (((500, 800), -1),):
         given = loss.problem(rng, shape, axis, dtype)
         chosen = () if loss.kind == "rows" else ("weight",)
         assert_is_reference(loss, given, {**loss.keywords(rng, shape, axis, chosen, dtype), "reduction": "mean"}, rng)
@@ -248,7 +247,7 @@ def test_thread_count_does_not_change_bits(loss: Loss, dtype: Any, rng: np.rando
         weights = tuple(name for name in loss.options if name.endswith("weight"))
         o = loss.keywords(rng, shape, axis, weights, dtype)
         results = []
-        for threads in (1, 2, 3, 4):
+        for threads in (1, 2, 3):
             nl.set_num_threads(threads)
             results.append(every_result(loss, given, 0.7, **o))
         for result in results[1:]:
