@@ -4,7 +4,7 @@ import copy
 import functools
 import inspect
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item.nodeid in chosen]
 
 
-def each(name: str, values: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def each(name: str, values: Collection[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """As parametrize, but within one test, where a case takes no longer than what a test costs; a failure names the value.
 
     What a value skips is not skipped for others. It stands below all other decorators.
@@ -43,15 +43,18 @@ def each(name: str, values: Iterable[Any]) -> Callable[[Callable[..., None]], Ca
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(test)
         def with_all(**given: Any) -> None:
+            skipped: list[BaseException] = []
             for value in values:
                 fresh = {k: copy.deepcopy(v) if isinstance(v, np.random.Generator) else v for k, v in given.items()}
                 try:
                     test(**{name: value}, **fresh)
-                except pytest.skip.Exception:
-                    continue
+                except pytest.skip.Exception as skip:
+                    skipped.append(skip)
                 except Exception as error:
                     error.add_note(f"where {name} is {value!r}")
                     raise
+            if len(skipped) == len(values):
+                raise skipped[0]
 
         signature = inspect.signature(test)
         rest = [parameter for key, parameter in signature.parameters.items() if key != name]

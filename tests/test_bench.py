@@ -160,6 +160,7 @@ def test_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [ceilings.footprint(n) for n in (1, 65535, 65536, 2**40)] == [2**15, 2**15, 2**16, 2**27]
 
 
+@pytest.mark.slow
 def test_programs_in_company_agree() -> None:
     """Those that are measured, in their sizes; scikit-learn's trains as with its own functions, which it keeps."""
     pytest.importorskip("sklearn")
@@ -270,7 +271,9 @@ def fixed_run(seconds: float, chosen: list[cases.Case]) -> report.Run:
     return report.Run(measurements, [contenders.load_nonlin(nl.get_num_threads()), contenders.load_numpy(1)], limits)
 
 
-@pytest.mark.parametrize("seconds", [1e-12, 1e-4, 1e3])
+@pytest.mark.parametrize(
+    "seconds", [pytest.param(1e-12, marks=pytest.mark.slow), 1e-4, pytest.param(1e3, marks=pytest.mark.slow)]
+)
 def test_pictures_are_readable_whatever_the_figures(seconds: float) -> None:
     """All labels inside, none on another, and no warning of the layout."""
     run = fixed_run(seconds, [*cases.elementwise(), *cases.rows(), *cases.losses()])

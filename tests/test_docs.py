@@ -166,6 +166,7 @@ def test_table_of_a_library_has_its_rows(pages: dict[str, str], library: str) ->
     assert found == [(row[0], row[1]) for name, row in CASES if name == library]
 
 
+@pytest.mark.slow  # `make docs` draws them all
 def test_pictures_can_be_drawn(pages: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of each kind; the dark one differs, in its colours alone."""
     pytest.importorskip("matplotlib")

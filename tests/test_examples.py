@@ -1,9 +1,10 @@
 """Every example runs to its end, and prints the figures that it promises."""
 
+import contextlib
 import importlib.util
-import os
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
 
@@ -59,21 +60,46 @@ CHECKS = (digits, digits_autograd, distillation, language_model, out_of_core, re
 PROMISES = {check.__name__: check for check in CHECKS}
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_example(example: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    for package in ("autograd", "distributed", "sklearn"):
+def one_thread_of_blas() -> contextlib.AbstractContextManager[object]:
+    """The matrices are small: on a busy machine, BLAS's threads, which wait for each other, take ten times as long."""
+    if not importlib.util.find_spec("threadpoolctl"):  # which comes with scikit-learn
+        return contextlib.nullcontext()
+    return importlib.import_module("threadpoolctl").threadpool_limits(1, "blas")
+
+
+@pytest.mark.parametrize("example", [path for path in EXAMPLES if path.stem != "out_of_core"], ids=lambda path: path.stem)
+def test_example(
+    example: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process: to import scikit-learn and matplotlib takes longer than most examples."""
+    for package in ("autograd", "sklearn"):
         if f"import {package}" in example.read_text() or f"from {package}" in example.read_text():
             pytest.importorskip(package)
     picture = tmp_path / "picture.png"
     draws = '"--plot"' in example.read_text() and importlib.util.find_spec("matplotlib")
-    command = [sys.executable, str(example), *(["--plot", str(picture)] if draws else [])]
-    # The matrices are small: on a busy machine, BLAS's threads, which wait for each other, take ten times as long.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, capture_output=True, text=True, timeout=200 * PATIENCE, cwd=tmp_path, env=environment)
-    assert (result.returncode, result.stderr) == (0, "")
-    PROMISES[example.stem](result.stdout)
+    monkeypatch.setattr(sys, "argv", [str(example), *(["--plot", str(picture)] if draws else [])])
+    monkeypatch.delitem(sys.modules, "digits", raising=False)  # an example, which another one imports
+    monkeypatch.syspath_prepend(example.parent)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    with one_thread_of_blas():
+        runpy.run_path(str(example), run_name="__main__")
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    PROMISES[example.stem](printed.out)
     if draws:
         assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_example_out_of_core(tmp_path: pathlib.Path) -> None:
+    """In a process of its own, which starts a cluster."""
+    pytest.importorskip("distributed")
+    (example,) = (path for path in EXAMPLES if path.stem == "out_of_core")
+    command = [sys.executable, str(example)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=200 * PATIENCE, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    out_of_core(result.stdout)
 
 
 def test_there_are_examples() -> None:

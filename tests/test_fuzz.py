@@ -1,4 +1,4 @@
-"""Half a minute of `make fuzz`: the same cases in every run."""
+"""A few seconds of `make fuzz`, in `make slow` half a minute: the same cases in every run."""
 
 import functools
 
@@ -12,9 +12,10 @@ from . import fuzz
 from .oracle import FUNCTIONS
 
 PARTS, CASES = 6, 20  # of each function
+QUICK = 2
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", [pytest.param(n, marks=pytest.mark.slow if n >= QUICK else ()) for n in range(PARTS)])
 def test_random_calls(part: int) -> None:
     tallies = fuzz.run(fuzz.available(), range(part * CASES, (part + 1) * CASES))
     wrong = [line for tally in tallies.values() for line in tally.wrong]

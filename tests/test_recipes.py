@@ -114,7 +114,12 @@ PROMISES = {check.__name__: check for check in (mpi_vocabulary, onnx_reference, 
 PROMISES |= dict.fromkeys(("joblib_rows", "shared_memory", "spark_udf"), has_the_same_bits)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+LONG = {"sklearn_mlp"}  # whose functions are tested below
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, marks=pytest.mark.slow if p.stem in LONG else (), id=p.stem) for p in RECIPES]
+)
 def test_recipe(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
     packages = needed(path)
     skip_without(*packages)

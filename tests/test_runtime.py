@@ -231,7 +231,7 @@ def test_many_threads_reuse_at_once() -> None:
     def work(seed: int) -> None:
         _core.set_data_handler(buffers._handler)
         rng = np.random.default_rng(seed)
-        for i in range(100):
+        for i in range(40):
             size = int(rng.integers(MB // 2, 4 * MB))
             mark = (seed * 100 + i) % 251
             x = np.zeros(size, np.uint8) if i % 2 else make(size)
@@ -661,7 +661,7 @@ def test_simd_targets() -> None:
     assert len(set(nl.simd_targets())) == len(nl.simd_targets())
 
 
-PARTS = 8  # of the tests marked every_target, one for each target in turn
+PARTS = 16  # of the tests marked every_target, one for each target in turn
 
 
 def test_samples_together_are_all_tests() -> None:

@@ -117,7 +117,8 @@ def test_no_other_tag_is_released(tag: str, changelog: str, fault: str) -> None:
     assert fault in message
 
 
-@pytest.mark.parametrize("name", ["softplus", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mish", "tanh"))])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["softplus", "mish", "tanh"])
 def test_tables_are_their_fits(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     def numbers(source: str, table: str) -> np.ndarray:
         _, _, body = source.partition(f"{table}[")
