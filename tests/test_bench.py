@@ -235,8 +235,11 @@ def test_rounds_beside_slow_products_are_left_out(
     assert comparison.unusual == unusual
 
 
+SLOW = {"bfloat16", "float64"}  # which go the ways of float16 and float32
+
+
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("dtype", [pytest.param(t, marks=pytest.mark.slow if t in SLOW else ()) for t in cases.DTYPES])
 def test_all_contenders_agree(dtype: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     if dtype == "bfloat16":
         pytest.importorskip("ml_dtypes")

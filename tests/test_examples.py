@@ -67,7 +67,17 @@ def one_thread_of_blas() -> contextlib.AbstractContextManager[object]:
     return importlib.import_module("threadpoolctl").threadpool_limits(1, "blas")
 
 
-@pytest.mark.parametrize("example", [path for path in EXAMPLES if path.stem != "out_of_core"], ids=lambda path: path.stem)
+LONG = {"language_model"}
+
+
+@pytest.mark.parametrize(
+    "example",
+    [
+        pytest.param(path, id=path.stem, marks=pytest.mark.slow if path.stem in LONG else ())
+        for path in EXAMPLES
+        if path.stem != "out_of_core"
+    ],
+)
 def test_example(
     example: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
