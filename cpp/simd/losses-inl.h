@@ -838,19 +838,17 @@ struct KlDivergenceWithLogits : LossFormula {
 
 // ---------------------------------------------------------------- tables
 
-template <class Operation, class S, class Scalar>
+template <class Operation, class S, class Scalar, bool kExists = true>
 LossKernel LossKernelOf() {
-  return {TraitsOf<Operation>(), KernelsOf<Operation, S, Scalar>()};
+  if constexpr (kExists) return {TraitsOf<Operation>(), KernelsOf<Operation, S, Scalar>()};
+  return {};
 }
 
 template <template <Want> class Kernel, class CountOutside, bool kWithGrad, bool kOfProbabilities, class S, class Scalar>
 LossKernelsOfTargets KernelsOfTargets() {
-  LossKernelsOfTargets kernels{};
-  kernels.functions[kLoss] = LossKernelOf<Kernel<Want::kLoss>, S, Scalar>();
-  kernels.functions[kBackward] = LossKernelOf<Kernel<Want::kGradient>, S, Scalar>();
-  if constexpr (kWithGrad) kernels.functions[nonlin::kWithGrad] = LossKernelOf<Kernel<Want::kBoth>, S, Scalar>();
-  if constexpr (kOfProbabilities) kernels.count_outside = LossKernelOf<CountOutside, S, Scalar>();
-  return kernels;
+  return {{LossKernelOf<Kernel<Want::kLoss>, S, Scalar>(), LossKernelOf<Kernel<Want::kGradient>, S, Scalar>(),
+           LossKernelOf<Kernel<Want::kBoth>, S, Scalar, kWithGrad>()},
+          LossKernelOf<CountOutside, S, Scalar, kOfProbabilities>()};
 }
 
 template <class Formula, Targets kTargets, bool kWithGrad, class S, class Scalar>

@@ -13,6 +13,7 @@
 #include "hwy/cache_control.h"
 #include "kernels.h"
 #include "simd/memory-inl.h"
+#include "simd/target-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nonlin {

@@ -304,7 +304,7 @@ struct RowLoops {
 // ---------------------------------------------------------------- tables
 
 template <class Operation>
-RowTraits TraitsOf() {
+HWY_NOINLINE RowTraits TraitsOf() {
   return {Operation::kOperands,
           Operation::kChanges,
           Operation::kNarrow,
