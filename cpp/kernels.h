@@ -235,12 +235,12 @@ struct Changes {
 struct RowTraits {
   OperandList operands;
   Changes changes;
-  size_t narrow;                   // see kNarrow of tuning.h
-  size_t short_steps, short_from;  // rows of up to so many vectors, and of more bytes, are short
-  unsigned dense_without;          // bits of the operands that must be absent or 0 in dense rows
-  size_t dense_few, dense_most;    // see RowFormula
-  bool own_entry_only;             // only the target's entry of a row is read
-  bool wide_scalars;               // of the computed type in memory
+  size_t narrow;           // see kNarrow of tuning.h
+  size_t short_steps;      // rows in place of up to so many vectors are short
+  unsigned dense_without;  // bits of the operands that must be absent or 0 in dense rows
+  bool takes_logarithm;    // of the sum of a row's exponentials; the maximum is then added up apart
+  bool own_entry_only;     // only the target's entry of a row is read
+  bool wide_scalars;       // of the computed type in memory
   // of the instruction set
   size_t float_lanes, double_lanes;
   bool has_masked_stores;

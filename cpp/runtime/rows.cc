@@ -38,9 +38,13 @@ bool IsOverwriting(const OperandList& list, const RowOperand* operands) {
   return false;
 }
 
-// Short rows leave few lanes empty, and none if stores have no masks.
+// Rows of up to this many bytes may be dense. Where no logarithm is taken, their maxima are added up with the other entries.
+constexpr size_t kMostDenseBytes = kDenseLanes * kSumBytes;
+
+// Short rows leave few lanes empty, and none if stores have no masks; their maxima are added up apart.
 bool AreShort(const RowTraits& traits, size_t classes, size_t lanes, size_t item) {
-  if (classes * item <= traits.short_from || classes < 2 * lanes || classes > traits.short_steps * lanes) return false;
+  if (classes < 2 * lanes || classes > traits.short_steps * lanes) return false;
+  if (classes * item <= kMostDenseBytes && !traits.takes_logarithm) return false;
   const size_t filled = (classes + lanes - 1) / lanes * lanes;
   return traits.has_masked_stores ? 5 * filled <= 6 * classes : filled == classes;
 }
@@ -49,9 +53,9 @@ bool AreShort(const RowTraits& traits, size_t classes, size_t lanes, size_t item
 bool AreDense(const RowOperation& operation, DType dtype, const RowOperand* operands, size_t classes) {
   const RowTraits& traits = operation.traits;
   const size_t item = ItemSize(ComputedType(dtype));
-  if (operation.kernels[dtype].dense == nullptr || classes < 2 || classes * item > traits.dense_most * kSumBytes)
-    return false;
-  if (classes > traits.dense_few && classes * item <= kSumBytes) return false;
+  if (operation.kernels[dtype].dense == nullptr || classes < 2 || classes * item > kMostDenseBytes) return false;
+  const bool has_sum_vectors = traits.float_lanes * sizeof(float) == kSumBytes;
+  if (traits.takes_logarithm && classes > kDenseFew && !(has_sum_vectors && classes * item > kSumBytes)) return false;
   for (int k = 0; k < traits.operands.count; ++k) {
     const Operand kind = traits.operands.kinds[k];
     const RowOperand& o = operands[k];

@@ -499,8 +499,7 @@ struct CrossEntropyOfClass : RowFormula {
   using At = Places<kWant, 3>;
   static constexpr bool kWithGradient = kWant != Want::kLoss;
   static constexpr OperandList kOperands = LossOperands<kWant>(CrossEntropyInputs(Operand::kIndexIn));
-  static constexpr bool kDense = true;
-  static constexpr size_t kDenseFew = kDenseFewWithRest, kDenseMost = kDenseMostWithRest;
+  static constexpr bool kDense = true, kTakesLogarithm = true;
   static constexpr unsigned kDenseWithout = 1u << kWeight | 1u << kSmoothing | 1u << kZLoss;
   template <class S, class Scalar>
   static constexpr auto RunDense = RunDenseClasses<kWant, S, Scalar>;

@@ -14,23 +14,16 @@ HWY_BEFORE_NAMESPACE();
 namespace nonlin {
 namespace HWY_NAMESPACE {
 
-// Of operations that need the maxima apart. Of 5 to 16 classes, side by side takes as long; of more, with narrower vectors,
-// 0.7 to 0.95 of the time.
-constexpr size_t kDenseFewWithRest = 4;
-constexpr size_t kDenseMostWithRest = hn::MaxLanes(hn::ScalableTag<float>()) == kSumLanes<float> ? kDenseLanes : 1;
-
 // A row operation names its operands, in the order of its gufunc's signature. Run(p, r) computes one row (Along) or one
 // group of rows (Across); `r` gives access to the operands' data.
 struct RowFormula {
   static constexpr size_t kNarrow = nonlin::kNarrow;
   // Rows in place of up to this many vectors are short: longer ones are no faster together, out of cache.
-  static constexpr size_t kShortSteps = 0, kShortFrom = 0;  // and of more than kShortFrom bytes
+  static constexpr size_t kShortSteps = 0;
   // Whether there is a kernel RunDense for dense rows, and which operands must then be absent or 0.
   static constexpr bool kDense = false;
   static constexpr unsigned kDenseWithout = 0;
-  // Rows of more classes than this, but of no more than have a lane each, are not dense; nor are those of more than so many
-  // in a lane.
-  static constexpr size_t kDenseFew = kSumBytes, kDenseMost = kDenseLanes;
+  static constexpr bool kTakesLogarithm = false;  // of the sum of a row's exponentials
   static constexpr bool kOwnEntryOnly = false;
   static constexpr bool kWideScalars = false;  // of the computed type in memory
   static constexpr Changes kChanges{};
@@ -309,10 +302,8 @@ HWY_NOINLINE RowTraits TraitsOf() {
           Operation::kChanges,
           Operation::kNarrow,
           kCanReduceLanes ? Operation::kShortSteps : 0,
-          Operation::kShortFrom,
           Operation::kDenseWithout,
-          Operation::kDenseFew,
-          Operation::kDenseMost,
+          Operation::kTakesLogarithm,
           Operation::kOwnEntryOnly,
           Operation::kWideScalars,
           hn::Lanes(hn::ScalableTag<float>()),

@@ -61,13 +61,12 @@ struct Softmax : RowFormula {
     }
   };
   static constexpr bool kOfExponentials = true;
-  static constexpr size_t kShortSteps = 20, kShortFrom = kDenseLanes * kSumBytes;  // others have no rest
+  static constexpr size_t kShortSteps = 20;
 };
 
 struct LogSoftmax : RowFormula {
   static constexpr bool kHasExponentials = true;
-  static constexpr bool kDense = true;
-  static constexpr size_t kDenseFew = kDenseFewWithRest, kDenseMost = kDenseMostWithRest;
+  static constexpr bool kDense = true, kTakesLogarithm = true;
   template <class S, class>
   static constexpr auto RunDense = RunDenseRows<LogSoftmax, S>;
   static constexpr OperandList kOperands = Operands(Operand::kRowIn, Operand::kRowOut);
