@@ -241,8 +241,24 @@ HWY_INLINE void FillDense(const P& p, const DenseLanes<P>& rows, size_t count, c
   if (stream) CopyAligned(staged, to, count * p.classes, true);
 }
 
-// The operation's kernel of dense rows. It computes rows from `begin` on in batches, and returns the first one that is left:
-// of numbers that are not small, or of less than a group.
+// Computes dense rows from `begin` on in batches, and returns the first one that is left: of numbers that are not small, of
+// less than a group, or in a batch that prepare(first row, rows, their numbers) refuses. Then `entry` takes the place in the
+// batch and the sums of each group, and `fill` stores the results.
+template <bool kRest, bool kKeeps, class S, class P, class Prepare, class Entry, class Fill>
+HWY_INLINE size_t ForDenseBatches(const P& p, const RowPlan& plan, const RowOperand& in, size_t begin, size_t end,
+                                  const DenseBuffers<typename P::T>& buffers, Prepare prepare, Entry entry, Fill fill) {
+  const size_t lanes = hn::Lanes(p.d);
+  for (size_t row = begin, count;; row += count) {
+    count = HWY_MIN(plan.rows, end - row) / lanes * lanes;
+    const S* const from = reinterpret_cast<const S*>(in.data) + row * p.classes;
+    if (count == 0 || !prepare(row, count, from) || !BeginDense<kRest, kKeeps>(p, from, count, buffers)) return row;
+    // For all groups at a time: a core cannot look ahead from one to the next.
+    for (size_t i = 0; i < count; i += lanes) entry(i, SumOfGroup<kRest, kKeeps>(p, from, i, buffers));
+    fill(row, count, from);
+  }
+}
+
+// The operation's kernel of dense rows.
 template <class Operation, class S>
 HWY_NOINLINE size_t RunDenseRows(const RowPlan& plan, const RowOperand* operands, size_t begin, size_t end, void* buffer) {
   using T = Computed<S>;
@@ -252,26 +268,23 @@ HWY_NOINLINE size_t RunDenseRows(const RowPlan& plan, const RowOperand* operands
   constexpr bool kRest = EntryOf::kRestOfFew, kKeeps = Operation::kOfExponentials;
   const P p{{}, plan.classes};
   const D d = p.d;
-  const size_t lanes = hn::Lanes(d), classes = p.classes;
+  const size_t lanes = hn::Lanes(d);
   const DenseBuffers<T> buffers(plan, buffer);
   const DenseLanes<P> rows(p);
   alignas(EntryOf) unsigned char memory[kMaxGroups * sizeof(EntryOf)];  // see InChunks
   EntryOf* const entries = reinterpret_cast<EntryOf*>(memory);
-  for (size_t row = begin, count;; row += count) {
-    count = HWY_MIN(plan.rows, end - row) / lanes * lanes;
-    const S* const from = reinterpret_cast<const S*>(operands[0].data) + row * classes;
-    if (count == 0 || !BeginDense<kRest, kKeeps>(p, from, count, buffers)) return row;
-    // For all groups at a time: a core cannot look ahead from one to the next.
-    for (size_t i = 0; i < count; i += lanes)
-      entries[i / lanes] = EntryOf(d, SumOfGroup<kRest, kKeeps>(p, from, i, buffers));
-    FillDense(
-        p, rows, count, buffers, plan.stream, reinterpret_cast<S*>(operands[1].data) + row * classes,
-        [=](size_t i, size_t at, auto of_row) NONLIN_LOOP {
-          const auto entry = Spread(d, entries[i], of_row);
-          return entry(0, kKeeps ? hn::Load(d, buffers.exponentials + at) : LoadFrom(d, from + at));
-        },
-        [](size_t, S*) NONLIN_LOOP {});
-  }
+  return ForDenseBatches<kRest, kKeeps, S>(
+      p, plan, operands[0], begin, end, buffers, [](size_t, size_t, const S*) NONLIN_LOOP { return true; },
+      [=](size_t i, const auto& sum) NONLIN_LOOP { entries[i / lanes] = EntryOf(d, sum); },
+      [&](size_t row, size_t count, const S* from) NONLIN_LOOP {
+        FillDense(
+            p, rows, count, buffers, plan.stream, reinterpret_cast<S*>(operands[1].data) + row * p.classes,
+            [=](size_t i, size_t at, auto of_row) NONLIN_LOOP {
+              const auto entry = Spread(d, entries[i], of_row);
+              return entry(0, kKeeps ? hn::Load(d, buffers.exponentials + at) : LoadFrom(d, from + at));
+            },
+            [](size_t, S*) NONLIN_LOOP {});
+      });
 }
 #endif
 

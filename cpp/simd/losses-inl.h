@@ -581,51 +581,50 @@ HWY_NOINLINE size_t RunDenseClasses(const RowPlan& plan, const RowOperand* opera
   alignas(Gradient) unsigned char memory[kMaxGroups * sizeof(Gradient)];  // see InChunks
   Gradient* const gradients = reinterpret_cast<Gradient*>(memory);
   const DenseLanes<P> rows(p);
-  for (size_t row = begin, count;; row += count) {
-    count = HWY_MIN(plan.rows, end - row) / lanes * lanes;
-    const S* const from = reinterpret_cast<const S*>(operands[kInput].data) + row * classes;
-    if (count == 0) return row;
-    if constexpr (kWithGradient) {
-      const RowOperand& o = operands[At::kUpstream];
-      PackRows<Scalar>(o, {1, lanes}, row, count, upstream);
-      for (size_t i = 0; i < count; i += lanes) {
-        if (!IsPlainUpstream(d, hn::Load(d, upstream + i))) return row;
-      }
-    }
-    if (!BeginDense<true, kWithGradient>(p, from, count, buffers)) return row;
-    PackIndices(operands[kTarget], row, count, lanes, classes, places);
-    for (size_t i = 0; i < count; ++i) logits[i] = LoadOne(from + i * classes + HWY_MAX(places[i], 0));
-    for (size_t i = 0; i < count; i += lanes) {
-      const auto sum = SumOfGroup<true, kWithGradient>(p, from, i, buffers);
-      const auto counts = p.Counts(p.LoadClass(places + i));
-      const V logit = hn::Load(d, logits + i), log = IfFiniteElseNaN(d, sum.max, LogOfSum(d, sum.rest));
-      if constexpr (kWant != Want::kGradient) {
-        const V loss = ClassLoss(d, sum, options, logit, one, one, log, [=]() NONLIN_LOOP { return zero; });
-        hn::Store(hn::IfThenElseZero(counts, loss), d, losses + i);
-      }
-      if constexpr (kWithGradient) {
-        Gradient& gradient = gradients[i / lanes];
-        gradient = Gradient(d, sum, options, hn::Load(d, upstream + i), logit, one, one, hn::Add(sum.max, log));
-        hn::Store(gradient.own_entry, d, own_entries + i);
-      }
-    }
-    if constexpr (kWant != Want::kGradient) {
-      UnpackRows<Scalar, T>(operands[At::kLoss], {1, lanes}, row, count, losses, nullptr, false);
-    }
-    if constexpr (kWithGradient) {
-      FillDense(
-          p, rows, count, buffers, plan.stream, reinterpret_cast<S*>(operands[At::kGradient].data) + row * classes,
-          [=](size_t i, size_t at, auto of_row)
-              NONLIN_LOOP { return Spread(d, gradients[i].softmax, of_row)(hn::Load(d, buffers.exponentials + at)); },
-          [&](size_t i, S* to) NONLIN_LOOP {
-            if (HWY_LIKELY(places[i] >= 0)) {
-              StoreOne(own_entries[i], to + places[i]);
-            } else {
-              for (size_t j = 0; j < classes; ++j) StoreOne(T(0), to + j);
-            }
-          });
-    }
-  }
+  return ForDenseBatches<true, kWithGradient, S>(
+      p, plan, operands[kInput], begin, end, buffers,
+      [&](size_t row, size_t count, const S* from) NONLIN_LOOP {
+        if constexpr (kWithGradient) {
+          PackRows<Scalar>(operands[At::kUpstream], {1, lanes}, row, count, upstream);
+          for (size_t i = 0; i < count; i += lanes) {
+            if (!IsPlainUpstream(d, hn::Load(d, upstream + i))) return false;
+          }
+        }
+        PackIndices(operands[kTarget], row, count, lanes, classes, places);
+        for (size_t i = 0; i < count; ++i) logits[i] = LoadOne(from + i * classes + HWY_MAX(places[i], 0));
+        return true;
+      },
+      [&](size_t i, const auto& sum) NONLIN_LOOP {
+        const auto counts = p.Counts(p.LoadClass(places + i));
+        const V logit = hn::Load(d, logits + i), log = IfFiniteElseNaN(d, sum.max, LogOfSum(d, sum.rest));
+        if constexpr (kWant != Want::kGradient) {
+          const V loss = ClassLoss(d, sum, options, logit, one, one, log, [=]() NONLIN_LOOP { return zero; });
+          hn::Store(hn::IfThenElseZero(counts, loss), d, losses + i);
+        }
+        if constexpr (kWithGradient) {
+          Gradient& gradient = gradients[i / lanes];
+          gradient = Gradient(d, sum, options, hn::Load(d, upstream + i), logit, one, one, hn::Add(sum.max, log));
+          hn::Store(gradient.own_entry, d, own_entries + i);
+        }
+      },
+      [&](size_t row, size_t count, const S*) NONLIN_LOOP {
+        if constexpr (kWant != Want::kGradient) {
+          UnpackRows<Scalar, T>(operands[At::kLoss], {1, lanes}, row, count, losses, nullptr, false);
+        }
+        if constexpr (kWithGradient) {
+          FillDense(
+              p, rows, count, buffers, plan.stream, reinterpret_cast<S*>(operands[At::kGradient].data) + row * classes,
+              [=](size_t i, size_t at, auto of_row)
+                  NONLIN_LOOP { return Spread(d, gradients[i].softmax, of_row)(hn::Load(d, buffers.exponentials + at)); },
+              [&](size_t i, S* to) NONLIN_LOOP {
+                if (HWY_LIKELY(places[i] >= 0)) {
+                  StoreOne(own_entries[i], to + places[i]);
+                } else {
+                  for (size_t j = 0; j < classes; ++j) StoreOne(T(0), to + j);
+                }
+              });
+        }
+      });
 }
 #endif
 
