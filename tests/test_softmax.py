@@ -11,7 +11,7 @@ import pytest
 from ml_dtypes import finfo
 
 import nonlin as nl
-from nonlin import reference
+from nonlin import _core, reference
 
 from .oracle import (
     FLOATS,
@@ -702,6 +702,7 @@ def from_pieces(f: Callable[..., Any], x: Any, cuts: Any, axis: int = -1) -> Any
     return np.concatenate([f(piece, *pair, axis) for piece in pieces], axis)
 
 
+GUFUNCS = _core.gufuncs()
 WHOLE = {nl.softmax_from: reference.softmax, nl.log_softmax_from: reference.log_softmax}
 from_functions = pytest.mark.parametrize("f", WHOLE, ids=lambda f: f.__name__)
 
@@ -735,6 +736,11 @@ def test_partial_against_reference(dtype: np.dtype, rng: np.random.Generator) ->
             for f in WHOLE:
                 assert f(other, m, r, axis).dtype == dtype
                 assert_same_bits(f(other, m, r, axis), f(x, m, r, axis))
+        assert_same_bits(GUFUNCS["logsumexp_partial"](x, axis=axis), (m, r))
+        for f in WHOLE:
+            for of_pairs in (np.float64, working_dtype(dtype)):
+                pair = m.astype(of_pairs), r.astype(of_pairs)
+                assert_same_bits(GUFUNCS[f.__name__](*pair, x, axis=axis), f(x, *pair, axis))
 
 
 @all_dtypes

@@ -53,6 +53,14 @@ PyArray_DTypeMeta* LoopType(PyArray_DTypeMeta* const* given, int count) {
   return loop;
 }
 
+// Whether an operand is float64 in all loops, as numbers of pieces of rows are.
+bool IsAlwaysDouble(const PyUFuncObject* ufunc, int operand) {
+  for (int loop = 0; loop < ufunc->ntypes; ++loop) {
+    if (ufunc->types[loop * ufunc->nargs + operand] != NPY_DOUBLE) return false;
+  }
+  return true;
+}
+
 int Promote(PyObject* object, PyArray_DTypeMeta* const given[], PyArray_DTypeMeta* const signature[],
             PyArray_DTypeMeta* promoted[]) {
   const auto* ufunc = reinterpret_cast<PyUFuncObject*>(object);
@@ -63,12 +71,14 @@ int Promote(PyObject* object, PyArray_DTypeMeta* const given[], PyArray_DTypeMet
     loop = *fixed;
     Py_INCREF(loop);
   } else {
+    PyArray_DTypeMeta* rows[NPY_MAXARGS];
+    for (int i = 0; i < ufunc->nin; ++i) rows[i] = IsAlwaysDouble(ufunc, i) ? nullptr : given[i];
     loop = LoopType(given, ufunc->nin);
+    if (loop != nullptr) Py_XSETREF(loop, LoopType(rows, ufunc->nin));
   }
   if (loop == nullptr) return RefuseDTypes(object, given);
-  if (ufunc->ntypes == 1) Py_SETREF(loop, reinterpret_cast<PyArray_DTypeMeta*>(Py_NewRef(&PyArray_DoubleDType)));
   for (int i = 0; i < ufunc->nargs; ++i) {
-    promoted[i] = signature[i] != nullptr ? signature[i] : loop;
+    promoted[i] = signature[i] != nullptr ? signature[i] : IsAlwaysDouble(ufunc, i) ? &PyArray_DoubleDType : loop;
     Py_INCREF(promoted[i]);
   }
   Py_DECREF(loop);

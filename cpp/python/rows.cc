@@ -15,6 +15,7 @@
 #include "python/data_handler.h"
 #include "python/dtypes.h"
 #include "python/module.h"
+#include "runtime/float_status.h"
 #include "runtime/threads.h"
 #include "tuning.h"
 
@@ -23,13 +24,22 @@ namespace py = pybind11;
 namespace nonlin {
 namespace {
 
-bool RunOrRaise(const RowOperation& operation, DType dtype, RowArrays& arrays) {
-  size_t bytes = 0;
-  if (RunRows(operation, dtype, arrays, &bytes)) return true;
+void RaiseNoMemory(const RowOperation& operation, size_t bytes) {
   const PyGILState_STATE state = PyGILState_Ensure();
   PyErr_Format(PyExc_MemoryError, "%s: no memory for a buffer of %zu bytes", operation.name, bytes);
   PyGILState_Release(state);
+}
+
+bool RunOrRaise(const RowOperation& operation, DType dtype, RowArrays& arrays) {
+  size_t bytes = 0;
+  if (RunRows(operation, dtype, arrays, &bytes)) return true;
+  RaiseNoMemory(operation, bytes);
   return false;
+}
+
+// Whether an operand is a number of pieces of rows: float64, whatever the rows are.
+bool IsWide(const RowOperation& operation, int place) {
+  return operation.traits.wide_scalars && IsScalar(operation.traits.operands.kinds[place]);
 }
 
 // ---------------------------------------------------------------- generalised ufuncs
@@ -47,6 +57,32 @@ int PlaceOf(const Loop& loop, int operand) {
       static_cast<int>(std::count_if(list.kinds, list.kinds + list.count, [](Operand kind) { return !IsOutput(kind); }));
   if (!loop.has_mask || operand < inputs) return operand;
   return operand == inputs ? -1 : operand - 1;
+}
+
+// Runs rows of one axis, with copies of wide numbers in the type that rows are computed in.
+bool RunOnWide(const RowOperation& operation, DType dtype, RowArrays& arrays) {
+  if (!operation.traits.wide_scalars || dtype == kFloat64) return RunOrRaise(operation, dtype, arrays);
+  const OperandList& list = operation.traits.operands;
+  const size_t rows = arrays.shape[0];
+  RowArrays computed = arrays;
+  std::vector<float> numbers[kMaxRowOperands];
+  const auto number = [&](int k, size_t row) -> double& {
+    return *reinterpret_cast<double*>(arrays.operands[k].data + static_cast<ptrdiff_t>(row) * arrays.operands[k].strides[0]);
+  };
+  const FloatScope scope;
+  for (int k = 0; k < list.count; ++k) {
+    if (!IsWide(operation, k)) continue;
+    numbers[k].resize(rows);
+    for (size_t row = 0; row < rows && !IsOutput(list.kinds[k]); ++row) numbers[k][row] = static_cast<float>(number(k, row));
+    computed.operands[k].data = reinterpret_cast<char*>(numbers[k].data());
+    computed.operands[k].strides[0] = sizeof(float);
+  }
+  if (!RunOrRaise(operation, dtype, computed)) return false;
+  for (int k = 0; k < list.count; ++k) {
+    for (size_t row = 0; row < rows && IsWide(operation, k) && IsOutput(list.kinds[k]); ++row)
+      number(k, row) = numbers[k][row];
+  }
+  return true;
 }
 
 void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, void* data) {
@@ -69,16 +105,16 @@ void InnerLoop(char** args, const npy_intp* dimensions, const npy_intp* steps, v
     operand.strides[0] = steps[i];
   }
   if (arrays.classes > 0) {
-    RunOrRaise(*loop.operation, loop.dtype, arrays);
+    try {
+      RunOnWide(*loop.operation, loop.dtype, arrays);
+    } catch (const std::bad_alloc&) {
+      RaiseNoMemory(*loop.operation, dimensions[0] * sizeof(float));
+    }
     return;
   }
   const PyGILState_STATE state = PyGILState_Ensure();
   PyErr_Format(PyExc_ValueError, "%s: the class axis is empty; it takes 1 class or more", loop.operation->name);
   PyGILState_Release(state);
-}
-
-bool IsWide(const RowOperation& operation, int place) {
-  return operation.traits.wide_scalars && IsScalar(operation.traits.operands.kinds[place]);
 }
 
 // NumPy's number of an operand's type, where rows have this one.
@@ -89,7 +125,7 @@ int NumberOfOperand(const RowOperation& operation, int place, int number) {
 int TypeOfOperand(const void* data, int operand, int number) {
   const Loop& loop = *static_cast<const Loop*>(data);
   const int place = PlaceOf(loop, operand);
-  return place == -1 ? NPY_BOOL : NumberOfOperand(*loop.operation, place, number);
+  return place == -1 ? NPY_BOOL : IsWide(*loop.operation, place) ? NPY_DOUBLE : number;
 }
 
 std::vector<std::string> ArgumentsOf(const RowOperation& operation) {
