@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import nonlin as nl
+from nonlin import _core
 
 from . import oracle
 from .loss_cases import (
@@ -24,6 +25,13 @@ from .loss_cases import (
     read_only,
 )
 from .oracle import FLOATS, HALVES, LOSSES, Loss, assert_same_bits
+
+
+def test_numbers_left_out() -> None:
+    """Signatures have their defaults; without these, the functions behind them say what is missing."""
+    with pytest.raises(TypeError, match=r"^gamma is None; it takes a finite number"):
+        _core.binary_focal_loss_with_logits([1.0], [1.0], reduction="mean")
+
 
 MISTAKES = [  # which losses, argument, value, error, message
     ("any", "reduction", "average", ValueError, "reduction.*average"),

@@ -215,7 +215,7 @@ class Arguments {
 
   // A number, also an array of no axes, but no text and no array of one entry.
   double Number(Argument argument, const char* taken = "a number") const {
-    PyObject* const value = values_[argument];
+    PyObject* const value = values_[argument] == nullptr ? Py_None : values_[argument];
     if (PyFloat_Check(value)) return PyFloat_AS_DOUBLE(value);
     bool is_number = PyLong_Check(value);
     if (!is_number && !PyUnicode_Check(value) && !PyBytes_Check(value)) {
