@@ -157,7 +157,9 @@ def test_a_factor_of_0_leaves_out() -> None:
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 def test_a_scale_that_is_learned(name: str, rng: np.random.Generator) -> None:
-    check_grads(lambda x, scale: getattr(nl, name)(x, 0, scale=scale), (0, 1))(rng.standard_normal((3, 4)), 0.7)
+    x, f = rng.standard_normal((3, 4)), getattr(nl, name)
+    check_grads(lambda x, scale: f(x, 0, scale=scale), (0, 1))(x, 0.7)
+    check_grads(lambda scale: f(x, 0, scale=scale))(0.7)  # of which x knows nothing
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)

@@ -681,7 +681,10 @@ PyObject* CallFunction(PyObject* self, PyObject* const* args, Py_ssize_t given) 
     const CallLimit limit(LimitOfContext());
     py::object result = CallDirectly(f, args, options);
     if (result) return result;
-    if (!std::all_of(args, args + f.inputs, IsPlain) || !IsPlain(options[kWhere])) return CallOthers(f, args, options);
+    const bool has_number = options[kScale] == nullptr || PyNumber_Check(options[kScale]) != 0;  // autograd's box is none
+    if (!std::all_of(args, args + f.inputs, IsPlain) || !IsPlain(options[kWhere]) || !has_number) {
+      return CallOthers(f, args, options);
+    }
     return Call(f, args, options).Run();
   });
 }
