@@ -8,7 +8,6 @@ import json
 import pathlib
 import re
 import time
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -49,6 +48,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(company, "programs", lambda: programs)
     for name, value in {"SAMPLE": 0, "ROUNDS": 1, "MIN_STEPS": 1, "MAX_STEPS": 2, "PATIENCE": 0}.items():
         monkeypatch.setattr(company, name, value)
+    monkeypatch.setattr(command, "FULL_PATIENCE", 0)
 
 
 def run(*arguments: str) -> int:
@@ -225,8 +225,8 @@ def test_rounds_beside_slow_products_are_left_out(
     patience: float, counted: list[float], unusual: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first of the rounds, at whose end products are slow, counts only where there is no patience."""
-    monkeypatch.setattr(company, "PATIENCE", patience)
-    pace = SimpleNamespace(is_usual=iter([True, False, True, True, True, True]).__next__)
+    pace = company.Pace(patience)
+    monkeypatch.setattr(pace, "is_usual", iter([True, False, True, True, True, True]).__next__)
     rounds = iter(range(9))
     monkeypatch.setattr(company, "_round", lambda *_: ({"nonlin": [float(next(rounds))]}, {}))
     comparison = company.comparisons()[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nonlin.bench import cases
-from nonlin.bench.company import PATIENCE, USUAL
+from nonlin.bench.company import USUAL
 from nonlin.bench.report import ACCURATE, error_text, geometric_mean, nearest_sentence
 
 ROOT = Path(__file__).parents[1]
@@ -65,9 +65,9 @@ apart*: with a pause between the steps. *Of parts*: the time of a step over that
 one thread. The training step is a network with gelu and cross-entropy, forward, backward and gradient descent;
 scikit-learn's is an epoch of `MLPClassifier((256, 128))` on its digits, with nonlin's functions in the place of its own.
 
-The processors of a virtual machine may be two cores beside each other now, two threads of one core or cores of two dies a
-minute later. A round counts if a product on two threads takes at most {usual} times its least time before and after it.
-Where that did not come within {patience:.0f} seconds, every round counts, and the program has a star.
+The processors of a virtual machine may be two cores beside each other, and a minute later two threads of one core, or cores of
+two dies. A round counts if a product on two threads takes at most {usual} times its least time before and after it; where it
+took longer for minutes, every round counts, and the program has a star.
 
 {company}
 
@@ -276,7 +276,6 @@ def page(run: Case) -> str:
         accurate=ACCURATE,
         company=company_table(run),
         usual=USUAL,
-        patience=PATIENCE,
         nearest=nearest_peer(run),
         peers=peers_table(run),
         ceilings=ceilings(run),

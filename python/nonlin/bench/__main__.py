@@ -20,6 +20,7 @@ from nonlin.bench import accuracy, cases, ceilings, company, contenders
 from nonlin.bench.cases import Case
 
 SECONDS, QUICK_SECONDS = 130.0, 40.0  # of measuring
+FULL_PATIENCE = 300.0  # seconds, see company.PATIENCE
 COMPANY_ROUNDS = 40  # of a run without limit; not counted as measuring, as a busy process runs beside some
 NOISE = 10.0  # percent: --compare finds nothing slower within that
 OVERTIME = 1.2  # on a slow machine, cases that have not begun by then are left out
@@ -195,7 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
     columns = TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=len(in_company) + len(visits))
-        pace = company.Pace()
+        pace = company.Pace(FULL_PATIENCE if options.full else company.PATIENCE)
         for comparison in in_company:
             progress.update(task, description=comparison.name)
             company.compare(comparison, torch, rounds, pace)

@@ -35,7 +35,7 @@ SAMPLE = 0.03  # seconds of steps in a row; the first do not count, as the conte
 WARM_UP, ROUNDS, MIN_STEPS, MAX_STEPS = 0.3, 10, 2, 200
 PAUSE = 1e-3
 USUAL = 1.25  # times the least time of a product
-PATIENCE = 20.0  # seconds for which rounds of a program are left out when the product takes longer
+PATIENCE = 30.0  # seconds of a run for which rounds are left out while it takes longer
 RATE = 1e-9  # of learning: so small that the work is the same in every step
 
 
@@ -315,9 +315,10 @@ def compared_loops(program: Program, torch: Any) -> dict[str, Loop]:
 
 
 class Pace:
-    """The time of a product, and the least one so far."""
+    """The time of a product, the least one so far, and the seconds for which a longer one is waited out."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self.patience = patience
         self._a, self._out = _normal(256, 256), np.empty((256, 256), np.float32)
         self._least = np.inf
 
@@ -331,20 +332,22 @@ class Pace:
 def compare(comparison: Comparison, torch: Any, rounds: int, pace: Pace) -> None:
     """Time a program: every contender in turn, round after round."""
     loops = compared_loops(comparison.program, torch)
-    counted, end = 0, time.perf_counter() + PATIENCE
+    counted = 0
     while counted < rounds:
+        start = time.perf_counter()
         usual = pace.is_usual()
-        if not usual and time.perf_counter() < end:
-            continue
-        times, parts = _round(loops, comparison.circumstance)
-        usual = pace.is_usual() and usual
-        if usual or time.perf_counter() >= end:
+        if usual or pace.patience <= 0:
+            times, parts = _round(loops, comparison.circumstance)
+            usual = pace.is_usual() and usual
+        if usual or pace.patience <= 0:
             for name, seconds in times.items():
                 comparison.seconds.setdefault(name, []).extend(seconds)
             for name, seconds in parts.items():
                 comparison.parts.setdefault(name, []).extend(seconds)
             comparison.unusual += not usual
             counted += 1
+        else:
+            pace.patience -= time.perf_counter() - start
 
 
 def _round(loops: dict[str, Loop], circumstance: str) -> tuple[Times, Times]:
