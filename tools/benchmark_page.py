@@ -65,9 +65,9 @@ apart*: with a pause between the steps. *Of parts*: the time of a step over that
 one thread. The training step is a network with gelu and cross-entropy, forward, backward and gradient descent;
 scikit-learn's is an epoch of `MLPClassifier((256, 128))` on its digits, with nonlin's functions in the place of its own.
 
-The processors of a virtual machine may be two cores beside each other, and a minute later two threads of one core, or cores of
-two dies. A round counts if a product on two threads takes at most {usual} times its least time before and after it; where it
-took longer for minutes, every round counts, and the program has a star.
+The processors of a virtual machine may be two cores beside each other, and a minute later two threads of one core, or cores
+of two dies. A round counts if a product on two threads takes at most {usual} times its least time before and after it. Where
+it took longer for minutes, every round counts, and the program has a star.
 
 {company}
 
