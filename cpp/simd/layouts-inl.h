@@ -62,12 +62,13 @@ struct Along {
     return steps > kNearSteps ? static_cast<ptrdiff_t>(Offset(steps) * sizeof(S)) : 0;
   }
 
-  // Where to keep numbers that become results: in the result's own memory, which a store reads into the caches anyway,
-  // unless results are stored past the caches.
+  // Where to keep numbers that become results: apart, and the result is written once. Other cores may hold its lines,
+  // as they do after a product, and when it was stored, read and stored again, its lines came twice. Longer rows go there.
   T* Keep(S* out, T* buffer) const {
-    if constexpr (std::is_same_v<S, T>) return stream ? buffer : out;
+    if constexpr (std::is_same_v<S, T>) return stream || classes * sizeof(T) <= kKeptApartBytes ? buffer : out;
     return buffer;
   }
+  bool FetchesResult() const { return !stream; }
 
   V Max(V v) const { return hn::MaxOfLanes(d, v); }
   V Count(V counts) const { return hn::SumOfLanes(d, counts); }
@@ -135,6 +136,7 @@ struct Across {
   static ptrdiff_t Ahead(size_t) { return 0; }
 
   static T* Keep(T* out, T*) { return out; }
+  static bool FetchesResult() { return false; }
 
   V Max(V v) const { return v; }
   V Count(V counts) const { return counts; }

@@ -519,10 +519,13 @@ struct CrossEntropyOfClass : RowFormula {
     const V target_weight = weight == nullptr ? one : p.LoadAt(weight, target);
     const auto weight_of = [=](size_t i) NONLIN_LOOP { return weight == nullptr ? one : p.LoadRow(weight, i); };
     typename P::T* buffer = nullptr;
+    const void* result = nullptr;
     if constexpr (kWithGradient) {  // with smoothing, the logits are read once more
-      buffer = options.smooth ? r.buffer : p.Keep(r.template Row<At::kGradient>(), r.buffer);
+      auto* const out = r.template Row<At::kGradient>();
+      buffer = options.smooth ? r.buffer : p.Keep(out, r.buffer);
+      result = out;
     }
-    const auto exponentials = ExponentialsOf<true>(p, z, buffer);
+    const auto exponentials = ExponentialsOf<true>(p, z, buffer, result);
     const auto& sum = exponentials.sum;
     const V log = IfFiniteElseNaN(d, sum.max, LogOfSum(d, sum.rest));
 

@@ -57,6 +57,15 @@ HWY_INLINE void StoreTo(hn::Vec<D> v, D d, S* to) {
   }
 }
 
+// Asks for a line that will be written, which costs other cores theirs.
+HWY_INLINE void FetchToWrite(const void* to) {
+#if HWY_ARCH_X86 && !HWY_COMPILER_MSVC
+  __asm__ volatile("prefetchw %0" : : "m"(*static_cast<const char*>(to)));  // Intel's processors of before 2014 do nothing
+#elif !HWY_COMPILER_MSVC
+  __builtin_prefetch(to, 1);
+#endif
+}
+
 // With `stream`, stores past the caches; `to` must then be aligned to the size of the store.
 template <class D, class S>
 HWY_INLINE void StoreOrStream(hn::Vec<D> v, D d, S* to, bool stream) {

@@ -35,10 +35,10 @@ struct Softmax : RowFormula {
     auto* const kept = p.Keep(out, r.buffer);
     // Of more classes, the sum without a rest comes to 4.2 ULP.
     if (!EntryOf::kRest || p.classes <= kFewClasses<typename P::T>) {
-      const auto exponentials = ExponentialsOf<EntryOf::kRestOfFew>(p, x, kept);
+      const auto exponentials = ExponentialsOf<EntryOf::kRestOfFew>(p, x, kept, out);
       exponentials.Transform(out, EntryOf(d, exponentials.sum));
     } else {
-      const auto exponentials = ExponentialsOf<true>(p, x, kept);
+      const auto exponentials = ExponentialsOf<true>(p, x, kept, out);
       exponentials.Transform(out, EntryOf(d, exponentials.sum));
     }
   }
@@ -311,7 +311,7 @@ struct LogSumExpBackward : RowFormula {
   static void Run(const P& p, const R& r) {
     using V = typename P::V;
     auto* out = r.template Row<2>();
-    const auto exponentials = ExponentialsOf<!P::kShort>(p, r.template Row<1>(), p.Keep(out, r.buffer));
+    const auto exponentials = ExponentialsOf<!P::kShort>(p, r.template Row<1>(), p.Keep(out, r.buffer), out);
     const ScaledSoftmax gradient(p.d, exponentials.sum, p.LoadScalar(r.template Row<0>()));
     exponentials.Transform(out, [=](size_t, V e) NONLIN_LOOP { return gradient(e); });
   }
