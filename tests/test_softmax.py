@@ -434,7 +434,7 @@ def test_scale(f: Callable[..., Any], dtype: np.dtype, rng: np.random.Generator)
     x = rng.standard_normal((4, 5)).astype(dtype)
     given = [x] * (1 if f in FORWARD else 2)
     assert_same_bits(f(*given, scale=1), f(*given))
-    for wrong in (None, "a", [0.5], np.ones(1), 1j):
+    for wrong in (None, "a", np.str_("a"), [0.5], np.ones(1), 1j):
         with pytest.raises(TypeError, match=r"scale is .*; it takes a number"):
             f(*given, scale=wrong)
     for wrong in (NAN, INF):

@@ -681,10 +681,12 @@ PyObject* CallFunction(PyObject* self, PyObject* const* args, Py_ssize_t given) 
     const CallLimit limit(LimitOfContext());
     py::object result = CallDirectly(f, args, options);
     if (result) return result;
-    const bool has_number = options[kScale] == nullptr || PyNumber_Check(options[kScale]) != 0;  // autograd's box is none
-    if (!std::all_of(args, args + f.inputs, IsPlain) || !IsPlain(options[kWhere]) || !has_number) {
-      return CallOthers(f, args, options);
+    bool is_plain = std::all_of(args, args + f.inputs, IsPlain) && IsPlain(options[kWhere]);
+    PyObject* const scale = options[kScale];
+    if (is_plain && scale != nullptr && PyNumber_Check(scale) == 0) {  // a box of autograd's, or an error
+      is_plain = py::module_::import("nonlin._others").attr("engine_of")(py::make_tuple(py::handle(scale))).is_none();
     }
+    if (!is_plain) return CallOthers(f, args, options);
     return Call(f, args, options).Run();
   });
 }

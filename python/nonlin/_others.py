@@ -246,12 +246,10 @@ def _check_labels(names: Sequence[str], values: Sequence[Any], rows_first: bool 
 def rows(name: str, arguments: tuple[str, ...], operands: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """Call a row function on arrays that are not all NumPy's own; options come in the order in which it takes them."""
     function: Callable[..., Any] = getattr(_core, name)
-    where, scale = options.get("where"), options.get("scale", 1.0)
-    engine = engine_of((*operands, where, scale))
+    where = options.get("where")
+    engine = engine_of((*operands, where, options.get("scale")))
     if engine is not None:
         return engine(name, dict(zip(arguments, operands, strict=True)), options)
-    if not (hasattr(scale, "__float__") or hasattr(scale, "__index__")):
-        raise TypeError(f"scale is {scale!r}; it takes a number")
     for argument, value in zip((*arguments, "where"), (*operands, where), strict=True):
         if _is_dispatched(value):
             return _dispatched(name, operands, type(value).__name__, **options)
