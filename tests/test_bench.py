@@ -216,7 +216,7 @@ def test_the_usual_pace_is_that_of_the_quickest_product(monkeypatch: pytest.Monk
     seconds = iter(np.repeat([1.0, 0.6, 0.7, 0.8, 0.6], 10))
     monkeypatch.setattr(company, "_timed", lambda step: next(seconds))
     pace = company.Pace()
-    assert [pace.is_usual() for _ in range(5)] == [True, True, True, False, True]
+    assert [pace.is_usual(pace.measure()) for _ in range(5)] == [True, True, True, False, True]
 
 
 @pytest.mark.usefixtures("tiny")
@@ -225,14 +225,15 @@ def test_rounds_beside_slow_products_are_left_out(
     patience: float, counted: list[float], unusual: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first of the rounds, at whose end products are slow, counts only where there is no patience."""
-    pace = company.Pace(patience)
-    monkeypatch.setattr(pace, "is_usual", iter([True, False, True, True, True, True]).__next__)
+    seconds = iter(np.repeat([0.5, 0.9, 0.5, 0.5, 0.5, 0.5], 10))
+    monkeypatch.setattr(company, "_timed", lambda step: next(seconds))
     rounds = iter(range(9))
     monkeypatch.setattr(company, "_round", lambda *_: ({"nonlin": [float(next(rounds))]}, {}))
     comparison = company.comparisons()[0]
-    company.compare(comparison, None, 2, pace)
+    company.compare(comparison, None, 2, company.Pace(patience))
     assert comparison.seconds == {"nonlin": counted}
-    assert comparison.unusual == unusual
+    assert comparison.unusual(0.5) == unusual
+    assert comparison.unusual(0.3) == 2  # as when the least time came later
 
 
 SLOW = {"bfloat16", "float64"}  # which go the ways of float16 and float32

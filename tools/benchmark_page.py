@@ -307,7 +307,7 @@ def readme_table(run: Case) -> str:
     for program, found in programs.items():
         if not {"alone", "a core taken"} <= set(found):
             continue
-        cells = [program]
+        cells = [program + " \\*" * any(found[circumstance]["unusual_rounds"] for circumstance in ("alone", "a core taken"))]
         for circumstance in ("alone", "a core taken"):
             c = found[circumstance]
             cells.append(duration(c["seconds"]["nonlin"]["median"]))
@@ -317,13 +317,14 @@ def readme_table(run: Case) -> str:
 
 
 def main(path: str, company: str | None = None) -> None:
-    """Write the page and the table, which may be of a run of its own, without other libraries in the process."""
+    """Write the page and the table, whose programs may be of a run of their own, without other libraries in the process."""
     run = json.loads(Path(path).read_text())
-    alone = json.loads(Path(company or path).read_text())
+    if company is not None:
+        run["company"] = json.loads(Path(company).read_text())["company"]
     PAGE.write_text(page(run))
     start, end = "<!-- company -->\n", "\n<!-- /company -->"
     before, _, rest = README.read_text().partition(start)
-    README.write_text(before + start + readme_table(alone) + end + rest.partition(end)[2])
+    README.write_text(before + start + readme_table(run) + end + rest.partition(end)[2])
 
 
 if __name__ == "__main__":

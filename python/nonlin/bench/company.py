@@ -65,11 +65,22 @@ class Comparison:
     circumstance: str
     seconds: Times = field(default_factory=dict)
     parts: Times = field(default_factory=dict)  # of a step of nonlin's, each alone, the call on one thread
-    unusual: int = 0  # rounds that count although a product took more than its usual time
+    paces: list[float] = field(default_factory=list)  # seconds of a product beside each round
 
     @property
     def name(self) -> str:
         return f"{self.program.name}, {self.circumstance}"
+
+    def add(self, times: Times, parts: Times, pace: float) -> None:
+        """Count a round."""
+        for known, new in ((self.seconds, times), (self.parts, parts)):
+            for name, seconds in new.items():
+                known.setdefault(name, []).extend(seconds)
+        self.paces.append(pace)
+
+    def unusual(self, least: float) -> int:
+        """How many rounds count although a product took more than its usual time, given its least one of the whole run."""
+        return sum(pace > USUAL * least for pace in self.paces)
 
     def median(self) -> float:
         """The median time of nonlin's steps."""
@@ -319,33 +330,31 @@ class Pace:
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self.patience = patience
+        self.least = np.inf
         self._a, self._out = _normal(256, 256), np.empty((256, 256), np.float32)
-        self._least = np.inf
 
-    def is_usual(self) -> bool:
-        """Whether a product takes about its least time now."""
+    def measure(self) -> float:
+        """The time of a product now."""
         seconds = min(_timed(lambda: np.matmul(self._a, self._a, out=self._out)) for _ in range(10))
-        self._least = min(self._least, seconds)
-        return seconds <= USUAL * self._least
+        self.least = min(self.least, seconds)
+        return seconds
+
+    def is_usual(self, seconds: float) -> bool:
+        """Whether this is about the least time so far."""
+        return seconds <= USUAL * self.least
 
 
 def compare(comparison: Comparison, torch: Any, rounds: int, pace: Pace) -> None:
     """Time a program: every contender in turn, round after round."""
     loops = compared_loops(comparison.program, torch)
-    counted = 0
-    while counted < rounds:
+    while len(comparison.paces) < rounds:
         start = time.perf_counter()
-        usual = pace.is_usual()
-        if usual or pace.patience <= 0:
+        seconds = pace.measure()
+        if pace.is_usual(seconds) or pace.patience <= 0:
             times, parts = _round(loops, comparison.circumstance)
-            usual = pace.is_usual() and usual
-        if usual or pace.patience <= 0:
-            for name, seconds in times.items():
-                comparison.seconds.setdefault(name, []).extend(seconds)
-            for name, seconds in parts.items():
-                comparison.parts.setdefault(name, []).extend(seconds)
-            comparison.unusual += not usual
-            counted += 1
+            seconds = max(seconds, pace.measure())
+        if pace.is_usual(seconds) or pace.patience <= 0:
+            comparison.add(times, parts, seconds)
         else:
             pace.patience -= time.perf_counter() - start
 
@@ -367,6 +376,11 @@ def peers(comparisons: list[Comparison]) -> list[str]:
     return list(dict.fromkeys(name for c in comparisons for name in c.seconds))
 
 
+def least_pace(comparisons: list[Comparison]) -> float:
+    """The least time of a product in a run."""
+    return min((pace for c in comparisons for pace in c.paces), default=np.inf)
+
+
 def as_json(comparisons: list[Comparison]) -> list[dict[str, Any]]:
     """All figures."""
 
@@ -374,6 +388,7 @@ def as_json(comparisons: list[Comparison]) -> list[dict[str, Any]]:
         q1, median, q3 = np.percentile(values, [25, 50, 75])
         return {"median": float(median), "q1": float(q1), "q3": float(q3), "mean": float(np.mean(values))}
 
+    least = least_pace(comparisons)
     return [
         {
             "program": c.program.name,
@@ -381,7 +396,7 @@ def as_json(comparisons: list[Comparison]) -> list[dict[str, Any]]:
             "seconds": {name: spread(times) for name, times in c.seconds.items()},
             "ratios": {peer: c.ratio(peer) for peer in c.seconds if peer != "nonlin"},
             "of_parts": c.of_parts(),
-            "unusual_rounds": c.unusual,
+            "unusual_rounds": c.unusual(least),
         }
         for c in comparisons
     ]

@@ -161,7 +161,8 @@ def company_table(comparisons: list[company.Comparison]) -> Table:
     """Programs, in all circumstances."""
     peers = [peer for peer in company.peers(comparisons) if peer != "nonlin"]
     caption = "time: of a step, median. of parts: over its products alone and its call alone on one thread"
-    if any(c.unusual for c in comparisons):
+    least = company.least_pace(comparisons)
+    if any(c.unusual(least) for c in comparisons):
         caption += "\n*: beside products that took longer than usual, as the cores were busy or far apart"
     table = Table(
         title="In company",
@@ -178,7 +179,7 @@ def company_table(comparisons: list[company.Comparison]) -> Table:
         cells = ["" if ratio is None else _ratio(ratio) for ratio in ratios]
         parts = c.of_parts()
         table.add_row(
-            c.program.name + "*" * bool(c.unusual),
+            c.program.name + "*" * bool(c.unusual(least)),
             c.circumstance,
             duration(c.median()),
             *cells,
