@@ -568,7 +568,7 @@ def test_page(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool.main(str(saved))
     text = page.read_text()
     for part in (
-        "| product, tanh, product, 8 wide, a core taken",
+        "| product, tanh, product, 8 wide, a core taken |",
         "## Elementwise, 9 elements",
         "| softmax, `out=` |",
         "## Rows, 4x5 axis=0",

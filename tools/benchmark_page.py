@@ -67,7 +67,7 @@ scikit-learn's is an epoch of `MLPClassifier((256, 128))` on its digits, with no
 
 The processors of a virtual machine may be two cores beside each other, and a minute later two threads of one core, or cores
 of two dies. A round counts if a product on two threads takes at most {usual} times its least time before and after it. Where
-it took longer for minutes, every round counts, and the program has a star.
+it took longer for minutes, every round counts, and the time has a star.
 
 {company}
 
@@ -170,14 +170,19 @@ def groups_of(run: Case) -> dict[str, list[Case]]:
     return groups
 
 
+def step_time(comparison: Case) -> str:
+    """Return nonlin's time, with a star where products were slow beside some rounds."""
+    return duration(comparison["seconds"]["nonlin"]["median"]) + " \\*" * bool(comparison["unusual_rounds"])
+
+
 def company_table(run: Case, circumstances: Iterable[str] = ()) -> str:
     """Return a line for each program in each circumstance, or in some."""
     chosen = [c for c in run["company"] if not circumstances or c["circumstance"] in circumstances]
     peers = list(dict.fromkeys(peer for c in chosen for peer in c["ratios"]))
     rows = [
         [
-            f"{c['program']}, {c['circumstance']}" + " \\*" * bool(c["unusual_rounds"]),
-            duration(c["seconds"]["nonlin"]["median"]),
+            f"{c['program']}, {c['circumstance']}",
+            step_time(c),
             *(factor(c["ratios"][peer]) if peer in c["ratios"] else "" for peer in peers),
             "" if c["of_parts"] is None else f"{c['of_parts']:.2f}x",
         ]
@@ -307,10 +312,10 @@ def readme_table(run: Case) -> str:
     for program, found in programs.items():
         if not {"alone", "a core taken"} <= set(found):
             continue
-        cells = [program + " \\*" * any(found[circumstance]["unusual_rounds"] for circumstance in ("alone", "a core taken"))]
+        cells = [program]
         for circumstance in ("alone", "a core taken"):
             c = found[circumstance]
-            cells.append(duration(c["seconds"]["nonlin"]["median"]))
+            cells.append(step_time(c))
             cells += [factor(c["ratios"][peer]) if peer in c["ratios"] else "" for peer in peers]
         rows.append(cells)
     return table(["program, time of a step", "nonlin", *peers, "a core taken: nonlin", *peers], rows)
