@@ -5,6 +5,8 @@ import figures
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
+FIGURES = ("benchmarks.md", "reliability.md", "accuracy.json", "functions.toml")  # what pictures are drawn from
+
 
 class Pictures(SphinxDirective):  # type: ignore[misc]
     """Pictures beside each other, as far as there is room; the content is their caption."""
@@ -22,8 +24,8 @@ class Pictures(SphinxDirective):  # type: ignore[misc]
             for theme in ("light", "dark"):
                 uri = f"/generated/pictures/{name}-{theme}.svg"
                 row += nodes.image(uri=uri, alt=alt, classes=[f"only-{theme}"])
-        for module in (figures, drawings):
-            self.env.note_dependency(module.__file__)
+        for path in (figures.__file__, drawings.__file__, *(figures.HERE / name for name in FIGURES)):
+            self.env.note_dependency(str(path))
         if not self.content:
             return [row]
         caption = nodes.container(classes=["picture-caption"])
