@@ -251,7 +251,8 @@ HWY_INLINE size_t ForDenseBatches(const P& p, const RowPlan& plan, const RowOper
   for (size_t row = begin, count;; row += count) {
     count = HWY_MIN(plan.rows, end - row) / lanes * lanes;
     const S* const from = reinterpret_cast<const S*>(in.data) + row * p.classes;
-    if (count == 0 || !prepare(row, count, from) || !BeginDense<kRest, kKeeps>(p, from, count, buffers)) return row;
+    // The rows are read in order first: what prepare() reads of them here and there is then in the caches.
+    if (count == 0 || !BeginDense<kRest, kKeeps>(p, from, count, buffers) || !prepare(row, count, from)) return row;
     // For all groups at a time: a core cannot look ahead from one to the next.
     for (size_t i = 0; i < count; i += lanes) entry(i, SumOfGroup<kRest, kKeeps>(p, from, i, buffers));
     fill(row, count, from);
