@@ -1,6 +1,5 @@
 """Formulas as MathML, which browsers draw by themselves, and a font for it: pages load no script from elsewhere."""
 
-import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ RANGES = "20-7e a0-f7 391-3d6 2010-2040 2061-2064 210e-210e 2190-22ff 27e0-27ff 
 
 
 def mathml(latex: str, *, block: bool) -> str:
-    """A formula; the converter knows no distance after the end of a row, such as 2ex in brackets: it is left out."""
-    return str(CONVERTER.convert_with_local_state(re.sub(r"\\\\\[[\w.]+\]", r"\\\\", latex), displaystyle=block))
+    """A formula."""
+    return str(CONVERTER.convert_with_local_state(latex, displaystyle=block))
 
 
 def inline(translator: Any, node: nodes.math) -> None:

@@ -565,7 +565,7 @@ def test_page(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tool, name, value)
     monkeypatch.setattr(command, "COMPANY_ROUNDS", 1)
     assert run("--full", "--only", "^(relu|softmax|product)", "--save", str(saved)) == 0
-    tool.main(str(saved))
+    tool.main(str(saved), str(saved))
     text = page.read_text()
     for part in (
         "| product, tanh, product, 8 wide, a core taken |",

@@ -1,4 +1,4 @@
-"""Write the results of a benchmark run as pages: ``python tools/benchmark_page.py run.json [company.json]`` (of ``--save``).
+"""Write the results of a benchmark run as pages: ``python tools/benchmark_page.py run.json company.json`` (of ``--save``).
 
 It writes the page docs/benchmarks.md, and the README's table between the comments that mark it.
 """
@@ -321,11 +321,9 @@ def readme_table(run: Case) -> str:
     return table(["program, time of a step", "nonlin", *peers, "a core taken: nonlin", *peers], rows)
 
 
-def main(path: str, company: str | None = None) -> None:
-    """Write the page and the table, whose programs may be of a run of their own, without other libraries in the process."""
-    run = json.loads(Path(path).read_text())
-    if company is not None:
-        run["company"] = json.loads(Path(company).read_text())["company"]
+def main(path: str, company: str) -> None:
+    """Write the page and the table, whose programs are of a run of their own, without other libraries in the process."""
+    run = json.loads(Path(path).read_text()) | {"company": json.loads(Path(company).read_text())["company"]}
     PAGE.write_text(page(run))
     start, end = "<!-- company -->\n", "\n<!-- /company -->"
     before, _, rest = README.read_text().partition(start)
